@@ -1,0 +1,62 @@
+//! A batch of received datagrams in one reusable buffer.
+//!
+//! It has a fixed number of slots, each large enough for the largest datagram. Slots are filled
+//! by [`crate::net::Net::receive`]; nothing here knows a socket.
+
+use std::net::SocketAddr;
+
+use crate::limits::{DATAGRAM_BATCH, DATAGRAM_SLOT_BYTES};
+
+/// Received datagrams with their senders, oldest first.
+pub struct Datagrams {
+    slots: Box<[u8]>,
+    filled: Vec<(SocketAddr, usize)>,
+}
+
+impl Default for Datagrams {
+    fn default() -> Self {
+        Self {
+            slots: vec![0; DATAGRAM_BATCH * DATAGRAM_SLOT_BYTES].into_boxed_slice(),
+            filled: Vec::with_capacity(DATAGRAM_BATCH),
+        }
+    }
+}
+
+impl Datagrams {
+    /// Forgets the datagrams and lends the slots to be received into, and the list of sender and
+    /// length to be filled in the same order.
+    pub fn refill(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<(SocketAddr, usize)>) {
+        self.filled.clear();
+        (self.slots.chunks_exact_mut(DATAGRAM_SLOT_BYTES), &mut self.filled)
+    }
+
+    /// The datagrams of the last refill.
+    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let slots = self.slots.chunks_exact(DATAGRAM_SLOT_BYTES);
+        self.filled.iter().zip(slots).map(|(&(from, len), slot)| (from, &slot[..len]))
+    }
+
+    /// Whether every slot is in use, so that more may wait in the socket.
+    pub fn is_full(&self) -> bool {
+        self.filled.len() == DATAGRAM_BATCH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_what_was_put_in_in_order() {
+        let mut batch = Datagrams::default();
+        let (mut slots, filled) = batch.refill();
+        slots.next().unwrap()[..3].copy_from_slice(b"one");
+        slots.next().unwrap();
+        filled.push(("10.0.0.1:1".parse().unwrap(), 3));
+        filled.push(("10.0.0.2:2".parse().unwrap(), 0));
+        drop(slots);
+        let seen: Vec<_> = batch.iter().map(|(from, data)| (from.port(), data.to_vec())).collect();
+        assert_eq!(seen, [(1, b"one".to_vec()), (2, vec![])]);
+        assert!(!batch.is_full());
+    }
+}

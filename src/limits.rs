@@ -1,0 +1,188 @@
+//! Every bound of the program, with its unit in its name and its reason beside it.
+//!
+//! No queue, buffer, loop or timeout exists without one of these. What an operator may change is
+//! in [``Ceilings``]; its defaults are here too.
+
+use std::time::Duration;
+
+// ---- WebSocket messages ---------------------------------------------------------------------
+
+/// Largest message that a driver may send, all its fragments together.
+pub const MESSAGE_MAX_BYTES: usize = 16 << 20;
+
+/// Largest payload of a WebSocket control frame (RFC 6455 section 5.5).
+pub const CONTROL_PAYLOAD_MAX_BYTES: usize = 125;
+
+/// Longest text of an IP address: IPv6 with an embedded IPv4 part.
+pub const ADDRESS_TEXT_MAX_BYTES: usize = 45;
+
+// ---- Reading and batching -------------------------------------------------------------------
+
+/// The most that one `read` takes from a device. With its header the message stays below 64 KiB,
+/// so its WebSocket header never needs the ten-byte form and fits in a fixed headroom.
+pub const DEVICE_READ_BYTES: usize =
+    65_535 - crate::message::OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
+
+/// The most that one `read` takes from a driver, and so the size of the shared read buffer.
+pub const DRIVER_READ_BYTES: usize = 64 << 10;
+
+/// Largest UDP payload over IPv4: 65,535 less the IP and UDP headers.
+pub const DATAGRAM_MAX_BYTES: usize = 65_507;
+
+/// Room for a datagram; one cache line over a multiple of 4 KiB, so that the slots of a batch do
+/// not all compete for the same lines of the first-level cache.
+pub const DATAGRAM_SLOT_BYTES: usize = 65_536 + 64;
+
+/// Datagrams per `recvmmsg`; a turn reads one batch of a port. More gains nothing measurable.
+pub const DATAGRAM_BATCH: usize = 32;
+
+/// Connections accepted from one listener in one turn, so that a flood of connects does not
+/// delay those that are connected.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
+/// Events taken from one poll; the rest come with the next.
+pub const EVENTS_PER_POLL: usize = 1024;
+
+/// Connections the kernel queues for us before they are accepted: a building's devices all
+/// reconnect at once after a power cut. The kernel caps it at `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+// ---- Backlogs -------------------------------------------------------------------------------
+
+/// At this much queued toward a driver, the devices that feed it are no longer read.
+pub const DRIVER_BACKLOG_BYTES: usize = 256 << 10;
+
+/// A driver's backlog counts as drained at this mark; lower than the other, so that a driver at
+/// the edge does not make its devices stop and go with every packet.
+pub const DRIVER_DRAINED_BYTES: usize = 64 << 10;
+
+/// At this much queued toward a device, the driver that writes to it is no longer read.
+pub const DEVICE_BACKLOG_BYTES: usize = 4 << 20;
+
+/// A device's backlog counts as drained at this mark.
+pub const DEVICE_DRAINED_BYTES: usize = 1 << 20;
+
+/// Datagrams that the kernel had no room for, per port.
+pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
+
+/// Size of the buffers that outgoing bytes collect in. A driver's whole backlog and the read
+/// that passes the mark fit.
+pub const POOLED_BUFFER_BYTES: usize = DRIVER_BACKLOG_BYTES + 2 * 65_536;
+
+/// Empty buffers kept for the next turn; enough for 32 drivers that are flushed in one turn.
+pub const POOLED_BUFFERS: usize = 32;
+
+// ---- HTTP -----------------------------------------------------------------------------------
+
+/// Longest request head.
+pub const HEAD_MAX_BYTES: usize = 16 << 10;
+
+/// Most header fields in a request head; browsers behind proxies send about 40.
+pub const HEAD_MAX_FIELDS: usize = 100;
+
+/// A request head must be complete this long after its first byte or the connection's start.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A kept-alive connection may be silent this long between two requests.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An answer must be taken by the client within this time.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most entries of an `accept` list, duplicates merged: it is searched for every datagram.
+pub const ACCEPT_MAX_ENTRIES: usize = 1024;
+
+// ---- Time -----------------------------------------------------------------------------------
+
+/// Each driver is pinged this often.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A driver that sent nothing for so long, while it was read, is dead: two pings and a half.
+pub const DRIVER_SILENCE_MAX: Duration = Duration::from_secs(75);
+
+/// A driver whose backlog does not drain for so long is closed.
+pub const DRIVER_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// A device may hold its driver back for so long; a driver's own write times out at 10 s.
+pub const DEVICE_STALL_MAX: Duration = Duration::from_secs(5);
+
+/// A device that is being ended must take what was written before within this time.
+pub const DEVICE_DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// After our end of a connection is closed, the peer's end is awaited for so long: closing with
+/// unread input would reset the connection and destroy what is still on its way to the peer.
+pub const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// A driver that was sent a Close frame must take it and answer within this time.
+pub const DRIVER_CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// A TLS handshake must be complete this long after its TCP connection.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// A connection from a trusted proxy must begin with a whole PROXY header within this time.
+pub const PROXY_HEADER_MAX: Duration = Duration::from_secs(5);
+
+/// Everything is closed this long after the first signal, drained or not; under the 5 s that
+/// the contract promises.
+pub const SHUTDOWN_MAX: Duration = Duration::from_millis(4_500);
+
+/// Accepting pauses for so long when descriptors have run out.
+pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(200);
+
+/// TCP keepalive: idle time before the first probe, and between probes.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// TCP keepalive: unanswered probes before the connection is dead.
+pub const KEEPALIVE_PROBES: u32 = 3;
+
+// ---- Log ------------------------------------------------------------------------------------
+
+/// Log lines waiting for a reader that stalls; beyond them lines are dropped and counted.
+pub const LOG_LINES_QUEUED: usize = 1024;
+
+/// Longest log line; longer ones are cut.
+pub const LOG_LINE_MAX_BYTES: usize = 4 << 10;
+
+/// Lines a second about refused devices, per port; the others are counted.
+pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
+
+// ---- Ceilings: defaults of what an operator may set -----------------------------------------
+
+/// Drivers connected at once.
+pub const DRIVERS_MAX: usize = 4_096;
+
+/// Device ports open at once.
+pub const PORTS_MAX: usize = 4_096;
+
+/// Device connections at once, on all ports.
+pub const DEVICES_MAX: usize = 100_000;
+
+/// Device connections at once on one port.
+pub const DEVICES_PER_PORT_MAX: usize = 50_000;
+
+/// Device connections at once from one address: generous, since a NAT may hide a building.
+pub const DEVICES_PER_ADDRESS_MAX: usize = 20_000;
+
+/// Device connections accepted per second and port.
+pub const ACCEPTS_PER_SECOND: u32 = 50_000;
+
+/// HTTP connections at once that are no drivers.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+
+/// Bytes queued in all, in every direction.
+pub const QUEUED_MAX_BYTES: usize = 1 << 30;
+
+// ---- Relations ------------------------------------------------------------------------------
+
+const _: () = {
+    assert!(DATAGRAM_SLOT_BYTES > DATAGRAM_MAX_BYTES, "a datagram must not be cut");
+    assert!(DEVICE_READ_BYTES + crate::message::OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
+    assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
+    assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
+    assert!(POOLED_BUFFER_BYTES >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
+    assert!(QUEUED_MAX_BYTES > 4 * MESSAGE_MAX_BYTES);
+    assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
+    assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
+    assert!(SHUTDOWN_MAX.as_millis() < 5_000);
+    assert!(LINGER_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
+};
