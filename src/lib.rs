@@ -1,7 +1,14 @@
 //! Dispatch lets drivers register a server for devices that connect to them.
 #![forbid(unsafe_code)]
 
+pub mod arena;
 pub mod datagrams;
+pub mod envelope;
+pub mod frames;
 pub mod limits;
 pub mod message;
 pub mod net;
+pub mod outbox;
+pub mod readiness;
+pub mod timers;
+pub mod worklist;

@@ -1,0 +1,714 @@
+//! WebSocket frames (RFC 6455 section 5) as a server receives and sends them.
+//!
+//! [`FrameReader`] takes bytes in arbitrary slices and yields what a driver said: whole messages,
+//! their fragments put together, and control frames between them. A frame that lies whole in the
+//! input is unmasked in place and lent without a copy; only what is cut by the end of the input
+//! is gathered. Headers are read and written by tungstenite, which also serves as the oracle
+//! that this reader is fuzzed against.
+//!
+//! It has no extensions, no text messages (nobody may send us any) and no role but the server's.
+
+use std::fmt;
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, MESSAGE_MAX_BYTES};
+
+/// The longest header: two bytes, eight of length, four of mask.
+const HEADER_MAX_BYTES: usize = 14;
+
+/// A gathered message's buffer is kept for the next one up to this size.
+const GATHERED_KEPT_BYTES: usize = 8 << 10;
+
+/// Bytes to be read, and how far they have been.
+pub struct Input<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Input<'a> {
+    /// Nothing of `bytes` is read yet. Payloads in it get unmasked in place.
+    pub fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// What has not been read.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    fn take(&mut self, len: usize) -> &mut [u8] {
+        let from = self.at;
+        self.at += len;
+        &mut self.bytes[from..self.at]
+    }
+}
+
+/// What a driver said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A whole binary message.
+    Binary(&'a [u8]),
+    /// A ping; wants a pong with the same payload.
+    Ping(&'a [u8]),
+    /// A pong; says that the driver lives.
+    Pong,
+    /// A Close frame with its code; nothing follows it.
+    Close(Option<CloseCode>),
+}
+
+/// Why a driver cannot be understood; nothing that follows can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameError {
+    /// It broke the protocol, in these words.
+    Protocol(&'static str),
+    /// It sent a text message.
+    Text,
+    /// A message exceeds [`MESSAGE_MAX_BYTES`].
+    TooLong,
+}
+
+impl FrameError {
+    /// The code to close with (RFC 6455 section 7.4.1).
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            FrameError::Protocol(_) => CloseCode::Protocol,
+            FrameError::Text => CloseCode::Unsupported,
+            FrameError::TooLong => CloseCode::Size,
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Protocol(what) => f.write_str(what),
+            FrameError::Text => f.write_str("only binary messages are understood, not text"),
+            FrameError::TooLong => {
+                write!(f, "a message may have at most {} MiB", MESSAGE_MAX_BYTES >> 20)
+            }
+        }
+    }
+}
+
+/// Reads one driver's frames.
+#[derive(Default)]
+pub struct FrameReader {
+    state: State,
+    message: MessageState,
+    /// What has come of a message that does not lie whole in one input.
+    gathered: Vec<u8>,
+    control: Short<CONTROL_PAYLOAD_MAX_BYTES>,
+}
+
+/// Where in a frame the input stands.
+enum State {
+    /// In a header, of which this is what came.
+    Header(Short<HEADER_MAX_BYTES>),
+    /// In the payload of a data frame.
+    Data { mask: [u8; 4], remaining: usize, is_final: bool },
+    /// In the payload of a control frame.
+    Control { kind: Control, mask: [u8; 4], remaining: usize },
+    /// Behind a Close frame.
+    Closed,
+}
+
+/// Where in a message the frames stand.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum MessageState {
+    /// Between messages, or in the only frame of one.
+    #[default]
+    Between,
+    /// A fragment came, and the last one has not.
+    Fragmented,
+    /// The gathered message was lent and can be forgotten.
+    Lent,
+}
+
+/// What a step came to.
+enum Progress {
+    Again,
+    Starved,
+    Said(Said),
+}
+
+/// Where what was said lies.
+enum Said {
+    InInput(usize),
+    Gathered,
+    Control(Control),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::Header(Short::default())
+    }
+}
+
+impl FrameReader {
+    /// Reads on until something is said or the input is used up (`None`).
+    ///
+    /// # Errors
+    /// Says why the driver must be closed; it must not be called again then.
+    pub fn poll<'a>(
+        &'a mut self,
+        input: &'a mut Input<'_>,
+    ) -> Result<Option<Incoming<'a>>, FrameError> {
+        self.forget_lent();
+        loop {
+            match self.step(input)? {
+                Progress::Again => {}
+                Progress::Starved => return Ok(None),
+                Progress::Said(said) => return self.lend(said, input).map(Some),
+            }
+        }
+    }
+
+    /// Bytes that are held of a message that has not come whole.
+    pub fn held_bytes(&self) -> usize {
+        self.gathered.len()
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) -> Result<Progress, FrameError> {
+        match self.state {
+            State::Header(ref mut part) => match read_header(part, input)? {
+                Some((header, len)) => self.begin_frame(&header, len),
+                None => Ok(Progress::Starved),
+            },
+            State::Data { mask, remaining, is_final } => {
+                Ok(self.read_data(input, mask, remaining, is_final))
+            }
+            State::Control { kind, mask, remaining } => {
+                Ok(self.read_control(input, kind, mask, remaining))
+            }
+            State::Closed => Ok(Progress::Starved),
+        }
+    }
+
+    fn begin_frame(&mut self, header: &FrameHeader, len: u64) -> Result<Progress, FrameError> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(FrameError::Protocol("reserved bits are set and no extension was agreed"));
+        }
+        let mask =
+            header.mask.ok_or(FrameError::Protocol("frames from a driver must be masked"))?;
+        self.state = match header.opcode {
+            OpCode::Control(kind) => begin_control(kind, mask, header.is_final, len)?,
+            OpCode::Data(data) => self.begin_data(data, mask, header.is_final, len)?,
+        };
+        Ok(Progress::Again)
+    }
+
+    fn begin_data(
+        &self,
+        data: Data,
+        mask: [u8; 4],
+        is_final: bool,
+        len: u64,
+    ) -> Result<State, FrameError> {
+        match (data, self.message) {
+            (Data::Text, _) => return Err(FrameError::Text),
+            (Data::Continue, MessageState::Fragmented) => {}
+            (Data::Continue, MessageState::Between | MessageState::Lent) => {
+                return Err(FrameError::Protocol("a continuation of nothing"));
+            }
+            (Data::Binary, MessageState::Fragmented) => {
+                return Err(FrameError::Protocol("a new message inside of a fragmented one"));
+            }
+            (Data::Binary, MessageState::Between | MessageState::Lent) => {}
+            (Data::Reserved(_), _) => return Err(FrameError::Protocol("an unknown frame type")),
+        }
+        match usize::try_from(len) {
+            Ok(remaining) if remaining <= MESSAGE_MAX_BYTES - self.gathered.len() => {
+                Ok(State::Data { mask, remaining, is_final })
+            }
+            Ok(_) | Err(_) => Err(FrameError::TooLong),
+        }
+    }
+
+    fn read_data(
+        &mut self,
+        input: &mut Input<'_>,
+        mask: [u8; 4],
+        remaining: usize,
+        is_final: bool,
+    ) -> Progress {
+        let at_hand = remaining.min(input.rest().len());
+        if at_hand == 0 && remaining > 0 {
+            return Progress::Starved;
+        }
+        let payload = input.take(at_hand);
+        unmask(payload, mask);
+        let is_whole = at_hand == remaining && is_final;
+        if is_whole && self.gathered.is_empty() && self.message == MessageState::Between {
+            self.state = State::default();
+            return Progress::Said(Said::InInput(at_hand));
+        }
+        self.gathered.extend_from_slice(payload);
+        self.finish_slice(rotated(mask, at_hand), remaining - at_hand, is_final)
+    }
+
+    /// Goes on after a slice of a data frame was gathered.
+    fn finish_slice(&mut self, mask: [u8; 4], remaining: usize, is_final: bool) -> Progress {
+        if remaining > 0 {
+            self.state = State::Data { mask, remaining, is_final };
+            return Progress::Again;
+        }
+        self.state = State::default();
+        if is_final {
+            self.message = MessageState::Lent;
+            Progress::Said(Said::Gathered)
+        } else {
+            self.message = MessageState::Fragmented;
+            Progress::Again
+        }
+    }
+
+    fn read_control(
+        &mut self,
+        input: &mut Input<'_>,
+        kind: Control,
+        mask: [u8; 4],
+        remaining: usize,
+    ) -> Progress {
+        let payload = input.take(remaining.min(input.rest().len()));
+        unmask(payload, mask);
+        self.control.extend(payload);
+        let len = payload.len();
+        if len < remaining {
+            let mask = rotated(mask, len);
+            self.state = State::Control { kind, mask, remaining: remaining - len };
+            return Progress::Starved;
+        }
+        self.state = match kind {
+            Control::Close => State::Closed,
+            Control::Ping | Control::Pong | Control::Reserved(_) => State::default(),
+        };
+        Progress::Said(Said::Control(kind))
+    }
+
+    fn lend<'a>(
+        &'a mut self,
+        said: Said,
+        input: &'a mut Input<'_>,
+    ) -> Result<Incoming<'a>, FrameError> {
+        match said {
+            Said::InInput(len) => Ok(Incoming::Binary(&input.bytes[input.at - len..input.at])),
+            Said::Gathered => Ok(Incoming::Binary(&self.gathered)),
+            Said::Control(kind) => {
+                let payload = self.control.take();
+                match kind {
+                    Control::Ping => Ok(Incoming::Ping(payload)),
+                    Control::Pong => Ok(Incoming::Pong),
+                    Control::Close => closing(payload).map(Incoming::Close),
+                    Control::Reserved(_) => Err(FrameError::Protocol("an unknown frame type")),
+                }
+            }
+        }
+    }
+
+    fn forget_lent(&mut self) {
+        if self.message == MessageState::Lent {
+            self.message = MessageState::Between;
+            self.gathered.clear();
+            if self.gathered.capacity() > GATHERED_KEPT_BYTES {
+                self.gathered = Vec::new();
+            }
+        }
+    }
+}
+
+/// Puts the header of an unmasked, final frame in front of `out` and gives its length, which is
+/// 2, 4 or 10.
+pub fn put_header(opcode: OpCode, payload_len: usize, out: &mut [u8]) -> usize {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    header
+        .format(payload_len as u64, &mut &mut out[..])
+        .expect("a header is at most ten bytes and the callers have room for them");
+    header.len(payload_len as u64)
+}
+
+/// The length of the header that [`put_header`] writes.
+pub const fn header_len(payload_len: usize) -> usize {
+    match payload_len {
+        0..126 => 2,
+        126..65_536 => 4,
+        _ => 10,
+    }
+}
+
+/// A whole control frame. A payload beyond what the protocol allows is cut.
+pub fn control_frame(kind: Control, payload: &[u8]) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(CONTROL_PAYLOAD_MAX_BYTES)];
+    let mut frame = vec![0; 2 + payload.len()];
+    let header = put_header(OpCode::Control(kind), payload.len(), &mut frame);
+    frame[header..].copy_from_slice(payload);
+    frame
+}
+
+/// A whole Close frame with a reason in words.
+pub fn close_frame(code: CloseCode, reason: &str) -> Vec<u8> {
+    let mut payload = u16::from(code).to_be_bytes().to_vec();
+    let room = CONTROL_PAYLOAD_MAX_BYTES - payload.len();
+    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(room)]);
+    control_frame(Control::Close, &payload)
+}
+
+/// Up to `N` bytes, in place.
+struct Short<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Default for Short<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+}
+
+impl<const N: usize> Short<N> {
+    /// Appends as much of `data` as there is room for and says how much that was.
+    fn extend(&mut self, data: &[u8]) -> usize {
+        let taken = data.len().min(N - self.len);
+        self.bytes[self.len..self.len + taken].copy_from_slice(&data[..taken]);
+        self.len += taken;
+        taken
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Lends the bytes and begins anew.
+    fn take(&mut self) -> &[u8] {
+        let len = std::mem::take(&mut self.len);
+        &self.bytes[..len]
+    }
+}
+
+/// Reads a header from what came of it before and the input.
+fn read_header(
+    part: &mut Short<HEADER_MAX_BYTES>,
+    input: &mut Input<'_>,
+) -> Result<Option<(FrameHeader, u64)>, FrameError> {
+    let before = part.len;
+    if before == 0 {
+        // Nearly always the whole header is at hand and need not be copied.
+        if let Some((header, payload, used)) = parse_header(input.rest())? {
+            input.take(used);
+            return Ok(Some((header, payload)));
+        }
+    }
+    let taken = part.extend(input.rest());
+    match parse_header(part.as_slice())? {
+        Some((header, payload, used)) => {
+            input.take(used - before);
+            Ok(Some((header, payload)))
+        }
+        None => {
+            input.take(taken);
+            Ok(None)
+        }
+    }
+}
+
+/// Gives the header, the length of its payload, and its own length.
+fn parse_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, FrameError> {
+    let mut cursor = Cursor::new(bytes);
+    match FrameHeader::parse(&mut cursor) {
+        Ok(Some((header, payload))) => Ok(Some((header, payload, cursor.position() as usize))),
+        Ok(None) => Ok(None),
+        Err(_) => Err(FrameError::Protocol("an unknown frame type")),
+    }
+}
+
+fn begin_control(
+    kind: Control,
+    mask: [u8; 4],
+    is_final: bool,
+    len: u64,
+) -> Result<State, FrameError> {
+    if !is_final {
+        return Err(FrameError::Protocol("a control frame must not be fragmented"));
+    }
+    match usize::try_from(len) {
+        Ok(remaining) if remaining <= CONTROL_PAYLOAD_MAX_BYTES => {
+            Ok(State::Control { kind, mask, remaining })
+        }
+        Ok(_) | Err(_) => Err(FrameError::Protocol("a control frame has at most 125 bytes")),
+    }
+}
+
+/// The code that a Close frame gives, if it gives one (RFC 6455 sections 5.5.1 and 7.4).
+fn closing(payload: &[u8]) -> Result<Option<CloseCode>, FrameError> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return match payload.is_empty() {
+            true => Ok(None),
+            false => Err(FrameError::Protocol("half a close code")),
+        };
+    };
+    let code = CloseCode::from(u16::from_be_bytes(*code));
+    if !code.is_allowed() {
+        return Err(FrameError::Protocol("a close code that must not be sent"));
+    }
+    match std::str::from_utf8(reason) {
+        Ok(_) => Ok(Some(code)),
+        Err(_) => Err(FrameError::Protocol("the reason of a close is no UTF-8")),
+    }
+}
+
+/// Undoes the mask (RFC 6455 section 5.3). Sixteen bytes at a time, which the compiler turns
+/// into vector instructions.
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u128::from_ne_bytes([a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]);
+    let (blocks, rest) = payload.as_chunks_mut::<16>();
+    for block in blocks {
+        *block = (u128::from_ne_bytes(*block) ^ wide).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+/// The mask as it applies after `len` bytes.
+fn rotated(mut mask: [u8; 4], len: usize) -> [u8; 4] {
+    mask.rotate_left(len % 4);
+    mask
+}
+
+/// What fuzzing asserts of the reader: it says the same however the bytes are sliced, and the
+/// same as tungstenite, as far as both go.
+///
+/// # Panics
+/// When it does not: a bug.
+pub fn fuzz_frames(bytes: &[u8]) {
+    let whole = said_in_slices(bytes, bytes.len().max(1));
+    for slice in [1, 2, 7, 64] {
+        assert_eq!(said_in_slices(bytes, slice), whole, "in slices of {slice}");
+    }
+    let oracle = said_to_tungstenite(bytes);
+    let common = whole.0.len().min(oracle.len());
+    assert_eq!(whole.0[..common], oracle[..common], "tungstenite understood something else");
+    if whole.1.is_none() {
+        assert!(oracle.len() <= whole.0.len(), "tungstenite understood more");
+    }
+}
+
+/// The binary messages in `bytes`, and the error that ended them.
+fn said_in_slices(bytes: &[u8], slice: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
+    let (mut reader, mut said) = (FrameReader::default(), Vec::new());
+    for chunk in bytes.to_vec().chunks_mut(slice) {
+        let mut input = Input::new(chunk);
+        loop {
+            match reader.poll(&mut input) {
+                Ok(Some(Incoming::Binary(message))) => said.push(message.to_vec()),
+                Ok(Some(Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_))) => {}
+                Ok(None) => break,
+                Err(error) => return (said, Some(error)),
+            }
+        }
+    }
+    (said, None)
+}
+
+fn said_to_tungstenite(bytes: &[u8]) -> Vec<Vec<u8>> {
+    use tungstenite::Message;
+    use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_frame_size(Some(MESSAGE_MAX_BYTES))
+        .read_buffer_size(4096);
+    let mut context = WebSocketContext::new(Role::Server, Some(config));
+    let mut stream = Peer(Cursor::new(bytes));
+    let mut said = Vec::new();
+    loop {
+        match context.read(&mut stream) {
+            Ok(Message::Binary(message)) => said.push(message.to_vec()),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+            Ok(Message::Text(_) | Message::Close(_)) | Err(_) => return said,
+        }
+    }
+}
+
+/// Scripted input; output is thrown away.
+struct Peer<'a>(Cursor<&'a [u8]>);
+
+impl std::io::Read for Peer<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl std::io::Write for Peer<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..126 => bytes.push(0x80 | len as u8),
+            len @ 126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(0x80 | 127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(MASK);
+        bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
+        bytes
+    }
+
+    fn error_of(bytes: &[u8]) -> FrameError {
+        said_in_slices(bytes, 3).1.expect("must be refused")
+    }
+
+    #[test]
+    fn a_message_that_lies_whole_in_the_input_is_not_copied() {
+        let mut bytes = frame(0x82, b"hello");
+        let range = bytes.as_ptr_range();
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        let Ok(Some(Incoming::Binary(message))) = reader.poll(&mut input) else { panic!() };
+        assert_eq!(message, b"hello");
+        assert!(range.contains(&message.as_ptr()));
+    }
+
+    #[test]
+    fn messages_of_every_length_form_survive_every_slicing() {
+        for len in [0, 1, 125, 126, 65_535, 65_536, 200_000] {
+            let payload: Vec<u8> = (0..len).map(|i| (i * 31) as u8).collect();
+            let bytes = [frame(0x82, &payload), frame(0x82, b"next")].concat();
+            for slice in [1, 5, 4096, bytes.len()] {
+                let (said, error) = said_in_slices(&bytes, slice);
+                assert_eq!(error, None);
+                assert!(said == [payload.clone(), b"next".to_vec()], "{len} in {slice}");
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_with_control_frames_between_and_an_empty_last_one_are_one_message() {
+        let bytes = [
+            frame(0x02, b"frag"),
+            frame(0x89, b"ping"),
+            frame(0x00, b"ment"),
+            frame(0x8a, b""),
+            frame(0x80, b""),
+            frame(0x82, b"after"),
+        ]
+        .concat();
+        for slice in 1..bytes.len() {
+            let (said, error) = said_in_slices(&bytes, slice);
+            assert_eq!((said, error), (vec![b"fragment".to_vec(), b"after".to_vec()], None));
+        }
+    }
+
+    #[test]
+    fn an_empty_first_fragment_still_opens_a_message() {
+        let bytes = [frame(0x02, b""), frame(0x80, b"all")].concat();
+        assert_eq!(said_in_slices(&bytes, 100), (vec![b"all".to_vec()], None));
+    }
+
+    #[test]
+    fn a_ping_gives_its_payload() {
+        let mut bytes = frame(0x89, b"are you there");
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Ping(b"are you there"))));
+    }
+
+    #[test]
+    fn nothing_is_read_behind_a_close() {
+        let mut bytes = [frame(0x88, &1000u16.to_be_bytes()), frame(0x82, b"late")].concat();
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Close(Some(CloseCode::Normal)))));
+        assert_eq!(reader.poll(&mut input), Ok(None));
+    }
+
+    #[test]
+    fn text_is_refused_as_unsupported() {
+        assert_eq!(error_of(&frame(0x81, b"hi")).close_code(), CloseCode::Unsupported);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_before_it_is_gathered() {
+        let mut bytes = frame(0x82, &[0; 70_000]);
+        bytes[2..10].copy_from_slice(&(MESSAGE_MAX_BYTES as u64 + 1).to_be_bytes());
+        assert_eq!(error_of(&bytes[..14]), FrameError::TooLong);
+        bytes[2..10].copy_from_slice(&u64::MAX.to_be_bytes());
+        assert_eq!(error_of(&bytes[..14]), FrameError::TooLong);
+    }
+
+    #[test]
+    fn fragments_over_the_limit_are_refused() {
+        let half = vec![0; MESSAGE_MAX_BYTES / 2 + 1];
+        let bytes = [frame(0x02, &half), frame(0x80, &half)].concat();
+        assert_eq!(said_in_slices(&bytes, 65_536).1, Some(FrameError::TooLong));
+    }
+
+    #[test]
+    fn breaches_of_the_protocol_are_refused() {
+        let unmasked = [0x82, 0x01, b'x'].to_vec();
+        for bytes in [
+            unmasked,
+            frame(0xc2, b"rsv"),
+            frame(0x83, b"reserved data type"),
+            frame(0x8b, b"reserved control type"),
+            frame(0x80, b"continues nothing"),
+            [frame(0x02, b"a"), frame(0x82, b"b")].concat(),
+            frame(0x09, b"fragmented ping"),
+            frame(0x89, &[0; 126]),
+            frame(0x88, b"x"),
+            frame(0x88, &1005u16.to_be_bytes()),
+            frame(0x88, &[3, 232, 0xff]),
+        ] {
+            assert_eq!(error_of(&bytes).close_code(), CloseCode::Protocol, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn headers_have_the_shortest_form() {
+        for len in [0, 125, 126, 65_535, 65_536] {
+            let mut out = [0; 10];
+            let header = put_header(OpCode::Data(Data::Binary), len, &mut out);
+            assert_eq!(header, header_len(len));
+            assert_eq!(out[0], 0x82);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_a_character() {
+        let frame = close_frame(CloseCode::Away, &"ü".repeat(100));
+        assert_eq!(frame.len(), 2 + 2 + 122);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+    }
+
+    #[test]
+    fn any_bytes_satisfy_the_fuzzed_properties() {
+        let seeds = [frame(0x82, b"x"), frame(0x02, b"yy"), frame(0x80, b""), frame(0x89, b"p")];
+        for a in &seeds {
+            for b in &seeds {
+                for flipped in 0..a.len() {
+                    let mut bytes = [a.clone(), b.clone(), a.clone()].concat();
+                    bytes[flipped] ^= 1 << (flipped % 8);
+                    fuzz_frames(&bytes);
+                }
+            }
+        }
+    }
+}
