@@ -12,3 +12,4 @@ pub mod outbox;
 pub mod readiness;
 pub mod timers;
 pub mod worklist;
+pub mod sockets;

@@ -36,6 +36,11 @@ pub const DATAGRAM_SLOT_BYTES: usize = 65_536 + 64;
 /// Datagrams per `recvmmsg`; a turn reads one batch of a port. More gains nothing measurable.
 pub const DATAGRAM_BATCH: usize = 32;
 
+/// What the kernel is asked to keep of datagrams that we have not read yet, per port, so that a
+/// burst survives a turn that is busy elsewhere: room for some thousands, since even an empty one
+/// takes up to 2 KiB there. The kernel grants no more than `net.core.rmem_max`.
+pub const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
 /// Connections accepted from one listener in one turn, so that a flood of connects does not
 /// delay those that are connected.
 pub const ACCEPTS_PER_TURN: usize = 64;
