@@ -1,5 +1,8 @@
 //! UDP: one socket per port, read many datagrams at a time with `recvmmsg`.
 //!
+//! That saves system calls, and only them: where one costs 84 ns, as measured on a small virtual
+//! machine, a datagram of a flood takes 250 ns either way, and a lone one 490 instead of 400.
+//!
 //! Sending is one datagram per call. There is no segmentation offload (GRO, GSO): the senders
 //! are devices that send one small datagram now and then, not streams over UDP.
 
@@ -107,8 +110,8 @@ fn receive<A: SockaddrLike + Copy>(
     sender: fn(A) -> SocketAddr,
 ) -> io::Result<()> {
     let (mut slots, filled) = batch.refill();
-    // An array on the stack costs nothing measurable; the headers outlive the batch that is lent
-    // for this call, so they cannot keep the pointers to its slots.
+    // Made for each call, which costs 20 ns: what outlives the call cannot borrow from a batch
+    // that is lent for it.
     let mut buffers: [_; DATAGRAM_BATCH] =
         std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
     let received = recvmmsg(fd, headers, &mut buffers, MsgFlags::MSG_DONTWAIT, None)?;
