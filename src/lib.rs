@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
+pub mod accept;
 pub mod datagrams;
 pub mod envelope;
 pub mod frames;
@@ -13,3 +14,4 @@ pub mod readiness;
 pub mod timers;
 pub mod worklist;
 pub mod sockets;
+pub mod secret;
