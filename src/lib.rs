@@ -14,4 +14,6 @@ pub mod readiness;
 pub mod timers;
 pub mod worklist;
 pub mod sockets;
+pub mod request;
+pub mod response;
 pub mod secret;

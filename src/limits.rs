@@ -85,6 +85,16 @@ pub const HEAD_MAX_BYTES: usize = 16 << 10;
 /// Most header fields in a request head; browsers behind proxies send about 40.
 pub const HEAD_MAX_FIELDS: usize = 100;
 
+/// Longest module name taken from `X-Module-ID`; names of PlaceOS have about 20 characters, and
+/// every log line about the driver carries it.
+pub const MODULE_ID_MAX_BYTES: usize = 64;
+
+/// Longest request path shown in a log line; our own have at most 30 characters.
+pub const LOGGED_PATH_MAX_BYTES: usize = 128;
+
+/// What `Retry-After` asks of a client that was refused for want of room.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
 /// A request head must be complete this long after its first byte or the connection's start.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
