@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod accept;
+pub mod api;
 pub mod datagrams;
 pub mod envelope;
 pub mod frames;
@@ -14,6 +15,7 @@ pub mod readiness;
 pub mod timers;
 pub mod worklist;
 pub mod sockets;
+pub mod query;
 pub mod request;
 pub mod response;
 pub mod secret;
