@@ -7,6 +7,7 @@ pub mod api;
 pub mod datagrams;
 pub mod envelope;
 pub mod frames;
+pub mod fuzzing;
 pub mod limits;
 pub mod message;
 pub mod net;
