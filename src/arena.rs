@@ -4,6 +4,7 @@
 //! Keys are typed by a tag and not by what they point at, so that a device can name a driver
 //! without knowing the type of its socket.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -93,20 +94,28 @@ impl<Tag, T> Default for Arena<Tag, T> {
 }
 
 impl<Tag, T> Arena<Tag, T> {
-    /// Puts in the value that `make` builds from its own key.
-    pub fn insert_with(&mut self, make: impl FnOnce(Key<Tag>) -> T) -> Key<Tag> {
+    /// Puts in the value that `make` builds from its own key, unless it fails.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn try_insert_with<E>(
+        &mut self,
+        make: impl FnOnce(Key<Tag>) -> Result<T, E>,
+    ) -> Result<Key<Tag>, E> {
         let generation = self.next_generation;
         self.next_generation = (generation + 1) % GENERATIONS;
         let entry = self.slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("descriptors run out long before 2^32 slots");
         let key = Key { slot, generation, tag: PhantomData };
-        entry.insert((generation, make(key)));
-        key
+        entry.insert((generation, make(key)?));
+        Ok(key)
     }
 
     /// Puts in a value.
     pub fn insert(&mut self, value: T) -> Key<Tag> {
-        self.insert_with(|_| value)
+        match self.try_insert_with(|_| Ok::<T, Infallible>(value)) {
+            Ok(key) => key,
+        }
     }
 
     /// The value, unless it is gone.
@@ -185,7 +194,14 @@ mod tests {
     #[test]
     fn a_value_can_know_its_own_key() {
         let mut arena: Arena<Thing, Option<Key<Thing>>> = Arena::default();
-        let key = arena.insert_with(Some);
+        let key = arena.try_insert_with(|key| Ok::<_, Infallible>(Some(key))).unwrap();
         assert_eq!(arena.get(key), Some(&Some(key)));
+    }
+
+    #[test]
+    fn a_value_that_can_not_be_made_leaves_nothing() {
+        let mut arena: Arena<Thing, u8> = Arena::default();
+        assert_eq!(arena.try_insert_with(|_| Err("no")), Err("no"));
+        assert!(arena.is_empty());
     }
 }

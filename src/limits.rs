@@ -64,8 +64,13 @@ pub const DRIVER_DRAINED_BYTES: usize = 64 << 10;
 /// At this much queued toward a device, the driver that writes to it is no longer read.
 pub const DEVICE_BACKLOG_BYTES: usize = 4 << 20;
 
-/// A device's backlog counts as drained at this mark.
-pub const DEVICE_DRAINED_BYTES: usize = 1 << 20;
+/// A device's backlog counts as drained at this mark; close to the other, so that a slow device
+/// that takes its bytes steadily gets there long before it has held its driver back for too long.
+pub const DEVICE_DRAINED_BYTES: usize = DEVICE_BACKLOG_BYTES - (64 << 10);
+
+/// Devices that are let on when their driver's backlog has drained: as many as fill it again
+/// with short messages; with long ones the first few do.
+pub const WAKES_PER_FLUSH: usize = 32;
 
 /// Datagrams that the kernel had no room for, per port.
 pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
@@ -137,6 +142,9 @@ pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A connection from a trusted proxy must begin with a whole PROXY header within this time.
 pub const PROXY_HEADER_MAX: Duration = Duration::from_secs(5);
 
+/// Devices must have taken what was written to them this long after the first signal.
+pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_millis(2_500);
+
 /// Everything is closed this long after the first signal, drained or not; under the 5 s that
 /// the contract promises.
 pub const SHUTDOWN_MAX: Duration = Duration::from_millis(4_500);
@@ -149,6 +157,22 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// TCP keepalive: unanswered probes before the connection is dead.
 pub const KEEPALIVE_PROBES: u32 = 3;
+
+/// Wrong tokens from one address that are answered at once; typing errors are no attack.
+pub const WRONG_TOKENS_FREE: u32 = 3;
+
+/// The first delayed answer to a wrong token; each further one is delayed twice as long.
+pub const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(250);
+
+/// The longest such delay. A driver with a wrong token must still get its answer before it
+/// takes the service for dead.
+pub const WRONG_TOKEN_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Wrong tokens of an address are forgotten after so long without another one.
+pub const WRONG_TOKENS_FORGOTTEN: Duration = Duration::from_secs(300);
+
+/// Addresses whose wrong tokens are remembered.
+pub const WRONG_TOKEN_ADDRESSES: usize = 4_096;
 
 // ---- Log ------------------------------------------------------------------------------------
 
@@ -184,6 +208,9 @@ pub const ACCEPTS_PER_SECOND: u32 = 50_000;
 /// HTTP connections at once that are no drivers.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
+/// Connections that are being ended at once; beyond them they are cut off instead.
+pub const FAREWELLS_MAX: usize = 8_192;
+
 /// Bytes queued in all, in every direction.
 pub const QUEUED_MAX_BYTES: usize = 1 << 30;
 
@@ -199,5 +226,5 @@ const _: () = {
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
     assert!(SHUTDOWN_MAX.as_millis() < 5_000);
-    assert!(LINGER_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
+    assert!(SHUTDOWN_DRAIN_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
 };

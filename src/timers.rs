@@ -26,6 +26,11 @@ impl Armed {
     pub fn at(self) -> Option<Instant> {
         self.0
     }
+
+    /// Takes note that the deadline came.
+    pub fn expire(&mut self) {
+        self.0 = None;
+    }
 }
 
 impl<Owner: Ord + Copy> Timers<Owner> {
@@ -43,8 +48,8 @@ impl<Owner: Ord + Copy> Timers<Owner> {
         armed.0 = deadline;
     }
 
-    /// Takes the earliest owner whose deadline has come. The owner must then reset its
-    /// [`Armed`] with [`Timers::set`].
+    /// Takes the earliest owner whose deadline has come. The owner then has nothing armed:
+    /// [`Armed::expire`].
     #[must_use]
     pub fn poll_expired(&mut self, now: Instant) -> Option<Owner> {
         let &(at, owner) = self.armed.first()?;

@@ -8,6 +8,7 @@ use crate::arena::Key;
 /// Keys in the order in which they were first put in.
 pub struct Worklist<Tag> {
     keys: Vec<Key<Tag>>,
+    spare: Vec<Key<Tag>>,
     /// By slot, the key that is listed for it. A slot that is freed and taken again within a
     /// turn has its new key listed beside the old one.
     listed: Vec<Option<Key<Tag>>>,
@@ -15,7 +16,7 @@ pub struct Worklist<Tag> {
 
 impl<Tag> Default for Worklist<Tag> {
     fn default() -> Self {
-        Self { keys: Vec::new(), listed: Vec::new() }
+        Self { keys: Vec::new(), spare: Vec::new(), listed: Vec::new() }
     }
 }
 
@@ -31,12 +32,27 @@ impl<Tag> Worklist<Tag> {
         }
     }
 
-    /// Takes all keys; `into` is emptied first and its room is kept for the next time.
-    pub fn drain_into(&mut self, into: &mut Vec<Key<Tag>>) {
-        into.clear();
-        std::mem::swap(&mut self.keys, into);
-        for key in into.iter() {
+    /// Takes all keys. [`Worklist::give_back`] returns the room that they took.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Key<Tag>> {
+        let keys = std::mem::replace(&mut self.keys, std::mem::take(&mut self.spare));
+        for key in &keys {
             self.listed[key.slot()] = None;
+        }
+        keys
+    }
+
+    /// Keeps the room of a list that has been worked off for the next one.
+    pub fn give_back(&mut self, mut keys: Vec<Key<Tag>>) {
+        keys.clear();
+        self.spare = keys;
+    }
+
+    /// Lists `keys` in front of what is listed, so that who has waited comes first.
+    pub fn insert_first(&mut self, keys: impl IntoIterator<Item = Key<Tag>>) {
+        let later = self.take();
+        for key in keys.into_iter().chain(later) {
+            self.insert(key);
         }
     }
 
@@ -53,12 +69,6 @@ mod tests {
 
     enum Thing {}
 
-    fn drained(list: &mut Worklist<Thing>) -> Vec<Key<Thing>> {
-        let mut keys = Vec::new();
-        list.drain_into(&mut keys);
-        keys
-    }
-
     #[test]
     fn a_key_is_listed_once_until_the_list_is_taken() {
         let mut arena: Arena<Thing, ()> = Arena::default();
@@ -66,10 +76,10 @@ mod tests {
         let key = arena.insert(());
         list.insert(key);
         list.insert(key);
-        assert_eq!(drained(&mut list), [key]);
+        assert_eq!(list.take(), [key]);
         assert!(list.is_empty());
         list.insert(key);
-        assert_eq!(drained(&mut list), [key]);
+        assert_eq!(list.take(), [key]);
     }
 
     #[test]
@@ -81,6 +91,17 @@ mod tests {
         arena.remove(old);
         let new = arena.insert(());
         list.insert(new);
-        assert_eq!(drained(&mut list), [old, new]);
+        assert_eq!(list.take(), [old, new]);
+    }
+
+    #[test]
+    fn who_has_waited_comes_first() {
+        let mut arena: Arena<Thing, ()> = Arena::default();
+        let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
+        let mut list = Worklist::default();
+        list.insert(a);
+        list.insert(b);
+        list.insert_first([c, b]);
+        assert_eq!(list.take(), [c, b, a]);
     }
 }

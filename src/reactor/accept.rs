@@ -1,0 +1,279 @@
+//! Taking connections: on our own HTTP listeners and on device ports.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::{info, warn};
+use rustls::ServerConfig;
+
+use crate::connection::Connection;
+use crate::device::Device;
+use crate::http::Http;
+use crate::keys::{DeviceKey, DoorKey, DriverKey, PortKey, Source};
+use crate::limits::{
+    ACCEPTS_PER_TURN, DRIVER_CLOSE_MAX, EXHAUSTION_PAUSE, HTTP_CONNECTIONS_MAX,
+    REFUSALS_LOGGED_PER_SECOND,
+};
+use crate::message::Kind;
+use crate::net::{Net, is_exhaustion};
+use crate::outbox::Outbox;
+use crate::port::{Gate, Listener, Port, Socket, is_idle};
+use crate::response::{Manner, Refusal, Response};
+use crate::timers::Armed;
+use crate::transport::Transport;
+
+use super::Reactor;
+
+/// One of our own HTTP listeners.
+pub(super) struct Door<N: Net> {
+    pub(super) listener: N::Listener,
+    pub(super) address: SocketAddr,
+    pub(super) armed: Armed,
+}
+
+/// Why accepting stops for this turn.
+enum Pause {
+    /// Nothing waits.
+    Idle,
+    /// One connection was not to be had; the next may be.
+    Again,
+    /// Nothing can be had until then.
+    Until(Instant),
+}
+
+// ---- HTTP -----------------------------------------------------------------------------------
+
+impl<N: Net> Reactor<N> {
+    /// Opens one of our own HTTP listeners and gives its address.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn open_door(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let Self { doors, net, .. } = self;
+        let key = doors.try_insert_with(|key| {
+            let listener = net.open_http(address, Source::Door(key).into())?;
+            let address = net.local_address(&listener)?;
+            Ok::<_, io::Error>(Door { listener, address, armed: Armed::default() })
+        })?;
+        Ok(self.doors.get(key).map_or(address, |door| door.address))
+    }
+
+    /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
+    /// keep theirs.
+    pub fn set_https(&mut self, config: Arc<ServerConfig>) {
+        self.https_config = Some(config);
+    }
+
+    pub(super) fn drive_door(&mut self, key: DoorKey) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(door) = self.doors.get(key) else { return };
+            match self.net.accept(&door.listener) {
+                Ok((stream, peer)) => self.welcome(stream, peer.ip().to_canonical()),
+                Err(error) => match self.pause_after(&error) {
+                    Pause::Again => {}
+                    pause => return self.pause_door(key, pause),
+                },
+            }
+        }
+        self.work.doors.insert(key);
+    }
+
+    /// Takes an HTTP connection, or turns it away where there are too many.
+    fn welcome(&mut self, stream: N::Stream, peer: IpAddr) {
+        let transport = match &self.https_config {
+            Some(config) => Transport::tls(stream, Arc::clone(config)),
+            None => Ok(Transport::Plain(stream)),
+        };
+        let Ok(transport) = transport else { return };
+        let mut connection = Connection::new(transport);
+        if self.https.len() >= HTTP_CONNECTIONS_MAX {
+            return self.turn_away(connection);
+        }
+        let Self { https, net, now, .. } = self;
+        let watched = https.try_insert_with(|key| {
+            net.watch(connection.socket(), Source::Http(key).into())?;
+            Ok::<_, io::Error>(Http::new(connection, peer, *now))
+        });
+        if let Ok(key) = watched {
+            self.rearm_http(key);
+        }
+    }
+
+    fn turn_away(&mut self, connection: Connection<N::Stream>) {
+        let refusal = Refusal::unavailable("too many connections at once; try again later");
+        let mut answer = Vec::new();
+        Response::from(refusal).write(&mut answer, &super::http::new_request_id(), Manner::LAST);
+        let mut outbox = Outbox::default();
+        outbox.extend(&mut self.buffers, &answer);
+        self.part(connection, outbox, DRIVER_CLOSE_MAX);
+    }
+
+    fn pause_door(&mut self, key: DoorKey, pause: Pause) {
+        let Some(door) = self.doors.get_mut(key) else { return };
+        match pause {
+            Pause::Idle => {}
+            Pause::Again => self.work.doors.insert(key),
+            Pause::Until(then) => self.timers.set(Source::Door(key), &mut door.armed, Some(then)),
+        }
+    }
+
+    /// What an error of accept means for the connections behind it.
+    fn pause_after(&mut self, error: &io::Error) -> Pause {
+        if is_idle(error) {
+            return Pause::Idle;
+        }
+        if !is_exhaustion(error) {
+            return Pause::Again;
+        }
+        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+            warn!("no more connections can be accepted at present: {error} ({left_out} such lines left out)");
+        }
+        Pause::Until(self.now + EXHAUSTION_PAUSE)
+    }
+}
+
+// ---- Devices --------------------------------------------------------------------------------
+
+impl<N: Net> Reactor<N> {
+    pub(super) fn accept_devices(&mut self, key: PortKey) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.accept_device(key) {
+                Ok((stream, peer)) => self.receive_device(key, stream, peer.ip().to_canonical()),
+                Err(Pause::Again) => {}
+                Err(pause) => return self.pause_port(key, pause),
+            }
+        }
+        self.work.ports.insert(key);
+    }
+
+    fn accept_device(&mut self, key: PortKey) -> Result<(N::Stream, SocketAddr), Pause> {
+        let limit = self.settings.ceilings.accepts_per_second;
+        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get_mut(key) else {
+            return Err(Pause::Idle);
+        };
+        let Gate::Open(socket) = &listener.gate else { return Err(Pause::Idle) };
+        if listener.accepts.is_spent(limit, self.now) {
+            return Err(Pause::Until(listener.accepts.next_window(self.now)));
+        }
+        match self.net.accept(socket) {
+            Ok(accepted) => {
+                let _ = listener.accepts.allow(limit, self.now);
+                Ok(accepted)
+            }
+            Err(error) => Err(self.pause_after(&error)),
+        }
+    }
+
+    fn pause_port(&mut self, key: PortKey, pause: Pause) {
+        let Some(port) = self.ports.get_mut(key) else { return };
+        match pause {
+            Pause::Idle => {}
+            Pause::Again => self.work.ports.insert(key),
+            Pause::Until(then) => self.timers.set(Source::Port(key), &mut port.armed, Some(then)),
+        }
+    }
+
+    /// Takes a device connection, or closes it straight away where nobody covers it.
+    fn receive_device(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
+        let Some(port) = self.ports.get(key) else { return };
+        if self.settings.is_trusted_proxy(peer) {
+            return self.await_proxy_header(key, stream, peer);
+        }
+        if port.subscribers.covering(peer).next().is_none() {
+            return self.refuse(key, peer, "no driver accepts it");
+        }
+        match &port.socket {
+            Socket::Stream(Listener { tls: Some(config), .. }) => {
+                let config = Arc::clone(config);
+                self.await_handshake(key, stream, peer, config);
+            }
+            Socket::Stream(Listener { tls: None, .. }) => {
+                self.admit(key, Connection::new(Transport::Plain(stream)), peer);
+            }
+            Socket::Datagram(_) => {}
+        }
+    }
+
+    /// Makes a connection a device that drivers know of.
+    pub(super) fn admit(
+        &mut self,
+        key: PortKey,
+        mut connection: Connection<N::Stream>,
+        peer: IpAddr,
+    ) {
+        if let Some(why) = self.ceiling_reached(key, peer) {
+            return self.refuse(key, peer, why);
+        }
+        let Self { ports, devices, net, .. } = self;
+        let Some(port) = ports.get_mut(key) else { return };
+        let audience: Vec<DriverKey> = port.subscribers.covering(peer).collect();
+        let Socket::Stream(listener) = &mut port.socket else { return };
+        if audience.is_empty() {
+            return self.refuse(key, peer, "no driver accepts it");
+        }
+        let watched = devices.try_insert_with(|device_key| {
+            net.watch(connection.socket(), Source::Device(device_key).into())?;
+            let id = listener.issue_id();
+            listener.devices.insert(id, device_key);
+            Ok::<_, io::Error>(Device::new(connection, key, id, peer, audience))
+        });
+        match watched {
+            Ok(device) => self.announce(device),
+            Err(error) => warn!("a device connection can't be watched: {error}"),
+        }
+    }
+
+    /// Tells the drivers of a new device.
+    fn announce(&mut self, key: DeviceKey) {
+        let Some(device) = self.devices.get(key) else { return };
+        *self.by_address.entry(device.address).or_default() += 1;
+        let Some(port) = self.ports.get(device.port) else { return };
+        info!(
+            server_protocol:% = port.protocol, server_port = port.number,
+            remote_ip:% = device.address, accepted = true, client_id = device.id;
+            "device {} connected to port {}", device.address, port.number
+        );
+        let audience = device.audience.clone();
+        for &driver_key in &audience {
+            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
+            device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
+            self.work.dirty_drivers.insert(driver_key);
+        }
+        // What a TLS handshake brought along raises no event.
+        if device.connection.is_readable() {
+            self.work.devices.insert(key);
+        }
+    }
+
+    fn ceiling_reached(&self, key: PortKey, peer: IpAddr) -> Option<&'static str> {
+        let ceilings = &self.settings.ceilings;
+        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(key) else {
+            return Some("the port is closed");
+        };
+        if self.devices.len() >= ceilings.devices {
+            Some("too many devices (--max-devices)")
+        } else if listener.devices.len() >= ceilings.devices_per_port {
+            Some("too many devices on this port (--max-devices-per-port)")
+        } else if self.by_address.get(&peer).is_some_and(|&n| n >= ceilings.devices_per_address) {
+            Some("too many devices from this address (--max-devices-per-address)")
+        } else {
+            None
+        }
+    }
+
+    /// Counts a peer that is turned away, and logs it a few times a second at most.
+    pub(super) fn refuse(&mut self, key: PortKey, peer: IpAddr, why: &str) {
+        self.counters.refused_devices += 1;
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let Some(left_out) = port.refusals.allow(REFUSALS_LOGGED_PER_SECOND, self.now) else {
+            return;
+        };
+        warn!(
+            server_protocol:% = port.protocol, server_port = port.number,
+            remote_ip:% = peer, accepted = false, left_out = left_out;
+            "refused {peer} on {} port {}: {why}", port.protocol, port.number
+        );
+    }
+}

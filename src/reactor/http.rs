@@ -1,0 +1,136 @@
+//! Requests and their answers.
+
+use log::{debug, info, warn};
+use uuid::Uuid;
+
+use crate::api::{self, Route};
+use crate::http::Progress;
+use crate::keys::HttpKey;
+use crate::limits::DRIVER_CLOSE_MAX;
+use crate::net::Net;
+use crate::request::Request;
+use crate::response::{Manner, Refusal, Response, Status};
+use crate::secret::Secret;
+
+use super::Reactor;
+
+/// An `X-Request-ID`.
+pub(super) fn new_request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+impl<N: Net> Reactor<N> {
+    pub(super) fn drive_http(&mut self, key: HttpKey) {
+        let Some(http) = self.https.get_mut(key) else { return };
+        match http.step(&mut self.buffers, &mut self.scratch.read, self.now) {
+            Ok(Progress::Waiting) => {}
+            Ok(Progress::Over) => return self.end_http(key),
+            Ok(Progress::Refused(refusal)) => self.refuse_head(key, refusal),
+            Ok(Progress::Request(request)) => self.handle_request(key, &request),
+            Err(_) => return self.drop_http(key),
+        }
+        self.rearm_http(key);
+        if self.https.get(key).is_some_and(|http| http.is_ready()) {
+            self.work.https.insert(key);
+        }
+    }
+
+    /// Ends an HTTP connection after what is queued on it.
+    pub(super) fn end_http(&mut self, key: HttpKey) {
+        let Some(http) = self.take_http(key) else { return };
+        let (connection, outbox, _) = http.into_parts();
+        self.part(connection, outbox, DRIVER_CLOSE_MAX);
+    }
+
+    /// Takes an HTTP connection out, to be ended or to become a driver.
+    pub(super) fn take_http(&mut self, key: HttpKey) -> Option<crate::http::Http<N::Stream>> {
+        let mut http = self.https.remove(key)?;
+        self.timers.set(crate::keys::Source::Http(key), &mut http.armed, None);
+        Some(http)
+    }
+
+    fn drop_http(&mut self, key: HttpKey) {
+        let Some(http) = self.take_http(key) else { return };
+        let (_, mut outbox, _) = http.into_parts();
+        outbox.clear(&mut self.buffers);
+    }
+
+    fn refuse_head(&mut self, key: HttpKey, refusal: Refusal) {
+        let request_id = new_request_id();
+        info!(request_id = request_id.as_str(); "request refused: {refusal}");
+        self.answer(key, &refusal.into(), &request_id, Manner::LAST);
+    }
+
+    fn handle_request(&mut self, key: HttpKey, request: &Request) {
+        let request_id = new_request_id();
+        let secret = &self.settings.secret;
+        let route = api::route(request, |token| authorise(secret, token));
+        self.count_token(key, &route);
+        let answered = match route {
+            Ok(Route::Health) => Ok(Response::Empty),
+            Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
+            Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
+            Ok(Route::Register { registration, websocket_key }) => {
+                match self.register(key, request, registration, &websocket_key, &request_id) {
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let response = answered.unwrap_or_else(Response::from);
+        log_answer(request, &response, &request_id);
+        self.answer(key, &response, &request_id, Manner::of(request));
+    }
+
+    fn answer(&mut self, key: HttpKey, response: &Response, request_id: &str, manner: Manner) {
+        let Some(http) = self.https.get_mut(key) else { return };
+        let is_wrong_token = matches!(
+            response,
+            Response::Refused(Refusal { status: Status::Unauthorized, .. })
+        );
+        let delay = match is_wrong_token {
+            true => self.guesses.handle_wrong(http.peer, self.now),
+            false => std::time::Duration::ZERO,
+        };
+        if delay.is_zero() {
+            http.answer(response, request_id, manner, &mut self.buffers, self.now);
+        } else {
+            http.answer_later(response, request_id, manner, delay, self.now);
+        }
+    }
+
+    fn count_token(&mut self, key: HttpKey, route: &Result<Route, Refusal>) {
+        let Some(http) = self.https.get(key) else { return };
+        match route {
+            Ok(Route::Statistics | Route::Register { .. }) => self.guesses.handle_right(http.peer),
+            Ok(Route::Health | Route::Version) => {}
+            Err(refusal) if refusal.status == Status::Unauthorized => {
+                self.counters.wrong_tokens += 1;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn authorise(secret: &Secret, token: Option<&str>) -> Result<(), Refusal> {
+    match token {
+        Some(token) if api::is_token(secret.expose(), token) => Ok(()),
+        Some(_) | None => Err(Refusal::unauthorized()),
+    }
+}
+
+fn log_answer(request: &Request, response: &Response, request_id: &str) {
+    let event_source = request.module_id.as_deref().unwrap_or("unknown");
+    let (status, path) = (response.code(), request.path_for_log());
+    match response {
+        Response::Refused(refusal) => warn!(
+            request_id = request_id, event_source = event_source, status = status;
+            "{path} refused: {refusal}"
+        ),
+        Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => debug!(
+            request_id = request_id, event_source = event_source, status = status;
+            "{path} answered"
+        ),
+    }
+}

@@ -1,0 +1,104 @@
+//! Stopping: no new peers, then what is queued, then a goodbye to the drivers.
+
+use std::time::Instant;
+
+use log::info;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::keys::Source;
+use crate::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
+use crate::net::Net;
+use crate::port::{Gate, Socket};
+
+use super::Reactor;
+use super::reap::Leave;
+
+/// How far stopping has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// We are not stopping.
+    Serving,
+    /// Devices get what was written to them; by `drained` they must have it.
+    Draining { drained: Instant, over: Instant },
+    /// Drivers get their Close; by `over` they must have it.
+    Parting { over: Instant },
+}
+
+impl Phase {
+    /// When the phase ends at the latest.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Phase::Serving => None,
+            Phase::Draining { drained, .. } => Some(drained),
+            Phase::Parting { over } => Some(over),
+        }
+    }
+}
+
+impl<N: Net> Reactor<N> {
+    /// Begins to stop: nobody new is taken, devices are ended as soon as they have what was
+    /// written to them.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        info!("stopping: {} drivers, {} devices", self.drivers.len(), self.devices.len());
+        self.now = now;
+        self.phase =
+            Phase::Draining { drained: now + SHUTDOWN_DRAIN_MAX, over: now + SHUTDOWN_MAX };
+        self.close_doors();
+        self.close_gates();
+        for key in self.devices.keys() {
+            if let Some(device) = self.devices.get_mut(key) {
+                device.finish_flushing(now);
+                self.work.dirty_devices.insert(key);
+            }
+        }
+        self.pursue_shutdown();
+    }
+
+    /// Whether stopping is complete, or has taken all the time it may.
+    pub fn is_over(&self, now: Instant) -> bool {
+        let Phase::Parting { over } = self.phase else { return false };
+        now >= over || (self.drivers.is_empty() && self.farewells.is_empty())
+    }
+
+    /// Says goodbye to the drivers once the devices are through.
+    pub(super) fn pursue_shutdown(&mut self) {
+        let Phase::Draining { drained, over } = self.phase else { return };
+        if !self.devices.is_empty() && self.now < drained {
+            return;
+        }
+        self.phase = Phase::Parting { over };
+        for key in self.drivers.keys() {
+            self.remove_driver(key, Leave::Close(CloseCode::Away, "dispatch is stopping".into()));
+        }
+    }
+
+    fn close_doors(&mut self) {
+        for key in self.doors.keys() {
+            if let Some(mut door) = self.doors.remove(key) {
+                self.timers.set(Source::Door(key), &mut door.armed, None);
+            }
+        }
+        for key in self.https.keys() {
+            self.end_http(key);
+        }
+    }
+
+    fn close_gates(&mut self) {
+        for key in self.ports.keys() {
+            let Some(port) = self.ports.get_mut(key) else { continue };
+            match &mut port.socket {
+                Socket::Stream(listener) => listener.gate = Gate::Shut,
+                Socket::Datagram(udp) => {
+                    let before = udp.backlog_bytes();
+                    udp.flush(&mut self.net);
+                    self.buffers.count_held(before, udp.backlog_bytes());
+                    udp.gate = Gate::Shut;
+                }
+            }
+            self.forget_arrivals(key);
+        }
+    }
+}
