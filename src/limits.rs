@@ -1,7 +1,7 @@
 //! Every bound of the program, with its unit in its name and its reason beside it.
 //!
 //! No queue, buffer, loop or timeout exists without one of these. What an operator may change is
-//! in [``Ceilings``]; its defaults are here too.
+//! in [`Ceilings`]; its defaults are here too.
 
 use std::time::Duration;
 
@@ -173,6 +173,16 @@ pub const WRONG_TOKENS_FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// Addresses whose wrong tokens are remembered.
 pub const WRONG_TOKEN_ADDRESSES: usize = 4_096;
+// ---- Command line ---------------------------------------------------------------------------
+
+/// Longest secret, in a variable or a file; it must fit in a request head.
+pub const SECRET_MAX_BYTES: usize = 4 << 10;
+
+/// `--curl`: all addresses of a name together must accept a connection within this time.
+pub const CURL_CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// `--curl`: handshake, request and answer must be complete this long after the connection.
+pub const CURL_ANSWER_MAX: Duration = Duration::from_secs(10);
 
 // ---- Log ------------------------------------------------------------------------------------
 
@@ -181,6 +191,9 @@ pub const LOG_LINES_QUEUED: usize = 1024;
 
 /// Longest log line; longer ones are cut.
 pub const LOG_LINE_MAX_BYTES: usize = 4 << 10;
+
+/// At the end of the program, lines that still wait have this long to be written.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 
 /// Lines a second about refused devices, per port; the others are counted.
 pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
@@ -214,6 +227,43 @@ pub const FAREWELLS_MAX: usize = 8_192;
 /// Bytes queued in all, in every direction.
 pub const QUEUED_MAX_BYTES: usize = 1 << 30;
 
+/// The least that an operator may allow to be queued: less, and one driver's ordinary backlog
+/// would be all of it.
+pub const QUEUED_LEAST_BYTES: usize = 1 << 20;
+
+/// What an operator may set. Reaching one of them is a refusal with words, never a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Drivers connected at once.
+    pub drivers: usize,
+    /// Device ports open at once.
+    pub ports: usize,
+    /// Device connections at once, on all ports.
+    pub devices: usize,
+    /// Device connections at once on one port.
+    pub devices_per_port: usize,
+    /// Device connections at once from one address.
+    pub devices_per_address: usize,
+    /// Bytes queued in all, in every direction.
+    pub queued_bytes: usize,
+    /// Device connections accepted per second and port.
+    pub accepts_per_second: u32,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            drivers: DRIVERS_MAX,
+            ports: PORTS_MAX,
+            devices: DEVICES_MAX,
+            devices_per_port: DEVICES_PER_PORT_MAX,
+            devices_per_address: DEVICES_PER_ADDRESS_MAX,
+            queued_bytes: QUEUED_MAX_BYTES,
+            accepts_per_second: ACCEPTS_PER_SECOND,
+        }
+    }
+}
+
 // ---- Relations ------------------------------------------------------------------------------
 
 const _: () = {
@@ -222,9 +272,13 @@ const _: () = {
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
     assert!(POOLED_BUFFER_BYTES >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
+    assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
+    assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(QUEUED_MAX_BYTES > 4 * MESSAGE_MAX_BYTES);
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
     assert!(SHUTDOWN_MAX.as_millis() < 5_000);
     assert!(SHUTDOWN_DRAIN_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
+    assert!(SHUTDOWN_MAX.as_millis() + LOG_FLUSH_MAX.as_millis() < 5_000);
+    assert!(LINGER_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
 };
