@@ -32,3 +32,4 @@ pub mod throttle;
 pub mod timers;
 pub mod transport;
 pub mod worklist;
+pub mod build_info;
