@@ -33,3 +33,5 @@ pub mod timers;
 pub mod transport;
 pub mod worklist;
 pub mod build_info;
+pub mod url;
+pub mod curl;
