@@ -35,3 +35,5 @@ pub mod worklist;
 pub mod build_info;
 pub mod url;
 pub mod curl;
+pub mod signals;
+pub mod descriptors;
