@@ -37,3 +37,4 @@ pub mod url;
 pub mod curl;
 pub mod signals;
 pub mod descriptors;
+pub mod tls;
