@@ -38,3 +38,6 @@ pub mod curl;
 pub mod signals;
 pub mod descriptors;
 pub mod tls;
+pub mod secrets;
+pub mod config;
+pub mod cli;

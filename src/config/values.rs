@@ -1,0 +1,230 @@
+//! What a flag or variable may say, and what it means. Each error is words for one line.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+use ipnet::{IpNet, Ipv4Net};
+use log::LevelFilter;
+
+use super::Mode;
+use crate::limits::QUEUED_LEAST_BYTES;
+
+pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "production" => Ok(Mode::Production),
+        "development" | "test" => Ok(Mode::Development),
+        // A misspelt "production" must not start with the secret that everybody knows.
+        _ => Err(format!("{text:?} is not production, development or test")),
+    }
+}
+
+pub(super) fn parse_level(text: &str) -> Result<LevelFilter, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Ok(LevelFilter::Trace),
+        "debug" => Ok(LevelFilter::Debug),
+        "info" | "notice" => Ok(LevelFilter::Info),
+        "warn" => Ok(LevelFilter::Warn),
+        "error" | "fatal" => Ok(LevelFilter::Error),
+        "none" => Ok(LevelFilter::Off),
+        _ => Err(format!("{text:?} is not trace, debug, info, notice, warn, error, fatal or none")),
+    }
+}
+
+pub(super) fn parse_integer(text: &str) -> Result<usize, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| format!("{text:?} is not a number"))
+}
+
+/// At least one, and no more than fits into the type.
+pub(super) fn parse_count<T: TryFrom<usize>>(text: &str) -> Result<T, String> {
+    let count = parse_integer(text)?;
+    let fits = T::try_from(count).ok().filter(|_| count > 0);
+    fits.ok_or_else(|| format!("{text} is not at least 1, or too large"))
+}
+
+/// Port 0 leaves the choice to the system.
+pub(super) fn parse_port(text: &str) -> Result<u16, String> {
+    let port = parse_integer(text).ok().and_then(|number| u16::try_from(number).ok());
+    port.ok_or_else(|| format!("{text:?} is not a port, 0 to 65535"))
+}
+
+/// A number of bytes, with K, M or G for powers of 1024.
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
+    let error = || format!("{text:?} is not a size such as 64M, at least 1M");
+    let upper = text.to_ascii_uppercase();
+    let number = upper.strip_suffix('B').unwrap_or(&upper);
+    let number = number.strip_suffix('I').unwrap_or(number);
+    let digits = number.trim_end_matches(['K', 'M', 'G']);
+    let unit: usize = match &number[digits.len()..] {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return Err(error()),
+    };
+    let bytes = parse_integer(digits).ok().and_then(|count| count.checked_mul(unit));
+    bytes.filter(|bytes| *bytes >= QUEUED_LEAST_BYTES).ok_or_else(error)
+}
+
+pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} is not true or false")),
+    }
+}
+
+pub(super) fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let mut networks = entries.map(parse_network).collect::<Result<_, _>>()?;
+    remove_repeated(&mut networks);
+    Ok(networks)
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = network.map_err(|_| format!("{text:?} is not an address or a range"))?;
+    Ok(unmapped(network).trunc())
+}
+
+/// An IPv4-mapped IPv6 range as the IPv4 range that it is.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let length = v6.prefix_len().checked_sub(96);
+    match (v6.addr().to_ipv4_mapped(), length) {
+        (Some(v4), Some(length)) => Ipv4Net::new(v4, length).map_or(network, IpNet::V4),
+        (None, _) | (_, None) => network,
+    }
+}
+
+pub(super) fn parse_binds(text: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let binds: Vec<_> = entries.map(|entry| parse_bind(entry, port)).collect::<Result<_, _>>()?;
+    if binds.is_empty() { Err("names no host".to_owned()) } else { Ok(binds) }
+}
+
+/// `HOST` or `HOST:PORT`; IPv6 addresses need brackets only in front of a port.
+fn parse_bind(text: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    match text.split_once(':') {
+        None => resolve(text, port),
+        Some((host, digits)) => resolve(host, parse_port(digits)?),
+    }
+}
+
+/// The address of a name: an IPv4 one where it has any, as `localhost` is expected to be
+/// 127.0.0.1 and an IPv6 one may not be there on this machine.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let found = (host, port).to_socket_addrs();
+    let found: Vec<_> = found.map_err(|error| format!("{host:?}: {error}"))?.collect();
+    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    chosen.copied().ok_or_else(|| format!("{host:?} has no address"))
+}
+
+pub(super) fn remove_repeated<T: PartialEq>(items: &mut Vec<T>) {
+    let mut seen = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    *items = seen;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(text: &str) -> String {
+        parse_bind(text, 3000).map(|address| address.to_string()).unwrap_or_else(|why| why)
+    }
+
+    #[test]
+    fn a_bind_is_a_host_or_a_host_and_port() {
+        for (text, address) in [
+            ("127.0.0.1", "127.0.0.1:3000"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("::1", "[::1]:3000"),
+            ("::", "[::]:3000"),
+            ("[::1]", "[::1]:3000"),
+            ("[::1]:80", "[::1]:80"),
+            ("localhost", "127.0.0.1:3000"),
+            ("localhost:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(bind(text), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_bind_says_why() {
+        assert!(bind("127.0.0.1:x").contains("not a port"));
+        assert!(bind("127.0.0.1:65536").contains("not a port"));
+        assert!(bind("[::1]x").contains("not a port"));
+        assert!(bind(":80").contains("\"\""));
+        assert!(parse_binds(" , ", 1).is_err());
+    }
+
+    #[test]
+    fn several_binds_are_separated_by_commas() {
+        let binds = parse_binds("127.0.0.1, ::1", 1).unwrap();
+        assert_eq!(binds, ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("2g"), Ok(2 << 30));
+        assert_eq!(parse_size("2048kb"), Ok(2 << 20));
+        assert_eq!(parse_size("1048576"), Ok(1 << 20));
+        for bad in ["", "M", "64KM", "-1", "1K", "1.5M", "64X", "99999999999G", "+64M"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts_are_at_least_one_and_fit() {
+        assert_eq!(parse_count::<u32>("7"), Ok(7));
+        for bad in ["0", "", "-1", "+1", "4294967296", "x"] {
+            assert!(parse_count::<u32>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_or_ranges_without_repeats() {
+        let networks = parse_networks("10.0.0.1, 10.1.2.3/8 ,::1,10.0.0.0/8,").unwrap();
+        let texts: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+        assert_eq!(texts, ["10.0.0.1/32", "10.0.0.0/8", "::1/128"]);
+        assert!(parse_networks("10.0.0.0/33").is_err());
+        assert!(parse_networks("lb").is_err());
+    }
+
+    #[test]
+    fn a_mapped_network_is_an_ipv4_network() {
+        let networks = parse_networks("::ffff:10.0.0.0/104,::ffff:10.0.0.1,::/0").unwrap();
+        let texts: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+        assert_eq!(texts, ["10.0.0.0/8", "10.0.0.1/32", "::/0"]);
+    }
+
+    #[test]
+    fn every_level_has_its_name() {
+        use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
+        let names = ["trace", "DEBUG", "info", "notice", "Warn", "error", "fatal", "none"];
+        let levels = names.map(|name| parse_level(name).unwrap());
+        assert_eq!(levels, [Trace, Debug, Info, Info, Warn, Error, Error, Off]);
+        assert!(parse_level("loud").is_err());
+    }
+
+    #[test]
+    fn a_misspelt_mode_is_not_taken_for_development() {
+        assert_eq!(parse_mode("Production"), Ok(Mode::Production));
+        assert_eq!(parse_mode("development"), Ok(Mode::Development));
+        assert!(parse_mode("prod").is_err());
+    }
+}
