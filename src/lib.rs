@@ -41,3 +41,4 @@ pub mod tls;
 pub mod secrets;
 pub mod config;
 pub mod cli;
+pub mod logging;

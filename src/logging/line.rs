@@ -1,0 +1,327 @@
+//! The form of a log line: JSON for programs, or aligned words for eyes.
+//!
+//! Texts come from devices and drivers too. Whatever they contain, a record is one line, and
+//! nothing in it can pass for another field or drive a terminal.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use log::kv::{self, Key, Value, VisitSource};
+use log::{Level, Record};
+use serde_json::Value as Json;
+
+use crate::limits::LOG_LINE_MAX_BYTES;
+
+/// How lines are written.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// One JSON object a line, the time in UTC.
+    Json,
+    /// For eyes, the time of day in this zone.
+    Plain(TimeZone),
+    /// The same with colours, for a terminal.
+    Coloured(TimeZone),
+}
+
+impl Form {
+    /// The record as one line of bounded length, without its line break.
+    pub fn line(&self, record: &Record<'_>, now: Timestamp) -> String {
+        let message = Capped::text(*record.args());
+        let mut fields = Fields(Vec::new());
+        // Gathering fields cannot fail: what has no other form becomes text.
+        let _ = record.key_values().visit(&mut fields);
+        match self {
+            Form::Json => json_line(record, now, message, fields),
+            Form::Plain(zone) => words(record, now, zone, &message, &fields, ""),
+            Form::Coloured(zone) => {
+                words(record, now, zone, &message, &fields, colour(record.level()))
+            }
+        }
+    }
+
+    /// Appends a line with its line break, and the number of lines lost before it.
+    pub fn append(&self, batch: &mut String, line: &str, dropped: u64) {
+        batch.push_str(line);
+        if dropped > 0 {
+            match self {
+                Form::Json => {
+                    batch.pop();
+                    push(batch, format_args!(",\"dropped_lines\":{dropped}}}"));
+                }
+                Form::Plain(_) | Form::Coloured(_) => {
+                    push(batch, format_args!(" ({dropped} lines before this were dropped)"));
+                }
+            }
+        }
+        batch.push('\n');
+    }
+}
+
+/// The key-values of a record.
+struct Fields(Vec<(String, Json)>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        self.0.push((key.as_str().to_owned(), to_json(&value)));
+        Ok(())
+    }
+}
+
+fn to_json(value: &Value<'_>) -> Json {
+    if let Some(flag) = value.to_bool() {
+        Json::from(flag)
+    } else if let Some(number) = value.to_u64() {
+        Json::from(number)
+    } else if let Some(number) = value.to_i64() {
+        Json::from(number)
+    } else {
+        Json::from(Capped::text(value))
+    }
+}
+
+/// Collects text up to the length of a line, so that a huge value costs no more than that.
+struct Capped(String);
+
+impl Capped {
+    fn text(value: impl fmt::Display) -> String {
+        let mut capped = Self(String::new());
+        // It fails when it is full, which is what it is for.
+        let _ = write!(capped, "{value}");
+        capped.0
+    }
+}
+
+impl Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = LOG_LINE_MAX_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// Writes the object; while it is too long, its longest text is cut to half.
+fn json_line(record: &Record<'_>, now: Timestamp, message: String, rest: Fields) -> String {
+    let mut fields = vec![
+        ("time".to_owned(), Json::from(format!("{now:.3}"))),
+        ("level".to_owned(), Json::from(name(record.level()))),
+        ("source".to_owned(), Json::from(Capped::text(record.target()))),
+        ("message".to_owned(), Json::from(message)),
+    ];
+    for (key, value) in rest.0 {
+        // A key twice in an object means something else to every reader.
+        if fields.iter().all(|(taken, _)| *taken != key) {
+            fields.push((key, value));
+        }
+    }
+    let mut line = object(&fields);
+    while line.len() > LOG_LINE_MAX_BYTES && halve_longest(&mut fields) {
+        line = object(&fields);
+    }
+    line
+}
+
+fn object(fields: &[(String, Json)]) -> String {
+    let mut line = String::from("{");
+    for (index, (key, value)) in fields.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        push(&mut line, format_args!("{comma}{}:{value}", Json::from(key.as_str())));
+    }
+    line.push('}');
+    line
+}
+
+/// Whether there was a text left to cut.
+fn halve_longest(fields: &mut [(String, Json)]) -> bool {
+    let texts = fields.iter_mut().filter_map(|(_, value)| match value {
+        Json::String(text) => Some(text),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => None,
+    });
+    let Some(longest) = texts.max_by_key(|text| text.len()).filter(|text| text.len() > 8) else {
+        return false;
+    };
+    longest.truncate(longest.floor_char_boundary(longest.len() / 2 - '…'.len_utf8()));
+    longest.push('…');
+    true
+}
+
+fn words(
+    record: &Record<'_>,
+    now: Timestamp,
+    zone: &TimeZone,
+    message: &str,
+    fields: &Fields,
+    colour: &str,
+) -> String {
+    let time = now.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string();
+    let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
+    let level = name(record.level()).to_ascii_uppercase();
+    let mut line = format!("{time} {colour}{level:<5}{reset}  {}", escaped(message));
+    for (key, value) in &fields.0 {
+        let value = match value {
+            Json::String(text) => quoted(text).into_owned(),
+            other => other.to_string(),
+        };
+        push(&mut line, format_args!("  {key}={value}"));
+    }
+    cut(line)
+}
+
+fn cut(mut line: String) -> String {
+    if line.len() > LOG_LINE_MAX_BYTES {
+        line.truncate(line.floor_char_boundary(LOG_LINE_MAX_BYTES - '…'.len_utf8()));
+        line.push('…');
+    }
+    line
+}
+
+/// A value in quotes where it could be taken for more than one.
+fn quoted(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || text.contains([' ', '=', '"']) || text.contains(is_unprintable) {
+        Cow::Owned(format!("\"{}\"", escaped(&text.replace('"', "\\\""))))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unprintable(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Control characters, and those that break a line or turn its direction on a screen.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+const fn name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+const fn colour(level: Level) -> &'static str {
+    match level {
+        Level::Error => "\x1b[31m",
+        Level::Warn => "\x1b[33m",
+        Level::Info => "\x1b[32m",
+        Level::Debug => "\x1b[34m",
+        Level::Trace => "\x1b[90m",
+    }
+}
+
+fn push(line: &mut String, words: fmt::Arguments<'_>) {
+    line.write_fmt(words).expect("writing to a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Form = Form::Plain(TimeZone::UTC);
+
+    fn now() -> Timestamp {
+        "2026-01-02T12:00:01.1234Z".parse().unwrap()
+    }
+
+    fn line(form: &Form, message: &str, fields: &[(&str, Value<'_>)]) -> String {
+        let mut record = Record::builder();
+        record.target("dispatch::reap").level(Level::Info).key_values(&fields);
+        form.line(&record.args(format_args!("{message}")).build(), now())
+    }
+
+    fn json(message: &str, fields: &[(&str, Value<'_>)]) -> Json {
+        serde_json::from_str(&line(&Form::Json, message, fields)).unwrap()
+    }
+
+    #[test]
+    fn production_lines_are_json_with_all_fields() {
+        let fields = [
+            ("server_port", Value::from(6001)),
+            ("remote_ip", Value::from("10.0.0.1")),
+            ("accepted", Value::from(false)),
+            ("delta", Value::from(-3)),
+        ];
+        let expected = r#"{"time":"2026-01-02T12:00:01.123Z","level":"info","source":"dispatch::reap","message":"hello","server_port":6001,"remote_ip":"10.0.0.1","accepted":false,"delta":-3}"#;
+        assert_eq!(line(&Form::Json, "hello", &fields), expected);
+    }
+
+    #[test]
+    fn development_lines_are_for_eyes() {
+        let fields = [("server_port", Value::from(6001)), ("remote_ip", Value::from("10.0.0.1"))];
+        assert_eq!(
+            line(&PLAIN, "hello there", &fields),
+            "12:00:01.123 INFO   hello there  server_port=6001  remote_ip=10.0.0.1"
+        );
+    }
+
+    #[test]
+    fn colours_are_only_in_the_coloured_form() {
+        assert!(line(&Form::Coloured(TimeZone::UTC), "x", &[]).contains("\x1b[32mINFO \x1b[0m"));
+        assert!(!line(&PLAIN, "x", &[]).contains('\x1b'));
+    }
+
+    #[test]
+    fn a_text_cannot_forge_a_line_or_drive_a_terminal() {
+        let hostile = "a\r\nb\x1b[2J\u{9b}2J\u{2028}\u{202e}\u{7f}";
+        let plain = line(&PLAIN, hostile, &[("reason", Value::from(hostile))]);
+        assert!(!plain.contains(is_unprintable), "{plain}");
+        assert!(plain.contains(r"a\r\nb\u{1b}[2J"), "{plain}");
+        assert!(!line(&Form::Json, hostile, &[]).contains('\n'));
+        assert_eq!(json(hostile, &[])["message"], hostile);
+    }
+
+    #[test]
+    fn a_value_cannot_pass_for_another_field() {
+        let plain = line(&PLAIN, "m", &[("reason", Value::from("x accepted=\"true\""))]);
+        assert!(plain.ends_with(r#"  reason="x accepted=\"true\"""#), "{plain}");
+    }
+
+    #[test]
+    fn a_key_that_is_taken_is_not_written_twice() {
+        let text = line(&Form::Json, "m", &[("message", Value::from("forged"))]);
+        assert_eq!(text.matches("\"message\"").count(), 1);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_stays_valid() {
+        for long in ["x".repeat(1 << 20), "\u{1}ä€".repeat(1 << 14)] {
+            let fields = [("reason", Value::from(long.as_str())), ("server_port", Value::from(1))];
+            let text = line(&Form::Json, &long, &fields);
+            assert!(text.len() <= LOG_LINE_MAX_BYTES, "{}", text.len());
+            let parsed: Json = serde_json::from_str(&text).unwrap();
+            assert_eq!(parsed["server_port"], 1);
+            assert!(parsed["message"].as_str().unwrap().ends_with('…'));
+            let plain = line(&PLAIN, &long, &fields);
+            assert!(plain.len() <= LOG_LINE_MAX_BYTES && plain.ends_with('…'));
+        }
+    }
+
+    #[test]
+    fn the_number_of_lost_lines_stands_in_the_next() {
+        let mut batch = String::new();
+        Form::Json.append(&mut batch, "{\"a\":1}", 7);
+        Form::Json.append(&mut batch, "{\"a\":1}", 0);
+        PLAIN.append(&mut batch, "words", 7);
+        assert_eq!(
+            batch,
+            "{\"a\":1,\"dropped_lines\":7}\n{\"a\":1}\n\
+             words (7 lines before this were dropped)\n"
+        );
+    }
+}
