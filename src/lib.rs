@@ -42,3 +42,5 @@ pub mod secrets;
 pub mod config;
 pub mod cli;
 pub mod logging;
+pub mod server;
+pub mod listen;
