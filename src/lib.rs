@@ -44,3 +44,4 @@ pub mod cli;
 pub mod logging;
 pub mod server;
 pub mod listen;
+pub mod run;

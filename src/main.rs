@@ -1,2 +1,10 @@
 //! The command.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use dispatch::config::Environment;
+
+fn main() -> ExitCode {
+    dispatch::run::run(std::env::args_os(), &Environment::of_process())
+}

@@ -1,0 +1,155 @@
+//! The command as an operator meets it: what it prints, and how it exits.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+/// Runs the command with these variables and no others of its own.
+fn dispatch(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dispatch"))
+        .args(args)
+        .env_clear()
+        .env("SECRETS_PATH", "/nonexistent")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn printed(args: &[&str]) -> String {
+    let output = dispatch(args, &[]);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The one line on stderr of a command that exits with this code.
+fn complaint(code: i32, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = dispatch(args, variables);
+    let line = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
+    assert_eq!(line.matches('\n').count(), 1, "{args:?}: {line}");
+    assert!(line.ends_with('\n'), "{args:?}: {line}");
+    line
+}
+
+/// Answers one connection with these bytes; gives the URL to ask.
+fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/healthz", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            request.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    url
+}
+
+#[test]
+fn the_version_is_printed() {
+    let expected = format!("dispatch v{}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(printed(&["--version"]), expected);
+    assert_eq!(printed(&["-v"]), expected);
+}
+
+#[test]
+fn help_names_every_flag_and_the_secret() {
+    let help = printed(&["--help"]);
+    for word in ["--bind", "--port", "--workers", "--routes", "--docs", "--curl", "--version"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    for word in ["PLACE_SERVER_SECRET", "SG_ENV", "LOG_LEVEL", "--max-queued-bytes", "listen"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    assert!(printed(&["-h"]).contains("--bind"));
+    assert!(printed(&["listen", "--help"]).contains("--token-file"));
+}
+
+#[test]
+fn the_routes_are_printed() {
+    let routes = printed(&["-r"]);
+    assert!(routes.contains("GET  /api/dispatch/v1/tcp_dispatch"), "{routes}");
+    assert!(routes.contains("GET  /api/server/version"), "{routes}");
+}
+
+#[test]
+fn the_docs_are_yaml() {
+    let docs = printed(&["-d"]);
+    assert!(docs.starts_with("openapi: 3.0.3\ninfo:\n  title: dispatch\n"));
+    assert!(docs.contains(&format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"))));
+    for line in docs.lines() {
+        assert!(!line.contains('\t') && line.trim_end() == line, "{line:?}");
+        let indent = line.len() - line.trim_start().len();
+        assert_eq!(indent % 2, 0, "{line:?}");
+    }
+    let anchored = |name: &str| docs.contains(&format!(": &{name}\n"));
+    assert!(anchored("upgrade") && anchored("error"));
+    for reference in docs.split("$ref: \"#/components/").skip(1) {
+        let path = reference.split('"').next().unwrap();
+        let (section, name) = path.split_once('/').unwrap();
+        let defined = docs.split(&format!("\n  {section}:\n")).nth(1).unwrap();
+        assert!(defined.contains(&format!("    {name}:\n")), "{path}");
+    }
+}
+
+#[test]
+fn a_bad_flag_is_one_line() {
+    assert!(complaint(2, &["--nonsense"], &[]).contains("--nonsense"));
+    assert!(complaint(2, &["--port", "none"], &[]).contains("--port"));
+    assert!(complaint(2, &["--curl", "nowhere"], &[]).contains("http://"));
+    assert!(complaint(2, &["listen"], &[]).contains("<PORT>"));
+}
+
+#[test]
+fn a_bad_variable_is_one_line_that_names_it() {
+    assert!(complaint(2, &[], &[("SG_SERVER_PORT", "http")]).contains("SG_SERVER_PORT"));
+    assert!(complaint(2, &[], &[("SG_SERVER_HOST", "[::1")]).contains("SG_SERVER_HOST"));
+    assert!(complaint(2, &[], &[("LOG_LEVEL", "loud")]).contains("LOG_LEVEL"));
+}
+
+#[test]
+fn production_needs_a_secret_of_its_own() {
+    for secret in ["", "testing"] {
+        let variables = [("SG_ENV", "production"), ("PLACE_SERVER_SECRET", secret)];
+        assert!(complaint(2, &[], &variables).contains("PLACE_SERVER_SECRET"));
+    }
+}
+
+#[test]
+fn a_listener_that_cannot_be_bound_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = dispatch(&["-p", &port], &[("LOG_LEVEL", "none")]);
+    let line = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.contains("127.0.0.1") && line.contains(&port) && line.contains("in use"));
+}
+
+#[test]
+fn a_health_check_exits_with_what_it_found() {
+    assert_eq!(printed(&["--curl", &answering("HTTP/1.1 200 OK\r\n\r\n")]), "");
+    assert_eq!(printed(&["-c", &answering("HTTP/1.1 404 Not Found\r\n\r\n")]), "");
+    let failing = answering("HTTP/1.1 500 Oops\r\n\r\n");
+    assert!(complaint(1, &["--curl", &failing], &[]).contains("500"));
+    assert!(
+        complaint(1, &["--curl", &answering("hello\r\n\r\n")], &[]).contains("no valid answer")
+    );
+}
+
+#[test]
+fn a_health_check_without_a_connection_exits_with_2() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    assert!(complaint(2, &["-c", &url], &[]).contains("could not connect"));
+}
