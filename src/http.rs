@@ -13,8 +13,8 @@ use crate::connection::{Connection, Taken};
 use crate::limits::{ANSWER_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT};
 use crate::net::Stream;
 use crate::outbox::{Buffers, Flushed, Outbox};
-use crate::request::{self, Request};
-use crate::response::{self, Manner, Refusal, Response};
+use crate::request::{self, Connection as Afterwards, Request};
+use crate::response::{Manner, Refusal, Response};
 use crate::timers::Armed;
 use crate::transport::Handshake;
 
@@ -129,8 +129,8 @@ impl<S: Stream> Http<S> {
         response.write(&mut bytes, request_id, manner);
         self.outbox.extend(buffers, &bytes);
         self.stage = match manner.connection {
-            response::Connection::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
-            response::Connection::Close => Stage::Last,
+            Afterwards::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
+            Afterwards::Close => Stage::Last,
         };
     }
 
@@ -144,7 +144,7 @@ impl<S: Stream> Http<S> {
         now: Instant,
     ) {
         let mut answer = Vec::new();
-        let manner = Manner { connection: response::Connection::Close, ..manner };
+        let manner = Manner { connection: Afterwards::Close, ..manner };
         response.write(&mut answer, request_id, manner);
         self.stage = Stage::Delaying { until: now + delay, answer };
     }

@@ -185,7 +185,8 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn close_port_if_unwanted(&mut self, key: PortKey) {
+    /// Closes a port that no driver wants any longer.
+    pub(super) fn close_port_if_unwanted(&mut self, key: PortKey) {
         if self.ports.get(key).is_none_or(|port| !port.subscribers.is_empty()) {
             return;
         }

@@ -8,7 +8,6 @@ use log::info;
 use rustls::ServerConfig;
 
 use crate::accept::AcceptList;
-use crate::connection::Connection;
 use crate::driver::{Driver, Name};
 use crate::keys::{DeviceKey, DriverKey, HttpKey, PortKey, Source};
 use crate::message::Kind;
