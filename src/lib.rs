@@ -45,3 +45,4 @@ pub mod logging;
 pub mod server;
 pub mod listen;
 pub mod run;
+pub mod proxy;

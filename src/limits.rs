@@ -198,6 +198,48 @@ pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 /// Lines a second about refused devices, per port; the others are counted.
 pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
 
+// ---- TLS and PROXY headers ------------------------------------------------------------------
+
+/// The most ciphertext that one read takes from a TLS connection: as much as the reader has room
+/// for, and no more than this. Four records: each system call then brings as much as it does
+/// without TLS.
+pub const TLS_READ_MAX_BYTES: usize = 64 << 10;
+
+/// The least ciphertext that one read asks for, however little room the reader has: one record,
+/// so that a reader with a small buffer does not make small system calls.
+pub const TLS_READ_MIN_BYTES: usize = 16 << 10;
+
+/// The most ciphertext kept for later: a record, or a handshake message in several, that is not
+/// complete yet. A record is at most 16,645 bytes; an honest chain of certificates is under
+/// 16 KiB, and a connection that is not past its handshake must not cost much.
+pub const TLS_INCOMPLETE_MAX_BYTES: usize = 32 << 10;
+
+/// The most plaintext that one write takes; what it becomes is all that waits when the socket is
+/// full, since no write is taken before the last one has left.
+pub const TLS_WRITE_MAX_BYTES: usize = 64 << 10;
+
+/// A write of several pieces is collected into one record up to this size, the largest payload
+/// of a TLS record (RFC 8446 section 5.1): an own record for each small piece would cost more
+/// than copying it.
+pub const TLS_RECORD_MAX_BYTES: usize = 16 << 10;
+
+/// What a TLS record adds to its payload, rounded up from the 29 bytes of TLS 1.2 with AES-GCM.
+pub const TLS_RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// Rounds that one call on a TLS connection may go through without moving a byte; two suffice, a
+/// key update and the work itself. More would be a loop.
+pub const TLS_IDLE_ROUNDS_MAX: usize = 8;
+
+/// Largest certificate or key file; a chain of a hundred certificates is a fifth of it.
+pub const TLS_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Longest PROXY header of version 1, its CRLF included (section 2.1 of its specification).
+pub const PROXY_V1_MAX_BYTES: usize = 107;
+
+/// Longest PROXY header of version 2. Addresses take 52 bytes; the rest leaves room for what
+/// cloud balancers add (identifiers, and a client certificate's names), far above what is seen.
+pub const PROXY_V2_MAX_BYTES: usize = 4 << 10;
+
 // ---- Ceilings: defaults of what an operator may set -----------------------------------------
 
 /// Drivers connected at once.
@@ -280,5 +322,8 @@ const _: () = {
     assert!(SHUTDOWN_MAX.as_millis() < 5_000);
     assert!(SHUTDOWN_DRAIN_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
     assert!(SHUTDOWN_MAX.as_millis() + LOG_FLUSH_MAX.as_millis() < 5_000);
+    assert!(TLS_INCOMPLETE_MAX_BYTES > TLS_RECORD_MAX_BYTES + 261, "a whole record must fit");
+    assert!(TLS_READ_MIN_BYTES <= TLS_READ_MAX_BYTES);
+    assert!(PROXY_V2_MAX_BYTES > 16 + 36 && PROXY_V2_MAX_BYTES <= 16 + 65_535);
     assert!(LINGER_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
 };
