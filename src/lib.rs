@@ -46,3 +46,4 @@ pub mod server;
 pub mod listen;
 pub mod run;
 pub mod proxy;
+pub mod tls;

@@ -1,0 +1,92 @@
+//! Who the device is, and what went wrong with it, in words.
+
+use std::fmt::Write;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, CertificateError, CommonState, Error, PeerIncompatible};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+/// Who a device is by the certificate that it showed, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// The subject as RFC 4514 writes it; characters that would disturb a log are escaped.
+    pub subject: String,
+    /// SHA-256 of the certificate, in hex: what `openssl x509 -fingerprint -sha256` shows.
+    pub fingerprint_sha256: String,
+}
+
+/// Who the device is; `None` where no certificate was asked for, or before the handshake.
+pub fn peer_identity(connection: &CommonState) -> Option<PeerIdentity> {
+    connection.peer_certificates()?.first().map(identity)
+}
+
+pub(super) fn identity(certificate: &CertificateDer<'_>) -> PeerIdentity {
+    let subject = match Certificate::from_der(certificate) {
+        Ok(parsed) => parsed.tbs_certificate().subject().to_string(),
+        Err(_) => "(unreadable)".to_owned(),
+    };
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let mut fingerprint_sha256 = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        // Writing into a String cannot fail.
+        let _ = write!(fingerprint_sha256, "{byte:02x}");
+    }
+    PeerIdentity { subject: subject.escape_default().to_string(), fingerprint_sha256 }
+}
+
+/// What a failed connection is to be called, given the bytes that it failed at.
+pub(super) fn words(error: &Error, bytes: &[u8]) -> String {
+    match error {
+        Error::InvalidMessage(_) if is_http(bytes) => "plain HTTP on a TLS port".into(),
+        Error::InvalidMessage(why) => format!("what was sent is not TLS ({why:?})"),
+        Error::NoCertificatesPresented => "no certificate from the device".into(),
+        Error::InvalidCertificate(why) => certificate_words(why),
+        Error::PeerIncompatible(why) => incompatible_words(why),
+        Error::AlertReceived(alert) => alert_words(*alert),
+        Error::DecryptError => "a record was damaged or forged on its way".into(),
+        other => other.to_string(),
+    }
+}
+
+fn is_http(bytes: &[u8]) -> bool {
+    let methods = ["GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH "];
+    methods.iter().any(|method| bytes.starts_with(&method.as_bytes()[..4]))
+}
+
+fn certificate_words(why: &CertificateError) -> String {
+    match why {
+        CertificateError::UnknownIssuer => "the device's certificate is of another CA".into(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the device's certificate has expired".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the device's certificate is not valid yet".into()
+        }
+        other => format!("the device's certificate is refused: {other}"),
+    }
+}
+
+fn incompatible_words(why: &PeerIncompatible) -> String {
+    match why {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired => {
+            "the device offers neither TLS 1.2 nor 1.3".into()
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite in common".into(),
+        PeerIncompatible::NoKxGroupsInCommon => "no key exchange in common".into(),
+        other => format!("the device's TLS does not fit ours ({other:?})"),
+    }
+}
+
+fn alert_words(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown => {
+            format!("the device does not trust our certificate (alert {alert:?})")
+        }
+        other => format!("the device ended it with alert {other:?}"),
+    }
+}

@@ -1,0 +1,396 @@
+//! The server's side of a TLS connection over a socket that never blocks.
+//!
+//! It drives rustls by its unbuffered interface, because the buffered one keeps 4 KiB for each
+//! connection, idle or not, and reads no more than that from the socket at a time. Here
+//! ciphertext is read into one buffer that all connections of the thread share, decrypted, and
+//! handed out at once; a connection keeps only what cannot be dealt with yet: an incomplete
+//! record, plaintext that the reader had no room for, ciphertext that the socket had no room for.
+//! An idle one keeps none of these.
+//!
+//! Every method that has to do with the socket goes on until it has something to say or the
+//! socket said `WouldBlock`, so that no edge is ever lost.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+
+use super::buffers::{Queue, Taken, with_scratch};
+use super::peer::{PeerIdentity, peer_identity};
+use super::pump::{Pumped, encode, pump};
+use crate::limits::{
+    TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES, TLS_READ_MIN_BYTES,
+    TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
+};
+use crate::net::Stream;
+
+/// How far a handshake got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// Bytes may go both ways.
+    Done,
+    /// The socket has to become readable (or writable, see [`TlsStream::wants_write`]) first.
+    Blocked,
+}
+
+/// A TLS connection with a device, or with an HTTP client.
+pub struct TlsStream<S> {
+    socket: S,
+    session: UnbufferedServerConnection,
+    /// Ciphertext that is not a whole message yet.
+    incomplete: Vec<u8>,
+    /// Plaintext that the reader had no room for.
+    plaintext: Queue,
+    /// Ciphertext that the socket had no room for.
+    outgoing: Queue,
+    input: Input,
+    output: Output,
+}
+
+/// The peer's direction.
+enum Input {
+    Open,
+    /// `close_notify` came.
+    Closed,
+    /// The connection ended without `close_notify`.
+    Cut,
+    /// Nothing that follows can be understood.
+    Failed(String),
+}
+
+/// Our direction.
+enum Output {
+    Open,
+    /// `close_notify` is queued, or was not possible.
+    Closing,
+    Closed,
+}
+
+impl<S: Stream> TlsStream<S> {
+    /// Takes a connection whose first bytes have not been read yet.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn accept(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
+        Ok(Self {
+            socket,
+            session: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
+            incomplete: Vec::new(),
+            plaintext: Queue::default(),
+            outgoing: Queue::default(),
+            input: Input::Open,
+            output: Output::Open,
+        })
+    }
+
+    /// Takes the handshake as far as the socket allows. Afterwards [`TlsStream::has_input`] may
+    /// be true.
+    ///
+    /// # Errors
+    /// Why it failed, in words for the log; the peer has been told as far as possible.
+    pub fn handshake(&mut self) -> io::Result<Handshake> {
+        while self.session.is_handshaking() {
+            match self.receive(&mut []) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Handshake::Blocked);
+                }
+                received => received?,
+            };
+            // What follows the handshake in the same packet, be it the end, is for `read`.
+            match self.input {
+                Input::Closed | Input::Cut if self.session.is_handshaking() => {
+                    return Err(ended_early());
+                }
+                Input::Failed(ref why) if self.session.is_handshaking() => {
+                    return Err(failure(why));
+                }
+                Input::Open | Input::Closed | Input::Cut | Input::Failed(_) => {}
+            }
+        }
+        Ok(Handshake::Done)
+    }
+
+    /// Whether ciphertext waits for the socket to become writable, which then calls for `flush`.
+    /// The socket has said `WouldBlock` to it.
+    pub fn wants_write(&self) -> bool {
+        !self.outgoing.is_empty() || matches!(self.output, Output::Closing)
+    }
+
+    /// Whether `read` gives bytes, the end or an error without asking the socket, so that no
+    /// event will announce it.
+    pub fn has_input(&self) -> bool {
+        match self.input {
+            Input::Open => !self.plaintext.is_empty(),
+            Input::Closed | Input::Cut | Input::Failed(_) => true,
+        }
+    }
+
+    /// Whether the peer's direction ended without `close_notify`: by a device that does not care,
+    /// or by somebody who cut the connection.
+    pub fn was_cut(&self) -> bool {
+        matches!(self.input, Input::Cut)
+    }
+
+    /// Who the peer is by its certificate, where one was asked for.
+    pub fn peer_identity(&self) -> Option<PeerIdentity> {
+        peer_identity(&self.session)
+    }
+
+    /// Bytes of memory in buffers.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.plaintext.capacity() + self.outgoing.capacity() + self.incomplete.capacity()
+    }
+
+    /// The socket below.
+    pub fn socket(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    // ---- Receiving --------------------------------------------------------------------------
+
+    /// Reads the socket once and decrypts all that is complete: first into `buf`, what finds no
+    /// room there into the queue. Gives the bytes in `buf`.
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        with_scratch(|scratch| {
+            let kept = self.incomplete.len();
+            // Plaintext is shorter than its ciphertext, so what is asked for here finds room in
+            // `buf`, unless that is small.
+            let room = buf.len().saturating_sub(kept);
+            let wanted = room.clamp(TLS_READ_MIN_BYTES, TLS_READ_MAX_BYTES);
+            let read = read_retrying(&mut self.socket, &mut scratch[kept..kept + wanted])?;
+            if read == 0 {
+                self.input = Input::Cut;
+                return Ok(0);
+            }
+            scratch[..kept].copy_from_slice(&self.incomplete);
+            let mut taken = Taken::new(buf, &mut self.plaintext);
+            let incoming = &mut scratch[..kept + read];
+            let done = match pump(&mut self.session, incoming, &mut taken, &mut self.outgoing) {
+                Ok(Pumped { consumed, closed }) => {
+                    if closed {
+                        self.input = Input::Closed;
+                    }
+                    consumed
+                }
+                Err(why) => {
+                    self.input = Input::Failed(why);
+                    incoming.len()
+                }
+            };
+            let len = taken.len();
+            self.keep(&scratch[done..kept + read]);
+            // What this gave rise to (handshake, alert, key update) leaves if it can; if it
+            // cannot, the next write or flush finds out why.
+            let _ = self.push();
+            Ok(len)
+        })
+    }
+
+    /// Keeps what is not complete, in exactly the memory it needs.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.len() > TLS_INCOMPLETE_MAX_BYTES {
+            self.input = Input::Failed("a handshake message is too long".into());
+        }
+        self.incomplete = match self.input {
+            Input::Open => rest.to_vec(),
+            Input::Closed | Input::Cut | Input::Failed(_) => Vec::new(),
+        };
+    }
+
+    // ---- Sending ----------------------------------------------------------------------------
+
+    /// Encrypts and sends; what the socket does not take waits. Called when nothing waits.
+    fn send(&mut self, data: &[u8], sealed: &mut [u8]) -> io::Result<()> {
+        let len = self.seal(data, sealed)?;
+        // A key update that rustls put in front has to stay in front.
+        let sent = match self.outgoing.is_empty() {
+            true => write_retrying(&mut self.socket, &sealed[..len])?,
+            false => 0,
+        };
+        self.outgoing.push(&sealed[sent..len]);
+        self.push_quietly()
+    }
+
+    fn seal(&mut self, data: &[u8], sealed: &mut [u8]) -> io::Result<usize> {
+        if let Input::Failed(why) = &self.input {
+            return Err(failure(why));
+        }
+        for _ in 0..TLS_IDLE_ROUNDS_MAX {
+            let UnbufferedStatus { state, .. } =
+                self.session.process_tls_records(&mut self.incomplete);
+            match state.map_err(io::Error::other)? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    return traffic.encrypt(data, sealed).map_err(io::Error::other);
+                }
+                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing),
+                ConnectionState::TransmitTlsData(transmitted) => transmitted.done(),
+                ConnectionState::PeerClosed => {}
+                _ => return Err(ErrorKind::NotConnected.into()),
+            }
+        }
+        Err(io::Error::other("the TLS connection does not get ready to send"))
+    }
+
+    /// Sends what waits until all is sent or the socket says `WouldBlock`.
+    fn push(&mut self) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            match self.socket.write(self.outgoing.front()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => self.outgoing.consume(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// As `push`, where it is no failure that something still waits.
+    fn push_quietly(&mut self) -> io::Result<()> {
+        match self.push() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            pushed => pushed,
+        }
+    }
+
+    fn queue_close_notify(&mut self) {
+        if matches!(self.input, Input::Failed(_)) {
+            return;
+        }
+        let mut alert = [0; 2 * TLS_RECORD_OVERHEAD_BYTES];
+        for _ in 0..TLS_IDLE_ROUNDS_MAX {
+            let UnbufferedStatus { state, .. } =
+                self.session.process_tls_records(&mut self.incomplete);
+            match state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    if let Ok(len) = traffic.queue_close_notify(&mut alert) {
+                        self.outgoing.push(&alert[..len]);
+                    }
+                    return;
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
+                Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
+                Ok(ConnectionState::PeerClosed) => {}
+                // In the handshake, or after a failure, there is nobody to be polite to.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+}
+
+impl<S: Stream> Read for TlsStream<S> {
+    /// Gives plaintext. `Ok(0)`: the peer's direction has ended, see [`TlsStream::was_cut`].
+    /// `WouldBlock` only when the socket said so; a read that was not filled proves nothing.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if !self.plaintext.is_empty() {
+                return Ok(self.plaintext.take(buf));
+            }
+            match self.input {
+                Input::Open => {}
+                Input::Closed | Input::Cut => return Ok(0),
+                Input::Failed(ref why) => return Err(failure(why)),
+            }
+            // This loop ends: rustls refuses a connection with many messages without content.
+            match self.receive(buf)? {
+                0 => {}
+                len => return Ok(len),
+            }
+        }
+    }
+}
+
+impl<S: Stream> Write for TlsStream<S> {
+    /// Takes up to [`TLS_WRITE_MAX_BYTES`], once all that was written before has left.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if matches!(self.output, Output::Closing | Output::Closed) {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.push()?;
+        let data = &buf[..buf.len().min(TLS_WRITE_MAX_BYTES)];
+        with_scratch(|scratch| self.send(data, &mut scratch[TLS_RECORD_MAX_BYTES..]))?;
+        Ok(data.len())
+    }
+
+    /// Collects small pieces into one record; a large first one goes by itself.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        if first.len() >= TLS_RECORD_MAX_BYTES
+            || matches!(self.output, Output::Closed | Output::Closing)
+        {
+            return self.write(first);
+        }
+        self.push()?;
+        with_scratch(|scratch| {
+            let (record, sealed) = scratch.split_at_mut(TLS_RECORD_MAX_BYTES);
+            let mut len = 0;
+            for buf in bufs {
+                let n = buf.len().min(record.len() - len);
+                record[len..len + n].copy_from_slice(&buf[..n]);
+                len += n;
+            }
+            self.send(&record[..len], sealed)?;
+            Ok(len)
+        })
+    }
+
+    /// Sends what waits; after [`Stream::finish`] also ends the connection's direction.
+    fn flush(&mut self) -> io::Result<()> {
+        self.push()?;
+        match self.output {
+            Output::Open | Output::Closed => self.socket.flush(),
+            Output::Closing => {
+                self.output = Output::Closed;
+                self.socket.finish()
+            }
+        }
+    }
+}
+
+impl<S: Stream> Stream for TlsStream<S> {
+    /// Sends `close_notify` and ends our direction of the socket. `WouldBlock`: something still
+    /// waits; the `flush` that sends it, or another call, does the rest.
+    fn finish(&mut self) -> io::Result<()> {
+        match self.output {
+            Output::Open => {
+                self.queue_close_notify();
+                self.output = Output::Closing;
+            }
+            Output::Closing | Output::Closed => {}
+        }
+        self.flush()
+    }
+}
+
+fn failure(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the device left in the middle of the handshake")
+}
+
+fn read_retrying(socket: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.read(buf) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+/// How much the socket takes now, which may be nothing.
+fn write_retrying(socket: &mut impl Write, data: &[u8]) -> io::Result<usize> {
+    loop {
+        match socket.write(data) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            written => return written,
+        }
+    }
+}
