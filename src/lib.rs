@@ -47,3 +47,4 @@ pub mod listen;
 pub mod run;
 pub mod proxy;
 pub mod tls;
+pub mod transport;
