@@ -15,6 +15,7 @@ pub mod fuzzing;
 pub mod guesses;
 pub mod http;
 pub mod keys;
+pub mod fuzzing_tls;
 pub mod limits;
 pub mod message;
 pub mod net;
