@@ -230,6 +230,10 @@ pub const TLS_RECORD_OVERHEAD_BYTES: usize = 64;
 /// key update and the work itself. More would be a loop.
 pub const TLS_IDLE_ROUNDS_MAX: usize = 8;
 
+/// Reads of the socket after our end of a TLS connection, whose bytes are thrown away, before
+/// the peer's end is no longer awaited: 4 MiB at most, about what a socket holds.
+pub const TLS_DISCARDS_MAX: usize = 64;
+
 /// Largest certificate or key file; a chain of a hundred certificates is a fifth of it.
 pub const TLS_FILE_MAX_BYTES: u64 = 1 << 20;
 

@@ -74,6 +74,10 @@ fn incompatible_words(why: &PeerIncompatible) -> String {
         | PeerIncompatible::SupportedVersionsExtensionRequired => {
             "the device offers neither TLS 1.2 nor 1.3".into()
         }
+        // Every device with TLS 1.2 of this decade sends them; older versions had none.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            "the device's TLS is too old: it offers no signature algorithms".into()
+        }
         PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite in common".into(),
         PeerIncompatible::NoKxGroupsInCommon => "no key exchange in common".into(),
         other => format!("the device's TLS does not fit ours ({other:?})"),

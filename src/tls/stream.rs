@@ -21,8 +21,8 @@ use super::buffers::{Queue, Taken, with_scratch};
 use super::peer::{PeerIdentity, peer_identity};
 use super::pump::{Pumped, encode, pump};
 use crate::limits::{
-    TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES, TLS_READ_MIN_BYTES,
-    TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
+    TLS_DISCARDS_MAX, TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
+    TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
 };
 use crate::net::Stream;
 
@@ -91,23 +91,20 @@ impl<S: Stream> TlsStream<S> {
     /// # Errors
     /// Why it failed, in words for the log; the peer has been told as far as possible.
     pub fn handshake(&mut self) -> io::Result<Handshake> {
+        // What follows the handshake in the same packet, be it the end, is for `read`.
         while self.session.is_handshaking() {
+            match self.input {
+                Input::Open if matches!(self.output, Output::Open) => {}
+                Input::Open => return Err(ErrorKind::NotConnected.into()),
+                Input::Closed | Input::Cut => return Err(ended_early()),
+                Input::Failed(ref why) => return Err(failure(why)),
+            }
             match self.receive(&mut []) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(Handshake::Blocked);
                 }
                 received => received?,
             };
-            // What follows the handshake in the same packet, be it the end, is for `read`.
-            match self.input {
-                Input::Closed | Input::Cut if self.session.is_handshaking() => {
-                    return Err(ended_early());
-                }
-                Input::Failed(ref why) if self.session.is_handshaking() => {
-                    return Err(failure(why));
-                }
-                Input::Open | Input::Closed | Input::Cut | Input::Failed(_) => {}
-            }
         }
         Ok(Handshake::Done)
     }
@@ -165,6 +162,11 @@ impl<S: Stream> TlsStream<S> {
                 self.input = Input::Cut;
                 return Ok(0);
             }
+            // After our end nobody wants what comes; and rustls, which counts `close_notify` as
+            // its last alert, would panic in a debug build at a damaged record.
+            if !matches!(self.output, Output::Open) {
+                return Ok(0);
+            }
             scratch[..kept].copy_from_slice(&self.incomplete);
             let mut taken = Taken::new(buf, &mut self.plaintext);
             let incoming = &mut scratch[..kept + read];
@@ -218,17 +220,24 @@ impl<S: Stream> TlsStream<S> {
         if let Input::Failed(why) = &self.input {
             return Err(failure(why));
         }
+        if self.session.is_handshaking() {
+            return Err(ErrorKind::NotConnected.into());
+        }
         for _ in 0..TLS_IDLE_ROUNDS_MAX {
             let UnbufferedStatus { state, .. } =
                 self.session.process_tls_records(&mut self.incomplete);
-            match state.map_err(io::Error::other)? {
-                ConnectionState::WriteTraffic(mut traffic) => {
+            match state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     return traffic.encrypt(data, sealed).map_err(io::Error::other);
                 }
-                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing),
-                ConnectionState::TransmitTlsData(transmitted) => transmitted.done(),
-                ConnectionState::PeerClosed => {}
-                _ => return Err(ErrorKind::NotConnected.into()),
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
+                Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
+                Ok(ConnectionState::PeerClosed) => {}
+                Ok(_) => return Err(ErrorKind::NotConnected.into()),
+                Err(error) => {
+                    self.input = Input::Failed(error.to_string());
+                    return Err(io::Error::other(error));
+                }
             }
         }
         Err(io::Error::other("the TLS connection does not get ready to send"))
@@ -236,6 +245,10 @@ impl<S: Stream> TlsStream<S> {
 
     /// Sends what waits until all is sent or the socket says `WouldBlock`.
     fn push(&mut self) -> io::Result<()> {
+        // What reading gives rise to (an alert, a key update) has nowhere to go after our end.
+        if matches!(self.output, Output::Closed) {
+            self.outgoing = Queue::default();
+        }
         while !self.outgoing.is_empty() {
             match self.socket.write(self.outgoing.front()) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -256,7 +269,7 @@ impl<S: Stream> TlsStream<S> {
     }
 
     fn queue_close_notify(&mut self) {
-        if matches!(self.input, Input::Failed(_)) {
+        if self.session.is_handshaking() || matches!(self.input, Input::Failed(_)) {
             return;
         }
         let mut alert = [0; 2 * TLS_RECORD_OVERHEAD_BYTES];
@@ -283,11 +296,13 @@ impl<S: Stream> TlsStream<S> {
 impl<S: Stream> Read for TlsStream<S> {
     /// Gives plaintext. `Ok(0)`: the peer's direction has ended, see [`TlsStream::was_cut`].
     /// `WouldBlock` only when the socket said so; a read that was not filled proves nothing.
+    /// After [`Stream::finish`] bytes are thrown away, and only the end is awaited.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        loop {
+        let mut discards = 0;
+        while discards < TLS_DISCARDS_MAX {
             if !self.plaintext.is_empty() {
                 return Ok(self.plaintext.take(buf));
             }
@@ -296,12 +311,16 @@ impl<S: Stream> Read for TlsStream<S> {
                 Input::Closed | Input::Cut => return Ok(0),
                 Input::Failed(ref why) => return Err(failure(why)),
             }
-            // This loop ends: rustls refuses a connection with many messages without content.
             match self.receive(buf)? {
-                0 => {}
+                // Part of a record, or one without content; rustls refuses many of those.
+                0 if matches!(self.output, Output::Open) => {}
+                0 => discards += 1,
                 len => return Ok(len),
             }
         }
+        // Somebody who goes on sending after our end is not waited for.
+        self.input = Input::Cut;
+        Ok(0)
     }
 }
 

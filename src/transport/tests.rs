@@ -416,3 +416,79 @@ fn a_device_without_the_certificate_that_is_asked_for_is_called_that() {
         assert_eq!(pair.server.peer_identity(), None);
     }
 }
+
+#[test]
+fn a_device_with_the_right_certificate_is_known_by_it() {
+    let signed = rcgen::generate_simple_self_signed(["pump-7".to_owned()]).unwrap();
+    let ca = signed.cert.pem();
+    let config = device_config(None, None, Some(&ca), &mut SelfSigned::default()).unwrap();
+    let client = crate::tls::insecure_client_config(BOTH).unwrap();
+    let mut client = rustls::ClientConfig::clone(&client);
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
+    let provider = client.crypto_provider().clone();
+    let chain = vec![signed.cert.der().clone()];
+    let shown = rustls::sign::CertifiedKey::from_der(chain, key.into(), &provider).unwrap();
+    client.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
+    let mut pair = Pair::with(BOTH, config);
+    let name = ServerName::try_from("device").unwrap();
+    pair.client = ClientConnection::new(Arc::new(client), name).unwrap();
+    for _ in 0..3 {
+        pair.carry_to_server();
+        let _ = pair.server.handshake().unwrap();
+        pair.carry_to_client();
+    }
+    assert_eq!(pair.server.handshake().unwrap(), Handshake::Done);
+    let who = pair.server.peer_identity().unwrap();
+    assert_eq!(who.subject, "CN=rcgen self signed cert");
+}
+
+#[test]
+fn a_device_with_a_version_of_tls_that_is_too_old_is_called_that() {
+    // A TLS 1.0 hello: record, handshake header, version 3.1, random, no session, one suite,
+    // no compression.
+    let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
+    let hello = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+    let mut server = server(server_config());
+    server.socket().to_read.extend([22, 3, 1, 0, hello.len() as u8]);
+    server.socket().to_read.extend(hello);
+    let error = server.handshake().unwrap_err();
+    assert!(error.to_string().contains("TLS is too old"), "{error}");
+}
+
+#[test]
+fn no_flipped_or_cut_byte_makes_it_panic_whatever_is_called_next() {
+    let mut seed = 5u64;
+    let mut random = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for round in 0..600 {
+        let mut pair = Pair::with(EACH[round % 2], server_config_shared());
+        let flip_in = random(4);
+        for turn in 0..5 {
+            let mut bytes = pair.client_bytes();
+            if turn == flip_in && !bytes.is_empty() {
+                let at = random(bytes.len());
+                bytes[at] ^= 1 << random(8);
+                bytes.truncate(bytes.len() - random(2) * random(bytes.len()));
+            }
+            while !bytes.is_empty() {
+                let rest = bytes.split_off(random(bytes.len()) + 1);
+                pair.server.socket().to_read.extend(bytes);
+                bytes = rest;
+                let _ = pair.server.handshake();
+                let _ = pair.server.write(b"too early, or too late");
+                let _ = pair.server.read(&mut [0; 40]);
+            }
+            if random(8) == 0 {
+                let _ = pair.server.finish();
+            }
+            let written = std::mem::take(&mut pair.server.socket().written);
+            let mut rest = &written[..];
+            while !rest.is_empty() && pair.client.read_tls(&mut rest).is_ok() {
+                let _ = pair.client.process_new_packets();
+            }
+            let _ = pair.client.writer().write_all(b"some data");
+        }
+    }
+}
