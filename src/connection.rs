@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use crate::net::Stream;
 use crate::outbox::{Buffers, Flushed, Outbox};
 use crate::readiness::Readiness;
-use crate::transport::{Handshake, Transport};
+use crate::tls::Handshake;
+use crate::transport::Transport;
 
 /// Reads or writes that a signal interrupted are repeated this often.
 const INTERRUPTIONS_MAX: usize = 8;
@@ -52,8 +53,7 @@ impl<S: Stream> Connection<S> {
 
     /// Whether a read may find something; if so, no event will tell.
     pub fn is_readable(&self) -> bool {
-        self.peer == Peer::Talking
-            && (self.readiness.is_readable() || self.transport.has_input())
+        self.peer == Peer::Talking && (self.readiness.is_readable() || self.transport.has_input())
     }
 
     /// Whether the peer has ended its side.
@@ -131,15 +131,40 @@ impl<S: Stream> Connection<S> {
         if let Handshake::Blocked = handshake {
             self.readiness.reading_blocked();
         }
+        if self.transport.wants_write() && self.is_writable() {
+            self.push_out()?;
+        }
         Ok(handshake)
     }
 
-    /// Ends our side; the peer reads what was written and then the end.
+    /// Ends our side; the peer reads what was written and then the end. What can't be written
+    /// at once is written by [`Connection::push_out`].
     ///
     /// # Errors
     /// When the connection is gone already.
     pub fn finish(&mut self) -> io::Result<()> {
-        self.transport.finish()
+        match self.transport.finish() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readiness.writing_blocked();
+                Ok(())
+            }
+            finished => finished,
+        }
+    }
+
+    /// Writes what waits inside of the transport, as far as there is room.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn push_out(&mut self) -> io::Result<()> {
+        match uninterrupted(|| self.transport.flush().map(|()| 0)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readiness.writing_blocked();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The transport, for what has to be asked of it.
@@ -155,17 +180,6 @@ impl<S: Stream> Connection<S> {
     /// Gives up the transport. What is ready will be announced when it is watched again.
     pub fn into_transport(self) -> Transport<S> {
         self.transport
-    }
-
-    fn push_out(&mut self) -> io::Result<()> {
-        match uninterrupted(|| self.transport.flush().map(|()| 0)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readiness.writing_blocked();
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     fn flushed(&self, outbox: &Outbox, flushed: Flushed) -> Flushed {

@@ -7,22 +7,23 @@ use std::net::SocketAddr;
 
 use crate::limits::{DATAGRAM_BATCH, DATAGRAM_SLOT_BYTES};
 
-/// Received datagrams with their senders, oldest first.
+/// Received datagrams with their senders, oldest first. The default has no room at all: it stands
+/// in for a batch that is lent.
+#[derive(Default)]
 pub struct Datagrams {
     slots: Box<[u8]>,
     filled: Vec<(SocketAddr, usize)>,
 }
 
-impl Default for Datagrams {
-    fn default() -> Self {
+impl Datagrams {
+    /// A batch with room for [`DATAGRAM_BATCH`] datagrams.
+    pub fn with_room() -> Self {
         Self {
             slots: vec![0; DATAGRAM_BATCH * DATAGRAM_SLOT_BYTES].into_boxed_slice(),
             filled: Vec::with_capacity(DATAGRAM_BATCH),
         }
     }
-}
 
-impl Datagrams {
     /// Forgets the datagrams and lends the slots to be received into, and the list of sender and
     /// length to be filled in the same order.
     pub fn refill(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<(SocketAddr, usize)>) {
@@ -48,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_batch_gives_back_what_was_put_in_in_order() {
-        let mut batch = Datagrams::default();
+        let mut batch = Datagrams::with_room();
         let (mut slots, filled) = batch.refill();
         slots.next().unwrap()[..3].copy_from_slice(b"one");
         slots.next().unwrap();

@@ -186,7 +186,11 @@ impl<S: Stream> Driver<S> {
     }
 
     /// Pings it if that is due, or says why it has to be closed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, buffers: &mut Buffers) -> Option<Overdue> {
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        buffers: &mut Buffers,
+    ) -> Option<Overdue> {
         match (self.backlog, self.intake) {
             (Backlog::Congested { since }, _) if now >= since + DRIVER_STALL_MAX => {
                 return Some(Overdue::Stalled);

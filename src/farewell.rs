@@ -78,8 +78,10 @@ impl<S: Stream> Farewell<S> {
         if self.deadline().is_some_and(|until| now >= until) {
             self.stage = Stage::Over;
         }
-        if let Stage::Flushing { .. } = self.stage {
-            self.flush(buffers, now);
+        match self.stage {
+            Stage::Flushing { .. } => self.flush(buffers, now),
+            Stage::Lingering { .. } if self.connection.wants_write() => self.push_out(),
+            Stage::Lingering { .. } | Stage::Over => {}
         }
         let parting = match self.stage {
             Stage::Flushing { .. } | Stage::Lingering { .. } => self.discard(scratch),
@@ -100,6 +102,13 @@ impl<S: Stream> Farewell<S> {
             },
             Err(_) => Stage::Over,
         };
+    }
+
+    /// Writes what is left of the transport's own goodbye.
+    fn push_out(&mut self) {
+        if self.connection.is_writable() && self.connection.push_out().is_err() {
+            self.stage = Stage::Over;
+        }
     }
 
     fn discard(&mut self, scratch: &mut [u8]) -> Parting {

@@ -64,8 +64,7 @@ mod tests {
     #[test]
     fn delays_grow_and_have_an_end() {
         let (now, mut guesses) = (Instant::now(), Guesses::default());
-        let delays: Vec<_> =
-            (0..20).map(|_| guesses.handle_wrong(HOST, now).as_millis()).collect();
+        let delays: Vec<_> = (0..20).map(|_| guesses.handle_wrong(HOST, now).as_millis()).collect();
         assert_eq!(delays[..6], [0, 0, 0, 250, 500, 1000]);
         assert_eq!(delays[19], WRONG_TOKEN_DELAY_MAX.as_millis());
     }
@@ -73,10 +72,14 @@ mod tests {
     #[test]
     fn a_right_token_and_a_long_pause_start_anew() {
         let (now, mut guesses) = (Instant::now(), Guesses::default());
-        (0..9).for_each(|_| drop(guesses.handle_wrong(HOST, now)));
+        for _ in 0..9 {
+            guesses.handle_wrong(HOST, now);
+        }
         guesses.handle_right(HOST);
         assert_eq!(guesses.handle_wrong(HOST, now), Duration::ZERO);
-        (0..9).for_each(|_| drop(guesses.handle_wrong(HOST, now)));
+        for _ in 0..9 {
+            guesses.handle_wrong(HOST, now);
+        }
         assert_eq!(guesses.handle_wrong(HOST, now + WRONG_TOKENS_FORGOTTEN), Duration::ZERO);
     }
 

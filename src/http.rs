@@ -16,7 +16,7 @@ use crate::outbox::{Buffers, Flushed, Outbox};
 use crate::request::{self, Connection as Afterwards, Request};
 use crate::response::{Manner, Refusal, Response};
 use crate::timers::Armed;
-use crate::transport::Handshake;
+use crate::tls::Handshake;
 
 /// One HTTP connection.
 pub struct Http<S> {

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::keys::DeviceKey;
-use crate::limits::DATAGRAM_BACKLOG_BYTES;
+use crate::limits::{DATAGRAM_BACKLOG_BYTES, PROXIED_PEERS_MAX};
 use crate::net::Net;
 use crate::query::Protocol;
 use crate::routes::Subscribers;
@@ -78,7 +78,8 @@ pub(crate) struct Udp<N: Net> {
     /// Datagrams that the system had no room for.
     backlog: VecDeque<(SocketAddr, Vec<u8>)>,
     backlog_bytes: usize,
-    pub(crate) dropped: u64,
+    /// By device, the load balancer that its datagrams came through.
+    proxies: FxHashMap<SocketAddr, SocketAddr>,
 }
 
 /// What became of a datagram.
@@ -94,7 +95,12 @@ pub(crate) enum Sent {
 
 impl<N: Net> Udp<N> {
     pub(crate) fn new(socket: N::Udp) -> Self {
-        Self { gate: Gate::Open(socket), backlog: VecDeque::new(), backlog_bytes: 0, dropped: 0 }
+        Self {
+            gate: Gate::Open(socket),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            proxies: FxHashMap::default(),
+        }
     }
 
     /// Bytes that wait for the system to have room.
@@ -102,8 +108,18 @@ impl<N: Net> Udp<N> {
         self.backlog_bytes
     }
 
+    /// Remembers the load balancer that a device's datagrams come through, so that answers go
+    /// back the same way.
+    pub(crate) fn note_proxy(&mut self, device: SocketAddr, proxy: SocketAddr) {
+        if self.proxies.len() >= PROXIED_PEERS_MAX && !self.proxies.contains_key(&device) {
+            self.proxies.clear();
+        }
+        self.proxies.insert(device, proxy);
+    }
+
     /// Sends a datagram, behind those that wait.
     pub(crate) fn send(&mut self, net: &mut N, to: SocketAddr, data: &[u8]) -> Sent {
+        let to = self.proxies.get(&to).copied().unwrap_or(to);
         let Gate::Open(socket) = &self.gate else { return Sent::Dropped };
         if self.backlog.is_empty() {
             match net.send(socket, to, data) {
@@ -113,7 +129,6 @@ impl<N: Net> Udp<N> {
             }
         }
         if self.backlog_bytes + data.len() > DATAGRAM_BACKLOG_BYTES {
-            self.dropped += 1;
             return Sent::Dropped;
         }
         self.backlog_bytes += data.len().max(1);

@@ -15,6 +15,12 @@ use std::str::FromStr;
 
 use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
 
+/// The shortest header of version 1: `PROXY UNKNOWN` and its CRLF.
+const V1_LEAST_BYTES: usize = 15;
+
+/// The part of a version 2 header that all have, its length at the end.
+const V2_FIXED_BYTES: usize = 16;
+
 /// What a PROXY header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
@@ -89,6 +95,22 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProxyError> {
         Ok(found) => Ok(Some(found)),
         Err(Stop::Incomplete) => Ok(None),
         Err(Stop::Wrong(error)) => Err(error),
+    }
+}
+
+/// How many bytes may be read next without taking any that belong to the device: `so_far` is
+/// what was read of the header, all of it.
+pub fn still_needed(so_far: &[u8]) -> usize {
+    match so_far.first() {
+        None => V2_FIXED_BYTES.min(V1_LEAST_BYTES),
+        Some(b'P') => V1_LEAST_BYTES.saturating_sub(so_far.len()).max(1),
+        Some(_) => match so_far.get(14..V2_FIXED_BYTES) {
+            None => V2_FIXED_BYTES - so_far.len(),
+            Some(len) => {
+                let announced = usize::from(u16::from_be_bytes([len[0], len[1]]));
+                (V2_FIXED_BYTES + announced).saturating_sub(so_far.len()).max(1)
+            }
+        },
     }
 }
 

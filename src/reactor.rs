@@ -46,6 +46,7 @@ use crate::readiness::Readiness;
 use crate::secret::Secret;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
+use crate::tls::SelfSigned;
 use crate::worklist::Worklist;
 
 use accept::Door;
@@ -98,6 +99,7 @@ pub struct Reactor<N: Net> {
     buffers: Buffers,
     scratch: Scratch,
     https_config: Option<Arc<ServerConfig>>,
+    self_signed: SelfSigned,
     guesses: Guesses,
     exhaustion_log: Throttle,
     counters: Counters,
@@ -161,9 +163,10 @@ impl<N: Net> Reactor<N> {
             scratch: Scratch {
                 read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
                 frame: vec![0; FRAME_MAX_BYTES].into_boxed_slice(),
-                datagrams: Datagrams::default(),
+                datagrams: Datagrams::with_room(),
             },
             https_config: None,
+            self_signed: SelfSigned::default(),
             guesses: Guesses::default(),
             exhaustion_log: Throttle::default(),
             counters: Counters::default(),

@@ -15,12 +15,14 @@ use mio::{Events, Interest, Poll};
 
 use crate::build_info::BUILD;
 use crate::config::Config;
+use crate::keys::Source;
 use crate::limits::EVENTS_PER_POLL;
 use crate::net::Token;
 use crate::reactor::{Reactor, Settings};
 use crate::readiness::Readiness;
 use crate::signals::{Signal, Signals};
 use crate::sockets::Sockets;
+use crate::tls::Reloadable;
 
 /// The poll names the signals by a token that is no source of the reactor's.
 const SIGNALS: mio::Token = mio::Token(usize::MAX);
@@ -59,6 +61,8 @@ impl std::error::Error for StartError {}
 pub struct Server {
     poll: Poll,
     reactor: Reactor<Sockets>,
+    /// The certificate of our own listeners, where they speak TLS.
+    certificate: Option<Reloadable>,
 }
 
 /// Serves until a signal ends it.
@@ -86,14 +90,21 @@ impl Server {
             forbid_accept_all: config.forbid_accept_all,
             version_json: BUILD.to_json(),
         };
+        let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
+        let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let mut reactor = Reactor::new(Sockets::new(registry), settings, Instant::now());
+        let mut scheme = "http";
+        if let Some(certificate) = &certificate {
+            reactor.set_https(certificate.config());
+            scheme = "https";
+        }
         for address in config.binds {
             let bound = reactor
                 .open_door(address)
                 .map_err(|reason| StartError::Bind { address, reason })?;
-            info!("listening on http://{bound}");
+            info!("listening on {scheme}://{bound}");
         }
-        Ok(Self { poll, reactor })
+        Ok(Self { poll, reactor, certificate })
     }
 
     /// The addresses that HTTP is served on.
@@ -139,12 +150,19 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             polled => polled?,
         }
-        let mut woken = Woken::ByPeers;
+        let (mut woken, mut at_the_door) = (Woken::ByPeers, false);
         for event in events.iter() {
             match event.token() {
                 SIGNALS => woken = Woken::BySignal,
-                token => self.reactor.handle_event(Token(token.0), readiness(event)),
+                token => {
+                    at_the_door |= is_door(Token(token.0));
+                    self.reactor.handle_event(Token(token.0), readiness(event));
+                }
             }
+        }
+        if at_the_door {
+            let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
+            self.handle_reload(changed);
         }
         self.reactor.step(Instant::now());
         Ok(woken)
@@ -153,7 +171,22 @@ impl Server {
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Stop => self.reactor.handle_shutdown(Instant::now()),
-            Signal::Reload => warn!("nothing to reload"),
+            Signal::Reload => {
+                let reloaded = self.certificate.as_mut().map(Reloadable::reload);
+                self.handle_reload(reloaded);
+            }
+        }
+    }
+
+    /// Serves new connections with a certificate that was read again.
+    fn handle_reload(&mut self, reloaded: Option<Result<(), String>>) {
+        match (reloaded, &self.certificate) {
+            (Some(Ok(())), Some(certificate)) => {
+                info!("the certificate was read again");
+                self.reactor.set_https(certificate.config());
+            }
+            (Some(Err(why)), _) => warn!("the old certificate stays in use: {why}"),
+            (Some(Ok(())) | None, _) => {}
         }
     }
 }
@@ -163,6 +196,12 @@ impl Server {
 enum Woken {
     ByPeers,
     BySignal,
+}
+
+/// Whether somebody knocks at one of our own listeners: then is the time to see whether the
+/// certificate's files have changed, without waking up for it.
+fn is_door(token: Token) -> bool {
+    matches!(Source::from_token(token), Some(Source::Door(_)))
 }
 
 fn readiness(event: &Event) -> Readiness {

@@ -128,7 +128,9 @@ impl<N: Net> Reactor<N> {
             return Pause::Again;
         }
         if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
-            warn!("no more connections can be accepted at present: {error} ({left_out} such lines left out)");
+            warn!(
+                "no more connections can be accepted at present: {error} ({left_out} such lines left out)"
+            );
         }
         Pause::Until(self.now + EXHAUSTION_PAUSE)
     }
@@ -177,10 +179,15 @@ impl<N: Net> Reactor<N> {
 
     /// Takes a device connection, or closes it straight away where nobody covers it.
     fn receive_device(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
-        let Some(port) = self.ports.get(key) else { return };
         if self.settings.is_trusted_proxy(peer) {
             return self.await_proxy_header(key, stream, peer);
         }
+        self.receive_from(key, stream, peer);
+    }
+
+    /// The same, where the peer is the device and not a load balancer.
+    pub(super) fn receive_from(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
+        let Some(port) = self.ports.get(key) else { return };
         if port.subscribers.covering(peer).next().is_none() {
             return self.refuse(key, peer, "no driver accepts it");
         }

@@ -6,16 +6,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::warn;
+use log::{info, warn};
 use rustls::ServerConfig;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Taken};
 use crate::keys::{ArrivalKey, PortKey, Source};
-use crate::limits::TLS_HANDSHAKE_MAX;
+use crate::limits::{PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, TLS_HANDSHAKE_MAX};
 use crate::net::{Net, Stream};
 use crate::port::Port;
+use crate::proxy::{self, Header};
 use crate::timers::Armed;
-use crate::transport::{Handshake, Transport};
+use crate::tls::Handshake;
+use crate::transport::Transport;
 
 use super::Reactor;
 
@@ -24,13 +26,85 @@ pub(super) struct Arrival<S> {
     connection: Connection<S>,
     port: PortKey,
     peer: IpAddr,
+    stage: Stage,
     until: Instant,
     pub(super) armed: Armed,
 }
 
+/// What is being done.
+enum Stage {
+    /// A PROXY header is read, of which this is what came.
+    Proxy { header: Vec<u8> },
+    /// A TLS handshake is made.
+    Tls,
+}
+
+/// What became of an arrival for the moment.
+enum Arrived {
+    /// It goes on at the next event or deadline.
+    Waiting,
+    /// Its TLS handshake is done.
+    Ready,
+    /// It comes from this device, by way of a load balancer.
+    From(IpAddr),
+    /// It is a load balancer's own, such as a health check.
+    Nobody,
+}
+
 impl<S: Stream> Arrival<S> {
+    fn new(
+        transport: Transport<S>,
+        port: PortKey,
+        peer: IpAddr,
+        stage: Stage,
+        until: Instant,
+    ) -> Self {
+        let connection = Connection::new(transport);
+        Self { connection, port, peer, stage, until, armed: Armed::default() }
+    }
+
     pub(super) fn connection_mut(&mut self) -> &mut Connection<S> {
         &mut self.connection
+    }
+
+    fn step(&mut self) -> io::Result<Arrived> {
+        match &mut self.stage {
+            Stage::Tls => match self.connection.handshake()? {
+                Handshake::Blocked => Ok(Arrived::Waiting),
+                Handshake::Done => Ok(Arrived::Ready),
+            },
+            Stage::Proxy { header } => read_proxy_header(&mut self.connection, header),
+        }
+    }
+
+    fn is_overdue(&self, now: Instant) -> Option<&'static str> {
+        match self.stage {
+            _ if now < self.until => None,
+            Stage::Tls => Some("the TLS handshake took too long"),
+            Stage::Proxy { .. } => Some("the PROXY header took too long"),
+        }
+    }
+}
+
+/// Reads a PROXY header and not a byte more: what follows is the device's, or TLS.
+fn read_proxy_header<S: Stream>(
+    connection: &mut Connection<S>,
+    header: &mut Vec<u8>,
+) -> io::Result<Arrived> {
+    let mut room = [0; PROXY_V2_MAX_BYTES];
+    loop {
+        let wanted = proxy::still_needed(header).min(room.len());
+        match connection.read(&mut room[..wanted])? {
+            Taken::Bytes(len) => header.extend_from_slice(&room[..len]),
+            Taken::Blocked => return Ok(Arrived::Waiting),
+            Taken::End if header.is_empty() => return Ok(Arrived::Nobody),
+            Taken::End => return Err(io::Error::other("it hung up within its PROXY header")),
+        }
+        match proxy::parse(header).map_err(io::Error::other)? {
+            Some((Header::Proxied(source), _)) => return Ok(Arrived::From(source.ip())),
+            Some((Header::Local, _)) => return Ok(Arrived::Nobody),
+            None => {}
+        }
     }
 }
 
@@ -43,17 +117,10 @@ impl<N: Net> Reactor<N> {
         peer: IpAddr,
         config: Arc<ServerConfig>,
     ) {
+        let until = self.now + TLS_HANDSHAKE_MAX;
         match Transport::tls(stream, config) {
             Ok(transport) => {
-                let until = self.now + TLS_HANDSHAKE_MAX;
-                let connection = Connection::new(transport);
-                self.insert_arrival(Arrival {
-                    connection,
-                    port,
-                    peer,
-                    until,
-                    armed: Armed::default(),
-                });
+                self.insert_arrival(Arrival::new(transport, port, peer, Stage::Tls, until));
             }
             Err(error) => self.log_failed_arrival(port, peer, &error.to_string()),
         }
@@ -61,20 +128,24 @@ impl<N: Net> Reactor<N> {
 
     /// Begins to read a PROXY header.
     pub(super) fn await_proxy_header(&mut self, port: PortKey, stream: N::Stream, peer: IpAddr) {
-        let _ = (port, stream, peer);
+        let until = self.now + PROXY_HEADER_MAX;
+        let stage = Stage::Proxy { header: Vec::new() };
+        self.insert_arrival(Arrival::new(Transport::Plain(stream), port, peer, stage, until));
     }
 
     pub(super) fn drive_arrival(&mut self, key: ArrivalKey) {
         let Some(arrival) = self.arrivals.get_mut(key) else { return };
-        if self.now >= arrival.until {
-            return self.fail_arrival(key, "the TLS handshake took too long");
+        if let Some(why) = arrival.is_overdue(self.now) {
+            return self.fail_arrival(key, why);
         }
-        match arrival.connection.handshake() {
-            Ok(Handshake::Done) => self.complete_arrival(key),
-            Ok(Handshake::Blocked) => {
+        match arrival.step() {
+            Ok(Arrived::Waiting) => {
                 let until = arrival.until;
                 self.timers.set(Source::Arrival(key), &mut arrival.armed, Some(until));
             }
+            Ok(Arrived::Ready) => self.complete_arrival(key),
+            Ok(Arrived::From(source)) => self.unwrap_arrival(key, source),
+            Ok(Arrived::Nobody) => drop(self.take_arrival(key)),
             Err(error) => self.fail_arrival(key, &error.to_string()),
         }
     }
@@ -101,7 +172,29 @@ impl<N: Net> Reactor<N> {
 
     fn complete_arrival(&mut self, key: ArrivalKey) {
         let Some(arrival) = self.take_arrival(key) else { return };
+        self.log_identity(&arrival);
         self.admit(arrival.port, arrival.connection, arrival.peer);
+    }
+
+    /// Goes on with a connection behind a load balancer as if the device itself had connected.
+    fn unwrap_arrival(&mut self, key: ArrivalKey, source: IpAddr) {
+        let Some(arrival) = self.take_arrival(key) else { return };
+        match arrival.connection.into_transport() {
+            Transport::Plain(stream) => self.receive_from(arrival.port, stream, source),
+            Transport::Tls(_) => {}
+        }
+    }
+
+    /// Says who a device is by its certificate, where one was asked for.
+    fn log_identity(&self, arrival: &Arrival<N::Stream>) {
+        let Some(identity) = arrival.connection.transport().peer_identity() else { return };
+        let number = self.ports.get(arrival.port).map_or(0, |port| port.number);
+        info!(
+            server_protocol = "tls", server_port = number, remote_ip:% = arrival.peer,
+            subject = identity.subject.as_str(),
+            fingerprint_sha256 = identity.fingerprint_sha256.as_str();
+            "device {} shows the certificate of {}", arrival.peer, identity.subject
+        );
     }
 
     fn fail_arrival(&mut self, key: ArrivalKey, why: &str) {

@@ -85,10 +85,8 @@ impl<N: Net> Reactor<N> {
 
     fn answer(&mut self, key: HttpKey, response: &Response, request_id: &str, manner: Manner) {
         let Some(http) = self.https.get_mut(key) else { return };
-        let is_wrong_token = matches!(
-            response,
-            Response::Refused(Refusal { status: Status::Unauthorized, .. })
-        );
+        let is_wrong_token =
+            matches!(response, Response::Refused(Refusal { status: Status::Unauthorized, .. }));
         let delay = match is_wrong_token {
             true => self.guesses.handle_wrong(http.peer, self.now),
             false => std::time::Duration::ZERO,

@@ -22,6 +22,7 @@ use crate::message::{self, DecodeError, Kind, Message};
 use crate::net::{Net, Stream};
 use crate::outbox::{Buffers, Flushed};
 use crate::port::{Gate, Port, Sent, Socket, Udp, is_idle};
+use crate::proxy::{self, Header};
 use crate::readiness::Readiness;
 use crate::worklist::Worklist;
 
@@ -156,9 +157,26 @@ impl<N: Net> Reactor<N> {
     fn hear_datagrams(&mut self, key: PortKey) {
         let datagrams = std::mem::take(&mut self.scratch.datagrams);
         for (from, data) in datagrams.iter() {
-            self.hear_datagram(key, from, data);
+            match self.settings.is_trusted_proxy(from.ip()) {
+                true => self.hear_proxied_datagram(key, from, data),
+                false => self.hear_datagram(key, from, data),
+            }
         }
         self.scratch.datagrams = datagrams;
+    }
+
+    /// Hears a datagram with a PROXY header in front of it.
+    fn hear_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
+        match proxy::parse_datagram(datagram) {
+            Ok((Header::Proxied(device), data)) => {
+                if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+                    udp.note_proxy(device, proxy);
+                }
+                self.hear_datagram(key, device, data);
+            }
+            Ok((Header::Local, _)) => {}
+            Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
+        }
     }
 
     fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {

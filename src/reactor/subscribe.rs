@@ -13,12 +13,14 @@ use crate::keys::{DeviceKey, DriverKey, HttpKey, PortKey, Source};
 use crate::message::Kind;
 use crate::net::{Net, is_exhaustion};
 use crate::port::{Listener, Port, Socket, Udp};
-use crate::query::{Protocol, Registration, Transport};
+use crate::query::{Protocol, Registration, TlsParameters, Transport};
 use crate::request::Request;
 use crate::response::{Manner, Refusal, Response};
 use crate::routes::Subscribers;
+use crate::secret::Secret;
 use crate::throttle::Throttle;
 use crate::timers::Armed;
+use crate::tls;
 
 use super::Reactor;
 
@@ -172,13 +174,26 @@ impl<N: Net> Reactor<N> {
         self.rearm_driver(key);
     }
 
+    /// The certificate that a TLS port shows. On a port that is open already it is only checked:
+    /// the first driver's is served.
     fn tls_config(
         &mut self,
         registration: &Registration,
     ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
         match registration.protocol {
             Protocol::Tcp | Protocol::Udp => Ok(None),
-            Protocol::Tls => Err(Refusal::not_implemented("TLS ports are not served yet")),
+            Protocol::Tls => {
+                let TlsParameters { private_key, certificate, client_ca } = &registration.tls;
+                let key = private_key.as_ref().map(Secret::expose);
+                tls::device_config(
+                    key,
+                    certificate.as_deref(),
+                    client_ca.as_deref(),
+                    &mut self.self_signed,
+                )
+                .map(Some)
+                .map_err(|fault| Refusal::invalid(fault.parameter, fault.message, "PEM"))
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ mod tests {
         let peer = std::net::UdpSocket::bind(format!("{ip}:0")).unwrap();
         peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         peer.connect(format!("{ip}:{}", port_of(&udp))).unwrap();
-        Fixture { rig, udp, batch: Datagrams::default(), peer }
+        Fixture { rig, udp, batch: Datagrams::with_room(), peer }
     }
 
     fn port_of(udp: &Udp) -> u16 {
