@@ -271,6 +271,9 @@ pub const ACCEPTS_PER_SECOND: u32 = 50_000;
 /// HTTP connections at once that are no drivers.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
+/// When too much is queued in all, who holds most of it is paused and has so long to drain.
+pub const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// Connections that are being ended at once; beyond them they are cut off instead.
 pub const FAREWELLS_MAX: usize = 8_192;
 

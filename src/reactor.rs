@@ -12,6 +12,7 @@
 mod accept;
 mod arrive;
 mod http;
+mod overload;
 mod reap;
 mod relay;
 mod shutdown;
@@ -51,6 +52,7 @@ use crate::worklist::Worklist;
 
 use accept::Door;
 use arrive::Arrival;
+use overload::Overload;
 use shutdown::Phase;
 
 /// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
@@ -84,6 +86,7 @@ pub struct Reactor<N: Net> {
     /// The time of this turn.
     now: Instant,
     phase: Phase,
+    overload: Overload,
     doors: Arena<tag::Door, Door<N>>,
     https: Arena<tag::Http, Http<N::Stream>>,
     drivers: Arena<tag::Driver, Driver<N::Stream>>,
@@ -148,6 +151,7 @@ impl<N: Net> Reactor<N> {
             settings,
             now,
             phase: Phase::Serving,
+            overload: Overload::Calm,
             doors: Arena::default(),
             https: Arena::default(),
             drivers: Arena::default(),
@@ -210,6 +214,7 @@ impl<N: Net> Reactor<N> {
         for _ in 0..FLUSH_ROUNDS {
             self.flush();
         }
+        self.relieve_overload();
         self.pursue_shutdown();
     }
 
@@ -218,7 +223,8 @@ impl<N: Net> Reactor<N> {
         if !self.work.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.phase.deadline()].into_iter().flatten().min()?;
+        let deadlines = [self.timers.next(), self.phase.deadline(), self.overload.deadline()];
+        let next = deadlines.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
     }
 

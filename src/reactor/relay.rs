@@ -315,7 +315,7 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Does not read a driver on until a device has taken more of what was written to it.
-    fn hold(&mut self, key: DriverKey, by: DeviceKey, rest: &[u8]) {
+    pub(super) fn hold(&mut self, key: DriverKey, by: DeviceKey, rest: &[u8]) {
         let Some(device) = self.devices.get_mut(by) else { return };
         let hold = device
             .hold
