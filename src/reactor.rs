@@ -37,7 +37,7 @@ use crate::envelope::FRAME_MAX_BYTES;
 use crate::farewell::Farewell;
 use crate::guesses::Guesses;
 use crate::http::Http;
-use crate::keys::{PortKey, Source, tag};
+use crate::keys::{DriverKey, PortKey, Source, tag};
 use crate::limits::{Ceilings, DRIVER_READ_BYTES};
 use crate::net::{Net, Token};
 use crate::outbox::Buffers;
@@ -128,6 +128,7 @@ struct Scratch {
     read: Box<[u8]>,
     frame: Box<[u8]>,
     datagrams: Datagrams,
+    audience: Vec<DriverKey>,
 }
 
 /// What happened so far, for the log.
@@ -168,6 +169,7 @@ impl<N: Net> Reactor<N> {
                 read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
                 frame: vec![0; FRAME_MAX_BYTES].into_boxed_slice(),
                 datagrams: Datagrams::with_room(),
+                audience: Vec::new(),
             },
             https_config: None,
             self_signed: SelfSigned::default(),

@@ -85,14 +85,21 @@ impl<N: Net> Reactor<N> {
         if device.connection.is_readable() {
             self.work.devices.insert(key);
         }
-        let audience = device.audience.clone();
-        if let [_, _, ..] = audience[..] {
-            for &driver_key in &audience {
-                let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
-                driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
-            }
+        if device.connection.wants_write() {
+            self.work.dirty_devices.insert(key);
         }
-        audience.iter().for_each(|&driver_key| self.relieve(driver_key));
+        match device.audience[..] {
+            [only] => self.relieve(only),
+            _ => self.hear_many(device.audience.clone(), frame_len),
+        }
+    }
+
+    fn hear_many(&mut self, audience: Vec<DriverKey>, frame_len: usize) {
+        for key in audience {
+            let Some(driver) = self.drivers.get_mut(key) else { continue };
+            driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
+            self.relieve(key);
+        }
     }
 
     /// Sees to it that what is queued toward a driver gets written in this turn; at once if it
@@ -182,24 +189,31 @@ impl<N: Net> Reactor<N> {
     fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
         let Some(port) = self.ports.get(key) else { return };
         let peer = from.ip().to_canonical();
-        let audience: Vec<DriverKey> = port.subscribers.covering(peer).collect();
+        let mut audience = std::mem::take(&mut self.scratch.audience);
+        audience.extend(port.subscribers.covering(peer));
         if audience.is_empty() {
             self.refuse(key, peer, "no driver accepts datagrams from it");
-            return;
         }
         let envelope = Envelope::new(peer, u64::from(from.port()));
-        for driver_key in audience {
-            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
-            if driver.is_congested() {
-                driver.dropped_datagrams += 1;
-                self.counters.dropped_datagrams += 1;
-                continue;
-            }
-            let room = driver.outbox.room(&mut self.buffers, envelope.frame_len(data.len()));
-            let len = envelope.frame(Kind::Received, data, room);
-            driver.outbox.commit(&mut self.buffers, len);
-            self.relieve(driver_key);
+        for driver in audience.drain(..) {
+            self.queue_datagram(driver, &envelope, data);
         }
+        self.scratch.audience = audience;
+    }
+
+    /// Queues a datagram toward a driver, or drops it where the driver does not keep up: unlike
+    /// a device's connection, a UDP socket can't be told to wait.
+    fn queue_datagram(&mut self, key: DriverKey, envelope: &Envelope, data: &[u8]) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        if driver.is_congested() {
+            driver.dropped_datagrams += 1;
+            self.counters.dropped_datagrams += 1;
+            return;
+        }
+        let room = driver.outbox.room(&mut self.buffers, envelope.frame_len(data.len()));
+        let len = envelope.frame(Kind::Received, data, room);
+        driver.outbox.commit(&mut self.buffers, len);
+        self.relieve(key);
     }
 }
 
