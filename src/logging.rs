@@ -3,7 +3,7 @@
 //! A line is made by the thread that logs and put into a bounded queue; a thread of its own
 //! writes it. When the reader of the log stalls, the queue fills, further lines are dropped and
 //! counted, and the next line that finds room carries the count. The choice of lines is
-//! env_logger's, the form of a line is [`line`]'s.
+//! env_logger's, the form of a line is [`mod@line`]'s.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
