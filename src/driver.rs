@@ -32,8 +32,9 @@ pub struct Driver<S> {
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
     pub(crate) waiting: VecDeque<DeviceKey>,
-    /// Datagrams that found the backlog over its mark.
+    /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
+    dropped_unlogged: u64,
     last_heard: Instant,
     next_ping: Instant,
     pub(crate) name: Name,
@@ -97,6 +98,7 @@ impl<S: Stream> Driver<S> {
             backlog: Backlog::Flowing,
             waiting: VecDeque::new(),
             dropped_datagrams: 0,
+            dropped_unlogged: 0,
             last_heard: now,
             next_ping: now + PING_INTERVAL,
             name,
@@ -170,6 +172,17 @@ impl<S: Stream> Driver<S> {
             }
             Backlog::Flowing | Backlog::Congested { .. } => {}
         }
+    }
+
+    /// A datagram found the backlog over its mark.
+    pub(crate) fn count_dropped_datagram(&mut self) {
+        self.dropped_datagrams += 1;
+        self.dropped_unlogged += 1;
+    }
+
+    /// How many datagrams were dropped since this was last asked.
+    pub(crate) fn take_dropped_datagrams(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_unlogged)
     }
 
     /// When it is due for a ping, or overdue with a sign of life.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::debug;
+use log::{debug, warn};
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
 use crate::accept::parse_address;
@@ -206,7 +206,7 @@ impl<N: Net> Reactor<N> {
     fn queue_datagram(&mut self, key: DriverKey, envelope: &Envelope, data: &[u8]) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         if driver.is_congested() {
-            driver.dropped_datagrams += 1;
+            driver.count_dropped_datagram();
             self.counters.dropped_datagrams += 1;
             return;
         }
@@ -390,9 +390,23 @@ impl<N: Net> Reactor<N> {
             Err(error) => return self.remove_driver(key, Leave::Lost(error.to_string())),
         }
         if was_congested && !driver.is_congested() {
+            self.log_dropped_datagrams(key);
             self.rearm_driver(key);
         }
         self.wake_waiting(key);
+    }
+
+    /// Says how many datagrams a driver missed while it did not keep up.
+    fn log_dropped_datagrams(&mut self, key: DriverKey) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        let dropped = driver.take_dropped_datagrams();
+        if dropped > 0 {
+            warn!(
+                request_id = driver.name.request_id.as_str(),
+                event_source = driver.name.event_source.as_str(), dropped_datagrams = dropped;
+                "{dropped} datagrams were dropped because the driver did not read"
+            );
+        }
     }
 
     /// Lets some of the devices on that wait for a driver. Not all at once: the first few fill
