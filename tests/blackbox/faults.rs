@@ -1,0 +1,254 @@
+//! What must not happen, and does: descriptors run out, privileges lack, crowds come and vanish.
+
+use std::io::Write;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::util::{
+    Device, Dispatch, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually, free_port, pattern,
+};
+
+#[test]
+fn out_of_descriptors_accepting_pauses_and_what_is_connected_goes_on() {
+    let (dispatch, port) = (Dispatch::setup().descriptors(40).start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut first = Device::connect(port);
+    let (_, first_id) = driver.expect_opened();
+    // All of them get in as far as the kernel is concerned, not all as far as dispatch is.
+    let mut crowd: Vec<_> = (0..60).map(|_| Device::connect(port)).collect();
+    eventually("the limit is reached", || dispatch.descriptors() >= 36);
+    for n in 0..20 {
+        let line = format!("line {n}");
+        first.send(line.as_bytes());
+        driver.expect_received(first_id, line.as_bytes());
+        driver.write("127.0.0.1", first_id, line.as_bytes());
+        first.expect(line.as_bytes());
+    }
+    let before = dispatch.cpu_ticks();
+    thread::sleep(Duration::from_secs(1));
+    let used = dispatch.cpu_ticks() - before;
+    assert!(used < 30, "it spins: {used} of 100 ticks");
+    // Those that leave make room for those that wait.
+    crowd.drain(..40);
+    let last = crowd.last_mut().unwrap();
+    last.send(b"at last");
+    eventually("the last one is heard", || driver.next().data == b"at last");
+    drop(crowd);
+    dispatch.expect_tcp_figures(port, Some((1, 1)));
+}
+
+#[test]
+fn out_of_descriptors_a_port_is_refused_in_words_and_opens_later() {
+    let (dispatch, port, wanted) =
+        (Dispatch::setup().descriptors(40).start(), free_port(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut waiting = dispatch.http();
+    waiting.get("/api/server/healthz").expect_status(200);
+    let crowd: Vec<_> = (0..60).map(|_| Device::connect(port)).collect();
+    eventually("the limit is reached", || dispatch.descriptors() >= 36);
+    waiting.send(dispatch.driver(Tcp, wanted).bytes());
+    let refusal = waiting.response();
+    assert!((400..600).contains(&refusal.status), "it answered {}", refusal.status);
+    assert!(refusal.error().contains(&wanted.to_string()), "{}", refusal.error());
+    drop(crowd);
+    eventually("the port opens", || {
+        dispatch.driver(Tcp, wanted).try_connect().is_ok_and(|mut driver| {
+            let _device = Device::connect(wanted);
+            driver.expect_opened().1 == 0
+        })
+    });
+    driver.expect_opened();
+}
+
+#[test]
+fn a_port_that_needs_a_privilege_is_a_403() {
+    let Some(dispatch) = without_privileges() else { return };
+    for protocol in [Tcp, Udp] {
+        let refusal = dispatch.driver(protocol, 1).refused().expect_status(403);
+        let words = refusal.error();
+        assert!(words.contains("port 1"), "{words}");
+    }
+    dispatch.expect_nothing_open();
+}
+
+/// A dispatcher that may not open port 1, where such a one can be had.
+fn without_privileges() -> Option<Dispatch> {
+    let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first_free.is_ok_and(|port| port.trim() == "0") {
+        eprintln!("SKIPPED: no port needs a privilege on this system");
+        return None;
+    }
+    if std::net::TcpListener::bind("127.0.0.1:1").is_err() {
+        return Some(Dispatch::start());
+    }
+    let wrapper = ["setpriv", "--bounding-set", "-net_bind_service"];
+    if Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").status().is_ok_and(|s| s.success())
+    {
+        return Some(Dispatch::setup().through(&wrapper).start());
+    }
+    eprintln!("SKIPPED: every port is allowed here, and setpriv cannot take that away");
+    None
+}
+
+#[test]
+fn five_hundred_half_open_heads_are_no_trouble() {
+    allow_many_descriptors();
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut heads: Vec<_> = (0..500).map(|_| dispatch.http()).collect();
+    for head in &mut heads {
+        head.send("GET /api/server/healthz HTTP/1.1\r\nHost: d\r\n");
+    }
+    let mut device = Device::connect(port);
+    let (_, id) = driver.expect_opened();
+    device.send(b"heard");
+    driver.expect_received(id, b"heard");
+    dispatch.get("/api/server/healthz").expect_status(200);
+    for head in &mut heads {
+        head.send_what_fits("\r\n").response().expect_status(200);
+    }
+    drop(heads);
+    eventually("their descriptors are back", || dispatch.descriptors() < 100);
+}
+
+#[test]
+fn two_thousand_devices_that_come_at_once_and_vanish_leave_nothing_behind() {
+    come_and_vanish(2_000);
+}
+
+#[test]
+#[ignore = "needs more than 10,000 descriptors and some seconds"]
+fn ten_thousand_devices_that_come_at_once_and_vanish_leave_nothing_behind() {
+    come_and_vanish(10_000);
+}
+
+fn come_and_vanish(count: u64) {
+    allow_many_descriptors();
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).accept("127.0.0.0/8").connect();
+    let descriptors = dispatch.descriptors();
+    thread::scope(|scope| {
+        // The driver itself checks that each device's messages come in order.
+        let reader = scope.spawn(|| while driver.next().data != b"and now?" {});
+        let crowd: Vec<_> =
+            (0..count).map(|n| Device::from(&format!("127.0.0.{}", n % 200 + 1), port)).collect();
+        for mut device in crowd {
+            device.send(b"!");
+            device.reset();
+        }
+        dispatch.expect_tcp_figures(port, Some((1, 0)));
+        eventually("all descriptors are back", || dispatch.descriptors() <= descriptors);
+        Device::from("127.0.0.250", port).send(b"and now?");
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn devices_that_reset_in_the_middle_of_bulk_are_let_go() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    for id in 0..20 {
+        let mut device = Device::connect(port);
+        driver.expect_opened();
+        driver.write("127.0.0.1", id, &pattern(id, 200_000));
+        device.send(&pattern(id, 200_000));
+        device.reset();
+        driver.collect(id);
+    }
+    dispatch.expect_tcp_figures(port, Some((1, 0)));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stalls_nothing() {
+    let dispatch = Dispatch::setup().env("LOG_LEVEL", "trace").with_unread_log().start();
+    let port = free_port();
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    // Each of these makes at least one line at this level; a pipe holds 64 KiB.
+    for n in 0..3000 {
+        driver.write("127.0.0.1", n + 1000, b"nobody there");
+        driver.write("not an address", n, b"nobody there");
+    }
+    driver.sync();
+    for _ in 0..300 {
+        dispatch.get("/api/server/nothing").expect_status(404);
+    }
+    let mut device = Device::connect(port);
+    let (ip, id) = driver.expect_opened();
+    device.send(b"still here");
+    driver.expect_received(id, b"still here");
+    driver.write(&ip, id, b"so am I");
+    device.expect(b"so am I");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let mut dispatch = Dispatch::setup().env("LOG_LEVEL", "trace").with_unread_log().start();
+    for _ in 0..1000 {
+        dispatch.get("/api/server/nothing").expect_status(404);
+    }
+    dispatch.signal("TERM");
+    assert_eq!(dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+}
+
+#[test]
+fn an_idle_dispatcher_uses_no_processor() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let _devices = [(); 10].map(|()| Device::connect(port));
+    for _ in 0..10 {
+        driver.expect_opened();
+    }
+    driver.sync();
+    let before = dispatch.cpu_ticks();
+    thread::sleep(Duration::from_secs(1));
+    let used = dispatch.cpu_ticks() - before;
+    assert!(used <= 5, "it spins: {used} of 100 ticks");
+}
+
+#[test]
+fn half_closed_devices_and_half_read_drivers_do_not_make_it_spin() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).small_window().connect();
+    let mut flooding = Device::connect(port);
+    let mut finished = Device::with_small_window(port);
+    driver.expect_opened();
+    let (ip, id) = driver.expect_opened();
+    driver.write(&ip, id, &pattern(1, HELD_BYTES));
+    driver.sync();
+    finished.finish();
+    flooding.stream().set_nonblocking(true).unwrap();
+    while matches!(flooding.stream().write(&[7; 65_536]), Ok(1..)) {}
+    thread::sleep(Duration::from_millis(500));
+    let before = dispatch.cpu_ticks();
+    thread::sleep(Duration::from_secs(1));
+    let used = dispatch.cpu_ticks() - before;
+    assert!(used <= 10, "it spins: {used} of 100 ticks");
+}
+
+#[test]
+fn a_killed_driver_program_frees_its_port() {
+    // The kernel ends the connections of a killed program: with a reset where input is unread,
+    // in order where not. This one is another process, killed without a chance to say anything.
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let http = dispatch.address();
+    let script = format!("exec 3<>/dev/tcp/{}/{}; cat >&3; exec sleep 60", http.ip(), http.port());
+    let mut program = match Command::new("bash")
+        .args(["-c", &script])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+    {
+        Ok(program) => program,
+        Err(e) => return eprintln!("SKIPPED: no bash ({e})"),
+    };
+    let mut input = program.stdin.take().unwrap();
+    input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
+    drop(input);
+    dispatch.expect_tcp_figures(port, Some((1, 0)));
+    let mut device = Device::connect(port);
+    dispatch.expect_tcp_figures(port, Some((1, 1)));
+    program.kill().unwrap();
+    program.wait().unwrap();
+    device.expect_end();
+    dispatch.expect_nothing_open();
+}

@@ -1,0 +1,121 @@
+//! What the log says, and what it never says.
+
+use serde_json::Value;
+
+use crate::util::{Device, Dispatch, Tcp, Udp, eventually, free_port};
+
+#[test]
+fn no_secret_is_logged_at_any_level() {
+    for environment in ["development", "production"] {
+        let setup = Dispatch::setup().env("LOG_LEVEL", "trace").env("RUST_LOG", "trace");
+        let dispatch = setup.env("SG_ENV", environment).start();
+        let (token, port) = (dispatch.token(), free_port());
+        let secret = "MIIEvQIBADANBgkq-PRIVATE";
+        let query = format!("port={port}&accept=127.0.0.1&bearer_token={token}");
+        for target in [
+            format!("/api/server?bearer_token={token}"),
+            format!("/api/server?bearer_token=almost-{token}"),
+            format!("/api/nothing?bearer_token={token}"),
+            format!("/api/server/tls_dispatch?{query}&private_key={secret}"),
+            format!("/api/server/tcp_dispatch?{query}&private_key={secret}"),
+            format!("/api/server/tcp_dispatch?port={token}&accept={token}"),
+        ] {
+            dispatch.get(&target);
+            dispatch.upgrade(&target);
+        }
+        let broken =
+            format!("GET /?bearer_token={token} HTTP/1.1\r\nAuthorization {token}\r\n\r\n");
+        dispatch.http().send(broken).response().expect_status(400);
+        let mut driver = dispatch.driver(Tcp, port).connect();
+        let mut device = Device::connect(port);
+        driver.expect_opened();
+        device.send(b"payload-of-the-device");
+        driver.expect_received(0, b"payload-of-the-device");
+        driver.leave();
+        dispatch.expect_nothing_open();
+        let log = dispatch.log();
+        for hidden in [token, secret, "bearer_token", "payload-of-the-device"] {
+            let line = log.lines().find(|line| line.contains(hidden));
+            assert_eq!(line, None, "{hidden} was logged in {environment}");
+        }
+    }
+}
+
+#[test]
+fn the_log_lines_of_a_request_carry_its_id_and_its_module() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut http = dispatch.http();
+    let wish = dispatch.driver(Tcp, port).header("X-Module-ID: mod-Abc123");
+    let response = http.send(wish.bytes()).response();
+    assert_eq!(response.status, 101);
+    let id = response.header("x-request-id").unwrap();
+    dispatch.expect_logged(&[id, "mod-Abc123"]);
+}
+
+#[test]
+fn a_module_id_cannot_forge_a_log_line() {
+    let dispatch = Dispatch::start();
+    let header = format!("X-Module-ID: mod\x1b[31m\tred {}", "x".repeat(5000));
+    let authorization = dispatch.authorization();
+    let headers = [header.as_str(), &authorization];
+    dispatch.http().request("GET", "/api/server", &headers).response();
+    dispatch.get("/api/server/healthz");
+    assert!(!dispatch.log().contains('\x1b'), "an escape sequence reached the log");
+    let longest = dispatch.log().lines().map(str::len).max().unwrap();
+    assert!(longest <= dispatch::limits::LOG_LINE_MAX_BYTES, "a line of {longest} bytes");
+}
+
+#[test]
+fn production_logs_json_lines_with_the_fields_of_the_contract() {
+    let dispatch = Dispatch::setup().env("SG_ENV", "production").start();
+    let (tcp, udp) = (free_port(), free_port());
+    let mut driver = dispatch.driver(Tcp, tcp).connect();
+    let _udp_driver = dispatch.driver(Udp, udp).connect();
+    let device = Device::connect(tcp);
+    driver.expect_opened();
+    Device::from("127.0.0.9", tcp).expect_end();
+    drop(device);
+    driver.expect_closed(0);
+    let lines = || -> Vec<Value> {
+        let log = dispatch.log();
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}")))
+            .collect()
+    };
+    for field in
+        ["message", "server_protocol", "server_port", "remote_ip", "request_id", "accepted"]
+    {
+        eventually(&format!("the field {field}"), || {
+            lines().iter().any(|line| line.get(field).is_some())
+        });
+    }
+    assert!(lines().iter().all(|line| line["message"].is_string()), "every line has a message");
+}
+
+#[test]
+fn lines_about_refused_devices_are_few_and_say_how_many_were_left_out() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let _driver = dispatch.driver(Tcp, port).accept("127.0.0.1").connect();
+    for _ in 0..300 {
+        Device::from("127.0.0.99", port).expect_end();
+    }
+    dispatch.expect_logged(&["127.0.0.99"]);
+    let lines = dispatch.log().lines().filter(|line| line.contains("127.0.0.99")).count();
+    assert!((1..100).contains(&lines), "{lines} lines about 300 refused devices");
+}
+
+#[test]
+fn rust_log_wins_over_log_level() {
+    let quiet = Dispatch::setup().env("LOG_LEVEL", "trace").env("RUST_LOG", "info").start();
+    let loud = Dispatch::setup().env("LOG_LEVEL", "info").env("RUST_LOG", "debug").start();
+    for dispatch in [&quiet, &loud] {
+        let mut driver = dispatch.driver(Tcp, free_port()).connect();
+        // What is ignored is told at debug.
+        driver.write("127.0.0.1", 77, b"nobody");
+        driver.sync();
+    }
+    eventually("a debug line", || loud.log().contains("DEBUG"));
+    assert!(!quiet.log().contains("DEBUG"), "{}", quiet.log());
+}

@@ -1,0 +1,16 @@
+//! Black-box tests: the built program, real sockets on loopback, and nothing of its insides but
+//! the message codec and the bounds. Each test is one sentence of the contract.
+//!
+//! All of it is one binary, since a binary per topic would link the same harness ten times.
+
+mod util;
+
+mod backpressure;
+mod drivers;
+mod faults;
+mod http;
+mod lifecycle;
+mod logs;
+mod shutdown;
+mod tcp;
+mod udp;

@@ -1,0 +1,59 @@
+//! The harness: a dispatcher to start, drivers and devices to talk to it, and ways to wait.
+//!
+//! A test waits for what it expects, never for time to pass. Deadlines are generous, since they
+//! matter only to a test that fails.
+
+mod device;
+mod driver;
+mod frame;
+mod http;
+mod ports;
+mod server;
+
+use std::time::{Duration, Instant};
+
+pub use device::{Device, Peer};
+pub use driver::{Driver, DriverRequest, Event, Heard, Protocol, Tcp, Udp, encode, write_through};
+pub use frame::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked};
+pub use http::{Http, Response};
+pub use ports::{allow_many_descriptors, free_port, has_ipv6};
+pub use server::{Dispatch, UPGRADE};
+
+/// How long anything may take before its test fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// As much as a driver can write to a device that reads nothing without being held back: more
+/// than the kernel takes by itself, and less than dispatch queues.
+pub const HELD_BYTES: usize = dispatch::limits::DEVICE_BACKLOG_BYTES - 65_536;
+
+/// Asks again and again until the answer is yes.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Bytes that tell two streams apart, and a stream from itself shifted.
+pub fn pattern(stream: u64, len: usize) -> Vec<u8> {
+    let mut state = stream.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Compares without printing megabytes when they differ.
+#[track_caller]
+pub fn assert_same_bytes(got: &[u8], wanted: &[u8]) {
+    let differs = got.iter().zip(wanted).position(|(got, wanted)| got != wanted);
+    assert_eq!(differs, None, "the bytes differ first at this place");
+    assert_eq!(got.len(), wanted.len(), "as many bytes as were sent");
+}
