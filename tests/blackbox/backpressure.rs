@@ -233,7 +233,12 @@ fn datagrams_for_a_driver_that_stands_still_are_dropped_counted_and_never_cut() 
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(heard < 20_000, "nothing was dropped, so the driver was not slow enough");
-    dispatch.expect_logged(&["drop"]);
+    stalled.leave();
+    eventually("the log says how many were dropped", || {
+        let log = dispatch.log();
+        let counts = log.split("dropped_datagrams=").skip(1);
+        counts.into_iter().any(|count| count.starts_with(|c: char| ('1'..='9').contains(&c)))
+    });
 }
 
 #[test]
