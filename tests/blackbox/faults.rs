@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::util::{
     Device, Dispatch, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually, free_port, pattern,
+    spawn,
 };
 
 #[test]
@@ -233,11 +234,9 @@ fn a_killed_driver_program_frees_its_port() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let http = dispatch.address();
     let script = format!("exec 3<>/dev/tcp/{}/{}; cat >&3; exec sleep 60", http.ip(), http.port());
-    let mut program = match Command::new("bash")
-        .args(["-c", &script])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-    {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).stdin(std::process::Stdio::piped());
+    let mut program = match spawn(&mut bash) {
         Ok(program) => program,
         Err(e) => return eprintln!("SKIPPED: no bash ({e})"),
     };

@@ -5,7 +5,9 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::util::{Device, Dispatch, Tcp, Udp, eventually, free_port, has_ipv6, pattern};
+use crate::util::{
+    Device, Dispatch, Tcp, Udp, eventually, free_port, has_ipv6, nothing_is_started, pattern,
+};
 
 #[test]
 fn nothing_is_open_at_the_start() {
@@ -136,6 +138,7 @@ fn a_port_that_was_freed_is_free_for_another_program() {
 #[test]
 fn a_tcp_port_of_another_program_is_a_409_that_says_so() {
     let (dispatch, port) = (Dispatch::start(), free_port());
+    let _quiet = nothing_is_started();
     for own in ["0.0.0.0", "::", "127.0.0.1"] {
         let Ok(other) = TcpListener::bind((own.parse::<IpAddr>().unwrap(), port)) else {
             assert!(!has_ipv6(), "{own} cannot be bound");

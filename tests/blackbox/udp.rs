@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
-use crate::util::{Device, Dispatch, Peer, Tcp, Udp, free_port, has_ipv6, pattern};
+use crate::util::{
+    Device, Dispatch, Peer, Tcp, Udp, free_port, has_ipv6, nothing_is_started, pattern,
+};
 
 /// Proves that the port still receives and sends.
 #[track_caller]
@@ -198,6 +200,7 @@ fn a_port_can_be_open_over_tcp_and_udp_at_once() {
 #[test]
 fn a_udp_port_of_another_program_is_a_409_that_says_so() {
     let (dispatch, port) = (Dispatch::start(), free_port());
+    let _quiet = nothing_is_started();
     for own in ["0.0.0.0", "::", "127.0.0.1"] {
         let Ok(other) = UdpSocket::bind((own.parse::<IpAddr>().unwrap(), port)) else {
             assert!(!has_ipv6(), "{own} cannot be bound");

@@ -16,7 +16,7 @@ pub use device::{Device, Peer};
 pub use driver::{Driver, DriverRequest, Event, Heard, Protocol, Tcp, Udp, encode, write_through};
 pub use frame::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked};
 pub use http::{Http, Response};
-pub use ports::{allow_many_descriptors, free_port, has_ipv6};
+pub use ports::{allow_many_descriptors, free_port, has_ipv6, nothing_is_started, spawn};
 pub use server::{Dispatch, UPGRADE};
 
 /// How long anything may take before its test fails.

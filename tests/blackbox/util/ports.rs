@@ -1,8 +1,9 @@
 //! Port numbers and descriptors for tests that run beside each other.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::Once;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -13,12 +14,29 @@ const COUNT: u32 = 12_000;
 
 static GIVEN: AtomicU32 = AtomicU32::new(0);
 
+/// A program that is being started holds a copy of every socket of this process for a moment,
+/// so that one which was just closed still occupies its port. Who starts a program writes here,
+/// who counts on a closed socket reads.
+static SPAWNING: RwLock<()> = RwLock::new(());
+
+/// Keeps other tests from starting programs.
+pub fn nothing_is_started() -> RwLockReadGuard<'static, ()> {
+    SPAWNING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program, while nobody counts on a port that was just closed.
+pub fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let _alone = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
 /// A port that nobody uses, over TCP or UDP, and that no other test is given.
 pub fn free_port() -> u16 {
     for _ in 0..COUNT {
         let given = GIVEN.fetch_add(1, Ordering::Relaxed);
         let start = std::process::id().wrapping_mul(131);
         let port = (FIRST + start.wrapping_add(given) % COUNT) as u16;
+        let _quiet = nothing_is_started();
         if is_free(port) {
             return port;
         }

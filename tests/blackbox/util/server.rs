@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{DEADLINE, DriverRequest, Http, Protocol, Response, eventually};
+use super::{DEADLINE, DriverRequest, Http, Protocol, Response, eventually, spawn};
 
 const LISTENING: &str = "listening on http://";
 
@@ -75,7 +75,7 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Dispatch {
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let mut child = self.command(&token).spawn().expect("the program starts");
+        let mut child = spawn(&mut self.command(&token)).expect("the program starts");
         let log = Log::default();
         drain(child.stderr.take().expect("stderr is piped"), log.clone());
         let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));
@@ -208,7 +208,8 @@ impl Dispatch {
     /// Sends a signal, named without its SIG.
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.pid());
-        let status = Command::new("/bin/sh").args(["-c", &script]).status().expect("a shell runs");
+        let mut shell = spawn(Command::new("/bin/sh").args(["-c", &script])).expect("a shell runs");
+        let status = shell.wait().expect("a child can be waited for");
         assert!(status.success(), "kill -{name}");
     }
 
