@@ -159,10 +159,11 @@ fn a_device_that_stands_still_holds_its_driver_for_5_s_and_is_then_closed() {
     let (ip, id) = driver.expect_opened();
     let mut healthy = Device::connect(port);
     let (_, healthy_id) = driver.expect_opened();
-    let begun = Instant::now();
     let mut sender = driver.sender();
+    let data = pattern(1, FLOOD_BYTES);
+    let begun = Instant::now();
     let writer = thread::spawn(move || {
-        for chunk in pattern(1, FLOOD_BYTES).chunks(1 << 20) {
+        for chunk in data.chunks(1 << 20) {
             write_through(&mut sender, &ip, id, chunk);
         }
     });
@@ -258,4 +259,39 @@ fn a_driver_that_stands_still_for_30_s_is_closed_with_1013() {
     assert_eq!(code, 1013, "{reason}");
     sender.join().unwrap();
     dispatch.expect_nothing_open();
+}
+
+#[test]
+fn a_device_that_only_trickles_does_not_hold_its_driver_for_longer() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut trickling = Device::with_small_window(port);
+    let (ip, id) = driver.expect_opened();
+    let mut sender = driver.sender();
+    let data = pattern(1, FLOOD_BYTES);
+    let writer = thread::spawn(move || {
+        for chunk in data.chunks(1 << 20) {
+            write_through(&mut sender, &ip, id, chunk);
+        }
+    });
+    let begun = Instant::now();
+    let held = thread::scope(|scope| {
+        let stop = trickling.stream().try_clone().unwrap();
+        scope.spawn(move || {
+            // It makes a little room again and again, and never enough for the driver to go on.
+            let mut bytes = [0; 8192];
+            while matches!(std::io::Read::read(trickling.stream(), &mut bytes), Ok(1..)) {
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        while begun.elapsed() < PROMPT * 4 && dispatch.tcp_figures(port) != Some((1, 0)) {
+            thread::sleep(Duration::from_millis(100));
+        }
+        let held = begun.elapsed();
+        let _ = stop.shutdown(std::net::Shutdown::Both);
+        held
+    });
+    assert!(held < Duration::from_secs(10), "held for {held:?}");
+    driver.expect_closed(id);
+    writer.join().unwrap();
 }
