@@ -65,12 +65,15 @@ impl<N: Net> Reactor<N> {
         let request_id = new_request_id();
         let secret = &self.settings.secret;
         let route = api::route(request, |token| authorise(secret, token));
-        self.count_token(key, &route);
         let answered = match route {
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
-            Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
+            Ok(Route::Statistics) => {
+                self.note_right_token(key);
+                Ok(Response::Json(self.statistics().to_json()))
+            }
             Ok(Route::Register { registration, websocket_key }) => {
+                self.note_right_token(key);
                 match self.register(key, request, registration, &websocket_key, &request_id) {
                     Ok(()) => return,
                     Err(refusal) => Err(refusal),
@@ -80,17 +83,28 @@ impl<N: Net> Reactor<N> {
         };
         let response = answered.unwrap_or_else(Response::from);
         log_answer(request, &response, &request_id);
-        self.answer(key, &response, &request_id, Manner::of(request));
+        match is_guess(request, &response) {
+            true => self.answer_guess(key, &response, &request_id, Manner::of(request)),
+            false => self.answer(key, &response, &request_id, Manner::of(request)),
+        }
     }
 
     fn answer(&mut self, key: HttpKey, response: &Response, request_id: &str, manner: Manner) {
         let Some(http) = self.https.get_mut(key) else { return };
-        let is_wrong_token =
-            matches!(response, Response::Refused(Refusal { status: Status::Unauthorized, .. }));
-        let delay = match is_wrong_token {
-            true => self.guesses.handle_wrong(http.peer, self.now),
-            false => std::time::Duration::ZERO,
-        };
+        http.answer(response, request_id, manner, &mut self.buffers, self.now);
+    }
+
+    /// Answers a wrong token, the later the more there were from the same address.
+    fn answer_guess(
+        &mut self,
+        key: HttpKey,
+        response: &Response,
+        request_id: &str,
+        manner: Manner,
+    ) {
+        let Some(http) = self.https.get_mut(key) else { return };
+        self.counters.wrong_tokens += 1;
+        let delay = self.guesses.handle_wrong(http.peer, self.now);
         if delay.is_zero() {
             http.answer(response, request_id, manner, &mut self.buffers, self.now);
         } else {
@@ -98,15 +112,10 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn count_token(&mut self, key: HttpKey, route: &Result<Route, Refusal>) {
-        let Some(http) = self.https.get(key) else { return };
-        match route {
-            Ok(Route::Statistics | Route::Register { .. }) => self.guesses.handle_right(http.peer),
-            Ok(Route::Health | Route::Version) => {}
-            Err(refusal) if refusal.status == Status::Unauthorized => {
-                self.counters.wrong_tokens += 1;
-            }
-            Err(_) => {}
+    /// A right token clears its address of the wrong ones before it.
+    fn note_right_token(&mut self, key: HttpKey) {
+        if let Some(http) = self.https.get(key) {
+            self.guesses.handle_right(http.peer);
         }
     }
 }
@@ -115,6 +124,16 @@ fn authorise(secret: &Secret, token: Option<&str>) -> Result<(), Refusal> {
     match token {
         Some(token) if api::is_token(secret.expose(), token) => Ok(()),
         Some(_) | None => Err(Refusal::unauthorized()),
+    }
+}
+
+/// Whether a wrong token was offered. One who offers none is not guessing.
+fn is_guess(request: &Request, response: &Response) -> bool {
+    match response {
+        Response::Refused(refusal) => {
+            refusal.status == Status::Unauthorized && api::token_of(request).is_some()
+        }
+        Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => false,
     }
 }
 

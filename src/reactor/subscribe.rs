@@ -206,9 +206,9 @@ fn not_opened(number: u16, error: &io::Error) -> Refusal {
              ports below 1024 are often reserved to root"
         )),
         ErrorKind::AddrInUse => Refusal::conflict(number, "another program uses it"),
-        _ if is_exhaustion(error) => {
-            Refusal::unavailable("no port can be opened at present: out of file descriptors")
-        }
+        _ if is_exhaustion(error) => Refusal::unavailable(format!(
+            "port {number} can't be opened at present: out of file descriptors"
+        )),
         _ => Refusal::conflict(number, error),
     }
 }
