@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use crate::keys::DeviceKey;
 use crate::limits::{DATAGRAM_BACKLOG_BYTES, PROXIED_PEERS_MAX};
 use crate::net::Net;
+use crate::outbox::Buffers;
 use crate::query::Protocol;
 use crate::routes::Subscribers;
 use crate::throttle::Throttle;
@@ -103,11 +104,6 @@ impl<N: Net> Udp<N> {
         }
     }
 
-    /// Bytes that wait for the system to have room.
-    pub(crate) fn backlog_bytes(&self) -> usize {
-        self.backlog_bytes
-    }
-
     /// Remembers the load balancer that a device's datagrams come through, so that answers go
     /// back the same way.
     pub(crate) fn note_proxy(&mut self, device: SocketAddr, proxy: SocketAddr) {
@@ -118,7 +114,13 @@ impl<N: Net> Udp<N> {
     }
 
     /// Sends a datagram, behind those that wait.
-    pub(crate) fn send(&mut self, net: &mut N, to: SocketAddr, data: &[u8]) -> Sent {
+    pub(crate) fn send(
+        &mut self,
+        net: &mut N,
+        buffers: &mut Buffers,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Sent {
         let to = self.proxies.get(&to).copied().unwrap_or(to);
         let Gate::Open(socket) = &self.gate else { return Sent::Dropped };
         if self.backlog.is_empty() {
@@ -128,28 +130,49 @@ impl<N: Net> Udp<N> {
                 Err(_) => return Sent::Refused,
             }
         }
-        if self.backlog_bytes + data.len() > DATAGRAM_BACKLOG_BYTES {
+        let bytes = self.backlog_bytes + counted_bytes(data);
+        if bytes > DATAGRAM_BACKLOG_BYTES {
             return Sent::Dropped;
         }
-        self.backlog_bytes += data.len().max(1);
         self.backlog.push_back((to, data.to_vec()));
+        self.count(bytes, buffers);
         Sent::Accepted
     }
 
     /// Sends what waits, as far as the system has room.
-    pub(crate) fn flush(&mut self, net: &mut N) {
+    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut Buffers) {
         let Gate::Open(socket) = &self.gate else { return };
+        let mut bytes = self.backlog_bytes;
         while let Some((to, data)) = self.backlog.front() {
             match net.send(socket, *to, data) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // One that can't be sent is gone, like one that is lost on the way.
                 Ok(()) | Err(_) => {
-                    self.backlog_bytes -= data.len().max(1);
+                    bytes -= counted_bytes(data);
                     self.backlog.pop_front();
                 }
             }
         }
+        self.count(bytes, buffers);
     }
+
+    /// Closes the socket, after what the system takes at once; the rest is forgotten.
+    pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut Buffers) {
+        self.flush(net, buffers);
+        self.gate = Gate::Shut;
+        self.backlog.clear();
+        self.count(0, buffers);
+    }
+
+    fn count(&mut self, bytes: usize, buffers: &mut Buffers) {
+        buffers.count_held(self.backlog_bytes, bytes);
+        self.backlog_bytes = bytes;
+    }
+}
+
+/// What a datagram counts for while it waits; an empty one takes room as well.
+fn counted_bytes(data: &[u8]) -> usize {
+    data.len().max(1)
 }
 
 /// Whether an accept failed because nothing waits.

@@ -193,8 +193,8 @@ impl<N: Net> Reactor<N> {
         let Some(mut port) = self.ports.remove(key) else { return };
         self.by_number.remove(&(port.protocol.transport(), port.number));
         self.timers.set(Source::Port(key), &mut port.armed, None);
-        if let Socket::Datagram(udp) = &port.socket {
-            self.buffers.count_held(udp.backlog_bytes(), 0);
+        if let Socket::Datagram(udp) = &mut port.socket {
+            udp.shut(&mut self.net, &mut self.buffers);
         }
         self.forget_arrivals(key);
         info!(

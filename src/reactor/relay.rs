@@ -147,9 +147,9 @@ impl<N: Net> Reactor<N> {
     }
 
     fn drive_udp(&mut self, key: PortKey) {
-        let Self { ports, net, scratch, work, .. } = self;
+        let Self { ports, net, scratch, work, buffers, .. } = self;
         let Some(Port { socket: Socket::Datagram(udp), .. }) = ports.get_mut(key) else { return };
-        udp.flush(net);
+        udp.flush(net, buffers);
         let Gate::Open(socket) = &udp.gate else { return };
         match net.receive(socket, &mut scratch.datagrams) {
             Ok(()) if scratch.datagrams.is_full() => work.ports.insert(key),
@@ -490,7 +490,7 @@ impl<N: Net> Desk<'_, N> {
                 let device = listener.devices.get(&message.id_or_port).copied();
                 self.apply_to_device(driver, device, message)
             }
-            Some(Socket::Datagram(udp)) => send_datagram(udp, self.net, message),
+            Some(Socket::Datagram(udp)) => send_datagram(udp, self.net, self.buffers, message),
             None => Applied::Ignored("the port is closed"),
         }
     }
@@ -540,7 +540,12 @@ impl<N: Net> Desk<'_, N> {
     }
 }
 
-fn send_datagram<N: Net>(udp: &mut Udp<N>, net: &mut N, message: &Message<'_>) -> Applied {
+fn send_datagram<N: Net>(
+    udp: &mut Udp<N>,
+    net: &mut N,
+    buffers: &mut Buffers,
+    message: &Message<'_>,
+) -> Applied {
     if message.kind == Kind::Close {
         return Applied::Ignored("CLOSE means nothing on a UDP port");
     }
@@ -554,7 +559,7 @@ fn send_datagram<N: Net>(udp: &mut Udp<N>, net: &mut N, message: &Message<'_>) -
     if message.data.len() > DATAGRAM_MAX_BYTES {
         return Applied::Ignored("a datagram has at most 65507 bytes");
     }
-    match udp.send(net, SocketAddr::new(address, port), message.data) {
+    match udp.send(net, buffers, SocketAddr::new(address, port), message.data) {
         Sent::Accepted => Applied::Done,
         Sent::Dropped => Applied::Ignored("the network can't take more datagrams at present"),
         Sent::Refused => Applied::Ignored("the network refused the datagram"),

@@ -91,12 +91,7 @@ impl<N: Net> Reactor<N> {
             let Some(port) = self.ports.get_mut(key) else { continue };
             match &mut port.socket {
                 Socket::Stream(listener) => listener.gate = Gate::Shut,
-                Socket::Datagram(udp) => {
-                    let before = udp.backlog_bytes();
-                    udp.flush(&mut self.net);
-                    self.buffers.count_held(before, udp.backlog_bytes());
-                    udp.gate = Gate::Shut;
-                }
+                Socket::Datagram(udp) => udp.shut(&mut self.net, &mut self.buffers),
             }
             self.forget_arrivals(key);
         }
