@@ -22,6 +22,8 @@ use crate::tls::Handshake;
 pub struct Http<S> {
     connection: Connection<S>,
     input: Vec<u8>,
+    /// How much of the input was looked at, without finding a whole head in it.
+    seen: usize,
     outbox: Outbox,
     stage: Stage,
     /// Where it came from.
@@ -63,6 +65,7 @@ impl<S: Stream> Http<S> {
         Self {
             connection,
             input: Vec::new(),
+            seen: 0,
             outbox: Outbox::default(),
             stage: Stage::Handshake { until: now + HEAD_TIMEOUT },
             peer,
@@ -184,16 +187,15 @@ impl<S: Stream> Http<S> {
     }
 
     fn read_head(&mut self, scratch: &mut [u8], now: Instant) -> io::Result<Progress> {
-        let mut unseen_from = 0;
         loop {
-            if self.may_be_complete(unseen_from) {
+            if self.may_be_complete() {
                 match request::parse(&self.input) {
                     Err(refusal) => return Ok(Progress::Refused(refusal)),
                     Ok(Some((request, len))) => return Ok(self.take_head(request, len)),
                     Ok(None) => {}
                 }
             }
-            unseen_from = self.input.len();
+            self.seen = self.input.len();
             match self.connection.read(scratch)? {
                 Taken::Bytes(len) => self.input.extend_from_slice(&scratch[..len]),
                 Taken::Blocked => {
@@ -207,15 +209,16 @@ impl<S: Stream> Http<S> {
 
     /// Whether parsing can say anything new. A client that sends its head byte by byte must not
     /// have it parsed for each of them.
-    fn may_be_complete(&self, unseen_from: usize) -> bool {
-        let unseen = &self.input[unseen_from.saturating_sub(3)..];
-        let is_first = unseen_from == 0 && !self.input.is_empty();
+    fn may_be_complete(&self) -> bool {
+        let unseen = &self.input[self.seen.saturating_sub(3)..];
+        let is_first = self.seen == 0 && !self.input.is_empty();
         let ends = |two: &[u8]| two == b"\n\r" || two == b"\n\n";
-        is_first || self.input.len() > HEAD_MAX_BYTES || unseen.windows(2).any(ends)
+        is_first || self.input.len() >= HEAD_MAX_BYTES || unseen.windows(2).any(ends)
     }
 
     fn take_head(&mut self, request: Request, len: usize) -> Progress {
         self.input.drain(..len);
+        self.seen = 0;
         if self.input.is_empty() {
             self.input = Vec::new();
         }
