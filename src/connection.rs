@@ -191,7 +191,8 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Repeats what a signal interrupted.
+/// Repeats what a signal interrupted. What is interrupted even then fails: to call it blocked
+/// would be to wait for an event that need not come.
 fn uninterrupted(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     for _ in 0..INTERRUPTIONS_MAX {
         match attempt() {
@@ -199,7 +200,7 @@ fn uninterrupted(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<u
             done => return done,
         }
     }
-    Err(ErrorKind::WouldBlock.into())
+    attempt()
 }
 
 struct Uninterrupted<'a, W>(&'a mut W);
