@@ -38,7 +38,7 @@ enum Stage {
 pub(crate) enum Parting {
     /// It goes on at the next event or deadline.
     Waiting,
-    /// There is more to throw away.
+    /// There is more to throw away, or to write.
     Again,
     /// It can be freed.
     Over,
@@ -87,10 +87,20 @@ impl<S: Stream> Farewell<S> {
             Stage::Flushing { .. } | Stage::Lingering { .. } => self.discard(scratch),
             Stage::Over => Parting::Over,
         };
-        if parting == Parting::Over {
-            self.outbox.clear(buffers);
+        match parting {
+            Parting::Waiting if self.may_flush_on() => return Parting::Again,
+            Parting::Waiting | Parting::Again => {}
+            Parting::Over => self.outbox.clear(buffers),
         }
         parting
+    }
+
+    /// TLS takes a bite at a time; while the socket has room no event tells to go on.
+    fn may_flush_on(&self) -> bool {
+        match self.stage {
+            Stage::Flushing { .. } => self.connection.is_writable(),
+            Stage::Lingering { .. } | Stage::Over => false,
+        }
     }
 
     fn flush(&mut self, buffers: &mut Buffers, now: Instant) {
@@ -118,6 +128,9 @@ impl<S: Stream> Farewell<S> {
                 (Ok(Taken::Blocked), _) => return Parting::Waiting,
                 // A peer that ended its side may still be reading what is queued for it.
                 (Ok(Taken::End), Stage::Flushing { .. }) => return Parting::Waiting,
+                (Ok(Taken::End), Stage::Lingering { .. }) if self.connection.wants_write() => {
+                    return Parting::Waiting;
+                }
                 (Ok(Taken::End), Stage::Lingering { .. } | Stage::Over) | (Err(_), _) => {
                     return Parting::Over;
                 }
