@@ -214,3 +214,172 @@ impl<W: Write> Write for Uninterrupted<'_, W> {
         self.0.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted::{Output, Room, Scripted, Step, make_room, say};
+
+    fn read(connection: &mut Connection<Scripted>) -> Taken {
+        connection.read(&mut [0; 8]).unwrap()
+    }
+
+    /// An outbox with these bytes.
+    fn queue(bytes: &[u8]) -> (Outbox, Buffers) {
+        let (mut outbox, mut buffers) = (Outbox::default(), Buffers::default());
+        outbox.extend(&mut buffers, bytes);
+        (outbox, buffers)
+    }
+
+    #[test]
+    fn a_new_connection_is_read_only_after_an_event() {
+        let mut connection = Connection::new(Transport::Plain(Scripted::new([Step::bytes(b"hi")])));
+        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert_eq!(connection.socket().reads, 0);
+        assert!(connection.is_writable());
+    }
+
+    #[test]
+    fn a_short_read_saves_the_read_that_would_block() {
+        let mut connection = Scripted::connect([Step::bytes(b"short")]);
+        assert_eq!(read(&mut connection), Taken::Bytes(5));
+        assert!(!connection.is_readable());
+        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert_eq!(connection.socket().reads, 1);
+    }
+
+    #[test]
+    fn a_full_read_is_followed_by_another() {
+        let mut connection = Scripted::connect([Step::bytes(b"12345678 and more")]);
+        assert_eq!(read(&mut connection), Taken::Bytes(8));
+        assert!(connection.is_readable());
+        assert_eq!(read(&mut connection), Taken::Bytes(8));
+        assert_eq!(read(&mut connection), Taken::Bytes(1));
+    }
+
+    #[test]
+    fn a_short_read_after_the_end_was_announced_is_read_on_to_the_end() {
+        let mut connection = Scripted::connect([Step::bytes(b"bye"), Step::End]);
+        connection.handle_ready(Readiness::from_event(true, false, true));
+        assert_eq!(read(&mut connection), Taken::Bytes(3));
+        assert!(connection.is_readable());
+        assert_eq!(read(&mut connection), Taken::End);
+    }
+
+    #[test]
+    fn a_read_that_blocks_waits_for_an_event() {
+        let mut connection = Scripted::connect([Step::WouldBlock]);
+        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert!(!connection.is_readable());
+        say(&mut connection, Step::bytes(b"now"));
+        assert_eq!(read(&mut connection), Taken::Bytes(3));
+    }
+
+    #[test]
+    fn the_end_is_known_from_then_on_without_reading() {
+        let mut connection = Scripted::connect([Step::End]);
+        assert!(!connection.has_ended());
+        assert_eq!(read(&mut connection), Taken::End);
+        assert!(connection.has_ended() && !connection.is_readable());
+        assert_eq!(read(&mut connection), Taken::End);
+        assert_eq!(connection.socket().reads, 1);
+    }
+
+    #[test]
+    fn a_broken_connection_is_an_error() {
+        let mut connection = Scripted::connect([Step::Error]);
+        let error = connection.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn an_interrupted_read_is_repeated() {
+        let mut steps = vec![Step::Interrupted; INTERRUPTIONS_MAX];
+        steps.push(Step::bytes(b"after"));
+        assert_eq!(read(&mut Scripted::connect(steps)), Taken::Bytes(5));
+    }
+
+    #[test]
+    fn a_read_that_is_interrupted_for_ever_fails_instead_of_losing_an_edge() {
+        let mut connection = Scripted::connect(vec![Step::Interrupted; 2 * INTERRUPTIONS_MAX]);
+        let error = connection.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert_eq!(connection.socket().reads, INTERRUPTIONS_MAX + 1);
+        assert!(connection.is_readable());
+    }
+
+    #[test]
+    fn an_interrupted_write_is_repeated() {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Interrupted(INTERRUPTIONS_MAX);
+        let (mut outbox, mut buffers) = queue(b"all of it");
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::All);
+        assert_eq!(connection.socket().written, b"all of it");
+    }
+
+    #[test]
+    fn a_write_that_takes_all_leaves_room_for_the_next() {
+        let mut connection = Scripted::connect([]);
+        let (mut outbox, mut buffers) = queue(b"all");
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::All);
+        assert!(connection.is_writable());
+    }
+
+    #[test]
+    fn a_short_write_waits_for_an_event_and_goes_on_where_it_stopped() {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Bytes(4);
+        let (mut outbox, mut buffers) = queue(b"some more");
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::Part(4));
+        assert!(!connection.is_writable());
+        make_room(&mut connection, 100);
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::All);
+        assert_eq!(connection.socket().written, b"some more");
+    }
+
+    #[test]
+    fn nothing_is_written_while_there_is_no_room() {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Bytes(0);
+        let (mut outbox, mut buffers) = queue(b"wait");
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::Part(0));
+        connection.socket().room = Room::Error;
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::Part(0));
+        assert_eq!(outbox.len(), 4);
+    }
+
+    #[test]
+    fn an_empty_outbox_is_flushed_even_when_there_is_no_room() {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Bytes(0);
+        let (mut outbox, mut buffers) = queue(b"wait");
+        let _ = connection.flush(&mut outbox, &mut buffers).unwrap();
+        outbox.clear(&mut buffers);
+        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::All);
+    }
+
+    #[test]
+    fn writing_to_a_broken_connection_is_an_error_and_keeps_the_queue() {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Error;
+        let (mut outbox, mut buffers) = queue(b"lost");
+        assert!(connection.flush(&mut outbox, &mut buffers).is_err());
+        assert_eq!(buffers.queued_bytes(), 4);
+    }
+
+    #[test]
+    fn finishing_without_tls_ends_our_side_and_leaves_the_peers_open() {
+        let mut connection = Scripted::connect([Step::bytes(b"still")]);
+        connection.finish().unwrap();
+        assert_eq!(connection.socket().output, Output::Finished);
+        assert!(!connection.wants_write() && !connection.has_ended());
+        assert_eq!(read(&mut connection), Taken::Bytes(5));
+    }
+
+    #[test]
+    fn without_tls_there_is_no_handshake() {
+        let mut connection = Scripted::connect([]);
+        assert_eq!(connection.handshake().unwrap(), Handshake::Done);
+        assert_eq!(connection.socket().reads, 0);
+    }
+}

@@ -110,3 +110,6 @@ pub mod worklist;
 
 pub mod fuzzing;
 pub mod fuzzing_tls;
+
+#[cfg(test)]
+mod scripted;
