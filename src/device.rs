@@ -148,3 +148,125 @@ impl<S: Stream> Device<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Key;
+    use crate::envelope::FRAME_MAX_BYTES;
+    use crate::scripted::{Room, Scripted, Step};
+
+    const RECEIVED_HI: &[u8] = b"\x82\x18\x0210.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x02hi";
+
+    fn device(steps: impl IntoIterator<Item = Step>) -> Device<Scripted> {
+        let address = "10.0.0.9".parse().unwrap();
+        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address, Vec::new())
+    }
+
+    fn read(device: &mut Device<Scripted>) -> io::Result<Taken> {
+        device.read_frame(&mut vec![0; FRAME_MAX_BYTES])
+    }
+
+    fn written(device: &mut Device<Scripted>) -> &[u8] {
+        &device.connection.socket().written
+    }
+
+    #[test]
+    fn what_it_says_becomes_a_frame() {
+        let mut room = vec![0; FRAME_MAX_BYTES];
+        let taken = device([Step::bytes(b"hi")]).read_frame(&mut room).unwrap();
+        assert_eq!(taken, Taken::Bytes(RECEIVED_HI.len()));
+        assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
+    }
+
+    #[test]
+    fn silence_and_the_end_are_no_frames() {
+        let mut device = device([Step::WouldBlock, Step::End]);
+        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        device.connection.handle_ready(Readiness::READABLE);
+        assert_eq!(read(&mut device).unwrap(), Taken::End);
+    }
+
+    #[test]
+    fn a_reset_is_an_error() {
+        assert!(read(&mut device([Step::Error])).is_err());
+    }
+
+    #[test]
+    fn it_is_announced_without_data() {
+        let (mut outbox, mut buffers) = (Outbox::default(), Buffers::default());
+        device([]).announce(Kind::Opened, &mut outbox, &mut buffers);
+        let mut out = Vec::new();
+        let _ = outbox.flush(&mut buffers, &mut out).unwrap();
+        assert_eq!(out, b"\x82\x16\x0010.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\0");
+    }
+
+    #[test]
+    fn it_knows_its_address_in_every_spelling() {
+        let device = device([]);
+        assert!(device.is_addressed(b"10.0.0.9") && device.is_addressed(b"::ffff:10.0.0.9"));
+        assert!(!device.is_addressed(b"10.0.0.8") && !device.is_addressed(b"device"));
+    }
+
+    #[test]
+    fn writes_leave_in_order() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.write(b"one ", &mut buffers);
+        device.write(b"two", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
+        assert_eq!(written(&mut device), b"one two");
+    }
+
+    #[test]
+    fn what_is_written_after_close_is_ignored_and_what_came_before_is_flushed() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.write(b"before", &mut buffers);
+        device.finish_flushing(Instant::now());
+        device.write(b"after", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
+        assert_eq!(written(&mut device), b"before");
+    }
+
+    #[test]
+    fn a_broken_write_forgets_the_queue_and_what_it_sent_before_is_still_read() {
+        let now = Instant::now();
+        let (mut device, mut buffers) = (device([Step::WouldBlock]), Buffers::default());
+        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        device.connection.socket().room = Room::Error;
+        device.write(b"lost", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, now), Flushed::All);
+        assert_eq!(device.life, Life::Receding { until: now + DEVICE_DRAIN_MAX });
+        assert_eq!(buffers.queued_bytes(), 0);
+        assert!(device.connection.is_readable());
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_broken_connection() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.life = Life::Receding { until: Instant::now() };
+        device.write(b"more", &mut buffers);
+        assert!(device.outbox.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_keeps_up_has_no_deadline() {
+        assert_eq!(device([]).deadline(), None);
+    }
+
+    #[test]
+    fn a_second_close_does_not_prolong_the_first() {
+        let (mut device, now) = (device([]), Instant::now());
+        device.finish_flushing(now);
+        device.finish_flushing(now + DEVICE_DRAIN_MAX);
+        assert_eq!(device.deadline(), Some(now + DEVICE_DRAIN_MAX));
+    }
+
+    #[test]
+    fn one_that_holds_a_driver_has_the_earlier_of_both_deadlines() {
+        let (mut device, now) = (device([]), Instant::now());
+        device.hold = Some(Box::new(Hold { since: now, drivers: Vec::new() }));
+        assert_eq!(device.deadline(), Some(now + DEVICE_STALL_MAX));
+        device.life = Life::Flushing { until: now };
+        assert_eq!(device.deadline(), Some(now));
+    }
+}

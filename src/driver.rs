@@ -220,3 +220,203 @@ impl<S: Stream> Driver<S> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::arena::Key;
+    use crate::scripted::{Room, Scripted, Step, make_room, say};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PING: &[u8] = b"\x89\0";
+
+    struct Rig {
+        driver: Driver<Scripted>,
+        buffers: Buffers,
+        start: Instant,
+    }
+
+    /// A driver whose WebSocket request was followed by `leftover`.
+    fn rig(leftover: &[u8], steps: impl IntoIterator<Item = Step>) -> Rig {
+        let start = Instant::now();
+        let name = Name { request_id: String::new(), event_source: String::new() };
+        let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
+        let mut buffers = Buffers::default();
+        buffers.count_held(0, leftover.len());
+        let outbox = Outbox::default();
+        let driver = Driver::new(connection, outbox, port, leftover.to_vec(), name, start);
+        Rig { driver, buffers, start }
+    }
+
+    impl Rig {
+        fn read(&mut self, room: usize, seconds: u32) -> Vec<u8> {
+            let mut scratch = vec![0; room];
+            let now = self.start + seconds * SECOND;
+            match self.driver.read(&mut scratch, &mut self.buffers, now).unwrap() {
+                Taken::Bytes(len) => scratch[..len].to_vec(),
+                Taken::Blocked | Taken::End => Vec::new(),
+            }
+        }
+
+        fn time_out(&mut self, seconds: u32) -> Option<Overdue> {
+            self.driver.handle_timeout(self.start + seconds * SECOND, &mut self.buffers)
+        }
+
+        fn queue(&mut self, len: usize) {
+            self.driver.outbox.extend(&mut self.buffers, &vec![0; len]);
+            self.driver.note_backlog(self.start);
+        }
+
+        fn flush(&mut self) {
+            let _ = self.driver.flush(&mut self.buffers).unwrap();
+        }
+
+        fn written(&mut self) -> Vec<u8> {
+            self.flush();
+            std::mem::take(&mut self.driver.connection.socket().written)
+        }
+
+        fn deadline(&self) -> Duration {
+            self.driver.deadline() - self.start
+        }
+    }
+
+    #[test]
+    fn what_came_behind_the_request_is_read_first() {
+        let mut rig = rig(b"first", [Step::bytes(b"second")]);
+        assert!(rig.driver.is_readable());
+        assert_eq!(rig.read(3, 0), b"fir");
+        assert_eq!(rig.read(9, 0), b"st");
+        assert_eq!(rig.read(9, 0), b"second");
+        assert_eq!(rig.buffers.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_read_before_everything_else() {
+        let mut rig = rig(b"abcdef", [Step::bytes(b"ghi")]);
+        assert_eq!(rig.read(4, 0), b"abcd");
+        rig.driver.put_back(b"cd", &mut rig.buffers);
+        assert_eq!((rig.driver.held_bytes(), rig.buffers.queued_bytes()), (4, 4));
+        assert_eq!(rig.read(9, 0), b"cdef");
+        assert_eq!(rig.read(9, 0), b"ghi");
+    }
+
+    #[test]
+    fn leftover_makes_it_readable_without_an_event() {
+        let mut rig = rig(b"", [Step::WouldBlock]);
+        assert!(rig.read(9, 0).is_empty());
+        assert!(!rig.driver.is_readable());
+        rig.driver.put_back(b"x", &mut rig.buffers);
+        assert!(rig.driver.is_readable());
+    }
+
+    #[test]
+    fn it_is_pinged_every_30_seconds() {
+        let mut rig = rig(b"", []);
+        assert_eq!(rig.deadline(), 30 * SECOND);
+        assert_eq!(rig.time_out(29), None);
+        assert_eq!(rig.written(), b"");
+        assert_eq!(rig.time_out(30), None);
+        assert_eq!(rig.written(), PING);
+        assert_eq!(rig.deadline(), 60 * SECOND);
+        assert_eq!(rig.time_out(60), None);
+        assert_eq!(rig.written(), PING);
+    }
+
+    #[test]
+    fn it_is_silent_after_75_seconds_without_a_byte() {
+        let mut rig = rig(b"", []);
+        assert_eq!((rig.time_out(30), rig.time_out(60)), (None, None));
+        assert_eq!(rig.deadline(), 75 * SECOND);
+        assert_eq!(rig.time_out(74), None);
+        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn any_byte_is_a_sign_of_life() {
+        let mut rig = rig(b"", [Step::bytes(b"x")]);
+        rig.read(9, 50);
+        assert_eq!(rig.time_out(124), None);
+        assert_eq!(rig.time_out(125), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn a_read_that_finds_nothing_is_no_sign_of_life() {
+        let mut rig = rig(b"", [Step::WouldBlock]);
+        rig.read(9, 50);
+        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn while_it_is_held_its_silence_is_ours() {
+        let mut rig = rig(b"", []);
+        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        assert_eq!(rig.time_out(200), None);
+        assert_eq!(rig.deadline(), 230 * SECOND);
+        rig.driver.release(rig.start + 200 * SECOND);
+        assert_eq!(rig.time_out(274), None);
+        assert_eq!(rig.time_out(275), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn it_has_stalled_when_its_backlog_does_not_drain_for_30_seconds() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES - 1);
+        assert!(!rig.driver.is_congested());
+        rig.queue(1);
+        assert!(rig.driver.is_congested());
+        assert_eq!(rig.time_out(29), None);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn a_held_driver_can_stall_too() {
+        let mut rig = rig(b"", []);
+        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn its_backlog_has_drained_only_at_the_lower_mark() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        let excess = DRIVER_BACKLOG_BYTES - DRIVER_DRAINED_BYTES;
+        rig.driver.connection.socket().room = Room::Bytes(excess - 1);
+        rig.flush();
+        assert!(rig.driver.is_congested());
+        make_room(&mut rig.driver.connection, 1);
+        rig.flush();
+        assert!(!rig.driver.is_congested());
+    }
+
+    #[test]
+    fn a_growing_backlog_does_not_put_off_the_stall() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        rig.driver.note_backlog(rig.start + 20 * SECOND);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn dropped_datagrams_are_told_once_and_counted_for_good() {
+        let mut driver = rig(b"", []).driver;
+        driver.count_dropped_datagram();
+        driver.count_dropped_datagram();
+        assert_eq!(driver.take_dropped_datagrams(), 2);
+        assert_eq!(driver.take_dropped_datagrams(), 0);
+        assert_eq!(driver.dropped_datagrams, 2);
+    }
+
+    #[test]
+    fn its_end_and_a_reset_are_told() {
+        let mut rig = rig(b"", [Step::End]);
+        let (driver, buffers) = (&mut rig.driver, &mut rig.buffers);
+        assert_eq!(driver.read(&mut [0; 9], buffers, rig.start).unwrap(), Taken::End);
+        let mut rig = self::rig(b"", []);
+        say(&mut rig.driver.connection, Step::Error);
+        assert!(rig.driver.read(&mut [0; 9], &mut rig.buffers, rig.start).is_err());
+    }
+}
