@@ -151,3 +151,17 @@ fn log_answer(request: &Request, response: &Response, request_id: &str) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_secret_itself_authorises() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert_eq!(authorise(&secret, Some("hunter2")), Ok(()));
+        for wrong in [None, Some(""), Some("hunter"), Some("hunter22"), Some("HUNTER2")] {
+            assert_eq!(authorise(&secret, wrong), Err(Refusal::unauthorized()), "{wrong:?}");
+        }
+    }
+}
