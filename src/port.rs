@@ -179,3 +179,166 @@ fn counted_bytes(data: &[u8]) -> usize {
 pub(crate) fn is_idle(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted::ScriptedNet;
+
+    struct Rig {
+        udp: Udp<ScriptedNet>,
+        net: ScriptedNet,
+        buffers: Buffers,
+    }
+
+    /// A UDP port on a network that takes so many datagrams at first.
+    fn rig(room: usize) -> Rig {
+        let net = ScriptedNet { room, ..ScriptedNet::default() };
+        Rig { udp: Udp::new(()), net, buffers: Buffers::default() }
+    }
+
+    impl Rig {
+        fn send(&mut self, to: &str, data: &[u8]) -> Sent {
+            self.udp.send(&mut self.net, &mut self.buffers, address(to), data)
+        }
+
+        fn flush(&mut self, room: usize) {
+            self.net.room = room;
+            self.udp.flush(&mut self.net, &mut self.buffers);
+        }
+
+        fn sent(&self) -> Vec<&[u8]> {
+            self.net.sent.iter().map(|(_, data)| &data[..]).collect()
+        }
+
+        fn recipients(&self) -> Vec<SocketAddr> {
+            self.net.sent.iter().map(|&(to, _)| to).collect()
+        }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn client_ids_count_up_and_are_never_reused() {
+        let mut listener: Listener<ScriptedNet> = Listener::new((), None);
+        let first = listener.issue_id();
+        listener.devices.insert(first, DeviceKey::from_bits(1));
+        listener.devices.remove(&first);
+        assert_eq!((first, listener.issue_id(), listener.issue_id()), (0, 1, 2));
+    }
+
+    #[test]
+    fn a_datagram_leaves_at_once_while_there_is_room() {
+        let mut rig = rig(9);
+        assert_eq!(rig.send("10.0.0.9:7", b"hi"), Sent::Accepted);
+        assert_eq!(rig.net.sent, [(address("10.0.0.9:7"), b"hi".to_vec())]);
+        assert_eq!(rig.udp.backlog_bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_leaves_in_order_and_first() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.net.room = 9;
+        rig.send("10.0.0.9:7", b"two");
+        assert!(rig.net.sent.is_empty());
+        rig.flush(9);
+        rig.send("10.0.0.9:7", b"three");
+        assert_eq!(rig.sent(), [&b"one"[..], b"two", b"three"]);
+    }
+
+    #[test]
+    fn a_flush_stops_where_there_is_no_room_and_goes_on_later() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.send("10.0.0.9:7", b"two");
+        rig.flush(1);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..]], 3));
+        rig.flush(1);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..], b"two"], 0));
+    }
+
+    #[test]
+    fn what_waits_is_part_of_the_sum_of_all_queues() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.send("10.0.0.9:7", b"two");
+        assert_eq!(rig.buffers.queued_bytes(), 6);
+        rig.flush(1);
+        assert_eq!(rig.buffers.queued_bytes(), 3);
+        rig.udp.shut(&mut rig.net, &mut rig.buffers);
+        assert_eq!(rig.buffers.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_backlog_drops_what_comes_and_keeps_what_it_has() {
+        let mut rig = rig(0);
+        let half = vec![0; DATAGRAM_BACKLOG_BYTES / 2];
+        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
+        assert_eq!(rig.udp.backlog_bytes, DATAGRAM_BACKLOG_BYTES);
+        rig.flush(9);
+        assert_eq!(rig.net.sent.len(), 2);
+    }
+
+    #[test]
+    fn empty_datagrams_do_not_wait_without_bound() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", &vec![0; DATAGRAM_BACKLOG_BYTES - 1]);
+        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Dropped);
+    }
+
+    #[test]
+    fn one_that_can_not_be_sent_holds_up_no_other() {
+        let mut rig = rig(9);
+        rig.net.unreachable = Some(address("10.0.0.1:1"));
+        assert_eq!(rig.send("10.0.0.1:1", b"lost"), Sent::Refused);
+        rig.net.room = 0;
+        rig.send("10.0.0.1:1", b"lost");
+        rig.send("10.0.0.9:7", b"hi");
+        rig.flush(9);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"hi"[..]], 0));
+    }
+
+    #[test]
+    fn a_shut_port_sends_what_it_can_and_then_drops() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.net.room = 9;
+        rig.udp.shut(&mut rig.net, &mut rig.buffers);
+        assert_eq!(rig.send("10.0.0.9:7", b"two"), Sent::Dropped);
+        assert_eq!(rig.sent(), [b"one"]);
+    }
+
+    #[test]
+    fn answers_go_back_through_the_proxy_that_the_device_came_by() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        rig.send("10.0.0.9:7", b"behind");
+        rig.send("10.0.0.9:8", b"direct");
+        assert_eq!(rig.recipients(), [address("192.0.2.1:9000"), address("10.0.0.9:8")]);
+    }
+
+    #[test]
+    fn the_latest_way_back_counts() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:1"));
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.2:2"));
+        rig.send("10.0.0.9:7", b"hi");
+        assert_eq!(rig.recipients(), [address("192.0.2.2:2")]);
+    }
+
+    #[test]
+    fn the_ways_back_that_are_remembered_are_bounded() {
+        let mut rig = rig(9);
+        for peer in 0..=PROXIED_PEERS_MAX {
+            let ip = std::net::Ipv4Addr::from_bits(peer as u32);
+            rig.udp.note_proxy(SocketAddr::new(ip.into(), 7), address("192.0.2.1:1"));
+        }
+        assert_eq!(rig.udp.proxies.len(), 1);
+    }
+}

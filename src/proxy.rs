@@ -558,4 +558,32 @@ mod tests {
         assert_eq!(parse_datagram(V1), Err(ProxyError::NoHeader));
         assert_eq!(parse_datagram(&v2_ipv4(0x11)), Err(ProxyError::Transport));
     }
+
+    /// Reads as a connection with a PROXY header is read, and says how many reads that took.
+    fn reads_of_header(bytes: &[u8], bite: usize) -> usize {
+        let (mut so_far, mut reads) = (0, 0);
+        while parse(&bytes[..so_far]) == Ok(None) {
+            let needed = still_needed(&bytes[..so_far]);
+            assert!(needed > 0 && so_far + needed <= bytes.len(), "{needed} behind {so_far}");
+            so_far += needed.min(bite);
+            reads += 1;
+        }
+        assert_eq!(parse(&bytes[..so_far]).unwrap().map(|(_, len)| len), Some(bytes.len()));
+        reads
+    }
+
+    #[test]
+    fn nothing_behind_a_header_is_read_with_it() {
+        let shortest = b"PROXY UNKNOWN\r\n".to_vec();
+        for header in [V1.to_vec(), shortest, v2_ipv4(0x11), v2_ipv6(), v2(0x20, 0, b"")] {
+            for bite in [1, 7, usize::MAX] {
+                reads_of_header(&header, bite);
+            }
+        }
+    }
+
+    #[test]
+    fn a_binary_header_takes_three_reads() {
+        assert_eq!(reads_of_header(&v2_ipv4(0x11), usize::MAX), 3);
+    }
 }
