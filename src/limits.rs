@@ -75,6 +75,9 @@ pub const WAKES_PER_FLUSH: usize = 32;
 /// Datagrams that the kernel had no room for, per port.
 pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
 
+/// How many such datagrams: held, the smallest take more than their bytes.
+pub const DATAGRAM_BACKLOG_MAX: usize = 16_384;
+
 /// Size of the buffers that outgoing bytes collect in. A driver's whole backlog and the read
 /// that passes the mark fit.
 pub const POOLED_BUFFER_BYTES: usize = DRIVER_BACKLOG_BYTES + 2 * 65_536;

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::keys::DeviceKey;
-use crate::limits::{DATAGRAM_BACKLOG_BYTES, PROXIED_PEERS_MAX};
+use crate::limits::{DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, PROXIED_PEERS_MAX};
 use crate::net::Net;
 use crate::outbox::Buffers;
 use crate::query::Protocol;
@@ -113,6 +113,13 @@ impl<N: Net> Udp<N> {
         self.proxies.insert(device, proxy);
     }
 
+    /// A device's datagrams come without a load balancer (now).
+    pub(crate) fn note_direct(&mut self, device: SocketAddr) {
+        if !self.proxies.is_empty() {
+            self.proxies.remove(&device);
+        }
+    }
+
     /// Sends a datagram, behind those that wait.
     pub(crate) fn send(
         &mut self,
@@ -131,7 +138,7 @@ impl<N: Net> Udp<N> {
             }
         }
         let bytes = self.backlog_bytes + counted_bytes(data);
-        if bytes > DATAGRAM_BACKLOG_BYTES {
+        if bytes > DATAGRAM_BACKLOG_BYTES || self.backlog.len() >= DATAGRAM_BACKLOG_MAX {
             return Sent::Dropped;
         }
         self.backlog.push_back((to, data.to_vec()));
@@ -290,6 +297,23 @@ mod tests {
         rig.send("10.0.0.9:7", &vec![0; DATAGRAM_BACKLOG_BYTES - 1]);
         assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Accepted);
         assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Dropped);
+    }
+
+    #[test]
+    fn tiny_datagrams_do_not_take_more_memory_than_large_ones() {
+        let mut rig = rig(0);
+        let tiny = (0..DATAGRAM_BACKLOG_MAX).map(|_| rig.send("10.0.0.9:7", b"x"));
+        assert_eq!(tiny.filter(|sent| *sent == Sent::Accepted).count(), DATAGRAM_BACKLOG_MAX);
+        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
+    }
+
+    #[test]
+    fn a_device_that_comes_without_its_load_balancer_is_answered_directly() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        rig.udp.note_direct(address("10.0.0.9:7"));
+        rig.send("10.0.0.9:7", b"hi");
+        assert_eq!(rig.net.sent[0].0, address("10.0.0.9:7"));
     }
 
     #[test]

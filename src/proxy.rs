@@ -18,9 +18,6 @@ use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
 /// The shortest header of version 1: `PROXY UNKNOWN` and its CRLF.
 const V1_LEAST_BYTES: usize = 15;
 
-/// The part of a version 2 header that all have, its length at the end.
-const V2_FIXED_BYTES: usize = 16;
-
 /// What a PROXY header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
@@ -102,13 +99,13 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProxyError> {
 /// what was read of the header, all of it.
 pub fn still_needed(so_far: &[u8]) -> usize {
     match so_far.first() {
-        None => V2_FIXED_BYTES.min(V1_LEAST_BYTES),
+        None => FIXED_BYTES.min(V1_LEAST_BYTES),
         Some(b'P') => V1_LEAST_BYTES.saturating_sub(so_far.len()).max(1),
-        Some(_) => match so_far.get(14..V2_FIXED_BYTES) {
-            None => V2_FIXED_BYTES - so_far.len(),
+        Some(_) => match so_far.get(14..FIXED_BYTES) {
+            None => FIXED_BYTES - so_far.len(),
             Some(len) => {
                 let announced = usize::from(u16::from_be_bytes([len[0], len[1]]));
-                (V2_FIXED_BYTES + announced).saturating_sub(so_far.len()).max(1)
+                (FIXED_BYTES + announced).saturating_sub(so_far.len()).max(1)
             }
         },
     }

@@ -166,7 +166,7 @@ impl<N: Net> Reactor<N> {
         for (from, data) in datagrams.iter() {
             match self.settings.is_trusted_proxy(from.ip()) {
                 true => self.hear_proxied_datagram(key, from, data),
-                false => self.hear_datagram(key, from, data),
+                false => self.hear_direct_datagram(key, from, data),
             }
         }
         self.scratch.datagrams = datagrams;
@@ -184,6 +184,13 @@ impl<N: Net> Reactor<N> {
             Ok((Header::Local, _)) => {}
             Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
         }
+    }
+
+    fn hear_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+        if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+            udp.note_direct(from);
+        }
+        self.hear_datagram(key, from, data);
     }
 
     fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
