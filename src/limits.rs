@@ -78,12 +78,19 @@ pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
 /// How many such datagrams: held, the smallest take more than their bytes.
 pub const DATAGRAM_BACKLOG_MAX: usize = 16_384;
 
-/// Size of the buffers that outgoing bytes collect in. A driver's whole backlog and the read
+/// Size of the buffers that many outgoing bytes collect in. A driver's whole backlog and the read
 /// that passes the mark fit.
-pub const POOLED_BUFFER_BYTES: usize = DRIVER_BACKLOG_BYTES + 2 * 65_536;
+pub const LONG_BUFFER_BYTES: usize = DRIVER_BACKLOG_BYTES + 2 * 65_536;
 
-/// Empty buffers kept for the next turn; enough for 32 drivers that are flushed in one turn.
-pub const POOLED_BUFFERS: usize = 32;
+/// Empty long buffers kept for the next turn; enough for 32 drivers that are flushed in one turn.
+pub const LONG_BUFFERS: usize = 32;
+
+/// Size of the buffers that few outgoing bytes collect in: a reply to a device, an answer.
+pub const SHORT_BUFFER_BYTES: usize = 4 << 10;
+
+/// Empty short buffers kept for the next turn. Fresh ones cost more than what they carry, and a
+/// turn may have a reply for each of [`EVENTS_PER_POLL`] devices.
+pub const SHORT_BUFFERS: usize = EVENTS_PER_POLL;
 
 // ---- HTTP -----------------------------------------------------------------------------------
 
@@ -327,7 +334,7 @@ const _: () = {
     assert!(DEVICE_READ_BYTES + crate::message::OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
-    assert!(POOLED_BUFFER_BYTES >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
+    assert!(LONG_BUFFER_BYTES >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(QUEUED_MAX_BYTES > 4 * MESSAGE_MAX_BYTES);

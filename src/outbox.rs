@@ -9,12 +9,16 @@
 
 use std::io::{self, Write};
 
-use crate::limits::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use crate::limits::{LONG_BUFFER_BYTES, LONG_BUFFERS, SHORT_BUFFER_BYTES, SHORT_BUFFERS};
 
 /// Empty buffers for the outboxes, and the sum of what waits in all of them.
+///
+/// There are two sizes. A reply to a device is short, and hundreds of devices may have one in the
+/// same turn; a driver's outbox takes whole reads.
 #[derive(Default)]
 pub struct Buffers {
-    free: Vec<Vec<u8>>,
+    short: Vec<Vec<u8>>,
+    long: Vec<Vec<u8>>,
     queued: usize,
 }
 
@@ -30,15 +34,21 @@ impl Buffers {
     }
 
     fn take(&mut self, room: usize) -> Vec<u8> {
-        match self.free.pop() {
+        let (kept, len) = match room {
+            0..=SHORT_BUFFER_BYTES => (&mut self.short, SHORT_BUFFER_BYTES),
+            _ => (&mut self.long, LONG_BUFFER_BYTES),
+        };
+        match kept.pop() {
             Some(buffer) if buffer.len() >= room => buffer,
-            Some(_) | None => vec![0; room.max(POOLED_BUFFER_BYTES)],
+            Some(_) | None => vec![0; room.max(len)],
         }
     }
 
     fn give_back(&mut self, buffer: Vec<u8>) {
-        if buffer.len() == POOLED_BUFFER_BYTES && self.free.len() < POOLED_BUFFERS {
-            self.free.push(buffer);
+        match buffer.len() {
+            SHORT_BUFFER_BYTES if self.short.len() < SHORT_BUFFERS => self.short.push(buffer),
+            LONG_BUFFER_BYTES if self.long.len() < LONG_BUFFERS => self.long.push(buffer),
+            _ => {}
         }
     }
 }
@@ -87,7 +97,7 @@ impl Outbox {
         if self.bytes.is_empty() {
             self.bytes = buffers.take(room);
         } else if self.bytes.len() - self.end < room {
-            self.make_room(room);
+            self.make_room(buffers, room);
         }
         &mut self.bytes[self.end..]
     }
@@ -129,15 +139,17 @@ impl Outbox {
 
     /// Moves what waits to the front if enough was written for that to pay, and grows otherwise.
     /// Moving costs at most four times the bytes that were written since the last move.
-    fn make_room(&mut self, room: usize) {
+    fn make_room(&mut self, buffers: &mut Buffers, room: usize) {
         let len = self.len();
-        if self.start < len / 4 || self.bytes.len() - len < room {
-            let target = (2 * self.bytes.len()).max(self.end + room);
-            self.bytes.resize(target, 0);
-        } else {
+        if self.start >= len / 4 && self.bytes.len() - len >= room {
             self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, len);
+        } else {
+            let doubled = if len < LONG_BUFFER_BYTES / 2 { 0 } else { 2 * self.bytes.len() };
+            let mut larger = buffers.take(doubled.max(len + room));
+            larger[..len].copy_from_slice(&self.bytes[self.start..self.end]);
+            buffers.give_back(std::mem::replace(&mut self.bytes, larger));
         }
+        (self.start, self.end) = (0, len);
     }
 
     fn release_if_empty(&mut self, buffers: &mut Buffers) {
@@ -190,7 +202,7 @@ mod tests {
         outbox.extend(&mut buffers, b"x");
         outbox.clear(&mut buffers);
         assert_eq!(outbox.bytes.capacity(), 0);
-        assert_eq!(buffers.free.len(), 1);
+        assert_eq!(buffers.short.len(), 1);
         outbox.room(&mut buffers, 10);
         outbox.commit(&mut buffers, 0);
         assert_eq!(outbox.bytes.capacity(), 0);
@@ -222,10 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn an_outbox_that_outgrows_a_short_buffer_goes_on_in_a_long_one() {
+        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        outbox.extend(&mut buffers, &[1; SHORT_BUFFER_BYTES]);
+        outbox.extend(&mut buffers, b"more");
+        assert_eq!((buffers.short.len(), outbox.bytes.len()), (1, LONG_BUFFER_BYTES));
+        let mut out = Narrow(Vec::new(), usize::MAX);
+        assert_eq!(outbox.flush(&mut buffers, &mut out).unwrap(), Flushed::All);
+        assert_eq!(out.0, [&[1; SHORT_BUFFER_BYTES][..], b"more"].concat());
+        assert_eq!(buffers.long.len(), 1);
+    }
+
+    #[test]
     fn an_outsized_buffer_is_not_kept() {
         let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
-        outbox.extend(&mut buffers, &vec![7; 3 * POOLED_BUFFER_BYTES]);
+        outbox.extend(&mut buffers, &vec![7; 3 * LONG_BUFFER_BYTES]);
         outbox.clear(&mut buffers);
-        assert!(buffers.free.is_empty());
+        assert!(buffers.long.is_empty());
     }
 }
