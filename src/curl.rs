@@ -68,7 +68,7 @@ pub fn check(
 }
 
 /// Tries the addresses of the host one after the other.
-fn connect(url: &Url) -> io::Result<TcpStream> {
+pub(crate) fn connect(url: &Url) -> io::Result<TcpStream> {
     let addresses = (url.host.as_str(), url.port).to_socket_addrs()?;
     let until = Instant::now() + CURL_CONNECT_MAX;
     let mut failed = io::Error::other("the name has no address");

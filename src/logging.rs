@@ -96,7 +96,7 @@ fn logger(
     Ok((Logger { filter: filter(settings), form, queue, counters }, flusher))
 }
 
-fn filter(settings: &LogSettings) -> env_logger::Logger {
+pub(crate) fn filter(settings: &LogSettings) -> env_logger::Logger {
     let mut builder = env_logger::Builder::new();
     match &settings.filter {
         Some(filter) => builder.parse_filters(filter),
@@ -157,7 +157,7 @@ impl Logger {
 }
 
 /// The most that a target may log, whatever the settings say.
-fn cap(target: &str) -> LevelFilter {
+pub(crate) fn cap(target: &str) -> LevelFilter {
     let family = target.split("::").next().unwrap_or(target);
     if PAYLOAD_LOGGERS.contains(&family) {
         Level::Warn.to_level_filter()

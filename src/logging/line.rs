@@ -201,7 +201,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// Control characters, and those that break a line or turn its direction on a screen.
-fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
