@@ -21,6 +21,8 @@ use crate::config::LogSettings;
 use crate::limits::{LISTEN_HINTS, LISTEN_KNOCKS_QUEUED};
 use crate::logging::{cap, filter, line::Form};
 
+use super::session::MODULE_ID;
+
 /// Starts the log of this process; gives the addresses that knock and are not covered.
 ///
 /// # Errors
@@ -73,6 +75,8 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         match refused(record).filter(|&ip| !self.accept.covers(ip)) {
             Some(ip) => self.report(ip),
+            // Whatever the dispatcher answers us, we tell the user ourselves.
+            None if is_about_us(record) => {}
             None if record.level() <= cap(record.target()) && self.filter.matches(record) => {
                 let line = self.form.line(record, Timestamp::now());
                 // Where stderr is closed, nobody wants to know.
@@ -102,6 +106,14 @@ fn refused(record: &Record<'_>) -> Option<IpAddr> {
     (!accepted).then_some(ip)
 }
 
+/// Whether the dispatcher logs a request of ours that it refused.
+fn is_about_us(record: &Record<'_>) -> bool {
+    let fields = record.key_values();
+    let source = fields.get(Key::from("event_source"));
+    let ours = source.is_some_and(|source| source.to_string() == MODULE_ID);
+    ours && fields.get(Key::from("status")).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +130,16 @@ mod tests {
         assert_eq!(refused_in(true, "10.1.2.3"), None);
         assert_eq!(refused_in(false, "nowhere"), None);
         assert_eq!(refused(&Record::builder().build()), None);
+    }
+
+    #[test]
+    fn what_we_are_refused_is_not_told_twice() {
+        let about = |source: &str, key: &str| {
+            let fields = [("event_source", source.into()), (key, log::kv::Value::from(409))];
+            is_about_us(&Record::builder().key_values(&fields).build())
+        };
+        assert!(about(MODULE_ID, "status"));
+        assert!(!about("another", "status") && !about(MODULE_ID, "left_out"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::url::Scheme;
 use super::order::{Order, Server};
 
 /// Who we are in the log of the server.
-const MODULE_ID: &str = "dispatch-listen";
+pub(super) const MODULE_ID: &str = "dispatch-listen";
 
 /// A connection that is open, and with it the device port.
 pub struct Session {
