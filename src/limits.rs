@@ -196,8 +196,8 @@ pub const CURL_ANSWER_MAX: Duration = Duration::from_secs(10);
 
 // ---- `dispatch listen` ----------------------------------------------------------------------
 
-/// TLS handshake, request and answer must each step forward within this time. A server that was
-/// shown wrong tokens delays its answer by [`WRONG_TOKEN_DELAY_MAX`].
+/// While a session is opened, the server may be silent for so long; more than the time by which
+/// it delays the answer to a wrong token.
 pub const LISTEN_ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// At the end, the server has this long to confirm that the connection is closed.
