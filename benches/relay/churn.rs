@@ -1,0 +1,99 @@
+//! Short lives: connect, one line, close.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use super::Bench;
+use super::measure::Sample;
+use super::rig::Rig;
+use super::server::{Subject, connect};
+use super::table::Bar;
+use super::wire::Event;
+
+const LINE: &[u8] = b"temperature=21.5\r\n";
+
+/// Nothing happens for so long only when the relay has lost a connection.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// As many lives as it can, one after the other and 32 at once.
+pub fn short_lives(bench: &Bench) -> io::Result<()> {
+    bench.title("churn: devices connect, say one line and close");
+    for at_once in [1, 32] {
+        let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
+            live(&mut Rig::tcp(bench, subject, 1, 0)?, at_once)
+        })?;
+        let what = format!("{at_once} at once: thousand connections/s");
+        bench.row(&what, Bar::AtLeast(0.9), &samples, |sample| sample.rate() / 1e3);
+        let what = format!("{at_once} at once: CPU µs/connection");
+        bench.row(&what, Bar::None, &samples, Sample::cost);
+    }
+    Ok(())
+}
+
+fn live(rig: &mut Rig<'_>, at_once: u64) -> io::Result<Sample> {
+    let (mut window, mut lives) = (rig.window(), Lives::default());
+    loop {
+        if let Some(sample) = rig.step(&mut window, lives.closed)? {
+            return Ok(sample);
+        }
+        while lives.born < lives.closed + at_once {
+            // Many addresses, since each has ports for a few seconds only.
+            let from = (lives.born % 200) as u8 + 2;
+            connect(rig.server.device_port, from)?.write_all(LINE)?;
+            lives.born += 1;
+        }
+        rig.wait(Duration::from_millis(5))?;
+        let before = lives.closed;
+        rig.receive(|_, event| lives.handle(event))?;
+        if lives.closed > before {
+            lives.progress = Instant::now();
+        } else if lives.progress.elapsed() > SILENCE_MAX {
+            return Err(io::Error::other("the relay does not tell that a device has closed"));
+        }
+    }
+}
+
+struct Lives {
+    born: u64,
+    opened: u64,
+    /// Bytes that came of those that are not closed yet, by id.
+    lines: std::collections::HashMap<u64, usize>,
+    closed: u64,
+    progress: Instant,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        let (lines, progress) = (std::collections::HashMap::new(), Instant::now());
+        Self { born: 0, opened: 0, lines, closed: 0, progress }
+    }
+}
+
+impl Lives {
+    /// Each device is opened, says its line and is closed, in this order and once.
+    fn handle(&mut self, event: Event<'_>) -> io::Result<()> {
+        match event {
+            Event::Opened(id) if id == self.opened => {
+                self.opened += 1;
+                self.lines.insert(id, 0);
+                Ok(())
+            }
+            Event::Received(id, data) => {
+                let said = self.lines.get_mut(&id).ok_or_else(|| wrong("RECEIVED"))?;
+                let expected = LINE.get(*said..*said + data.len());
+                *said += data.len();
+                if expected == Some(data) { Ok(()) } else { Err(wrong("RECEIVED")) }
+            }
+            Event::Closed(id) if self.lines.remove(&id) == Some(LINE.len()) => {
+                self.closed += 1;
+                Ok(())
+            }
+            Event::Opened(_) => Err(wrong("OPENED")),
+            Event::Closed(_) => Err(wrong("CLOSED")),
+        }
+    }
+}
+
+fn wrong(kind: &str) -> io::Error {
+    io::Error::other(format!("a message {kind} that should not be"))
+}

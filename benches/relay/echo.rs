@@ -1,0 +1,161 @@
+//! There and back: a device speaks, the driver answers with the same bytes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Bench;
+use super::measure::{Sample, Window};
+use super::rig::Rig;
+use super::server::Subject;
+use super::table::Bar;
+use super::uplink::{Arrivals, Schedule};
+use super::wire::{Event, Mask};
+
+/// What is sent there and back.
+const CHUNK: usize = 64;
+
+/// Round trips a second of all devices together, in the open loop.
+const RATE: f64 = 20_000.0;
+
+/// Each device sends again when its answer is there; then: each sends when it is due.
+pub fn both_loops(bench: &Bench) -> io::Result<()> {
+    bench.title("echo: 64 B there and back, each device sends again when its answer is there");
+    for (devices, p50, p99) in [(1, Bar::AtMost(1.1), Bar::AtMost(1.3)), (64, Bar::None, Bar::None)]
+    {
+        let shape = format!("{devices} closed");
+        if !bench.measures(&shape) {
+            continue;
+        }
+        let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
+            Echo::new(&mut Rig::tcp(bench, subject, 1, devices)?).closed()
+        })?;
+        let what = format!("{shape}: thousand trips/s");
+        bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
+        bench.row(&format!("{shape}: CPU µs/trip"), Bar::None, &samples, Sample::cost);
+        print_times(bench, &shape, p50, p99, &samples);
+    }
+    bench.title("echo: 64 devices at 20,000 round trips/s, timed from when each was due");
+    let shape = "64 open";
+    if bench.measures(shape) {
+        let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
+            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open()
+        })?;
+        let what = format!("{shape}: thousand trips/s");
+        bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
+        bench.row(&format!("{shape}: CPU µs/trip"), Bar::AtMost(0.85), &samples, Sample::cost);
+        print_times(bench, shape, Bar::None, Bar::AtMost(1.0), &samples);
+    }
+    Ok(())
+}
+
+fn print_times(bench: &Bench, shape: &str, p50: Bar, p99: Bar, samples: &Vec<Vec<Sample>>) {
+    for (name, part, bar) in [("p50", 0.5, p50), ("p99", 0.99, p99), ("p99.9", 0.999, Bar::None)] {
+        bench.row(&format!("{shape}: {name} µs"), bar, samples, |sample| sample.percentile(part));
+    }
+}
+
+struct Echo<'r, 'b> {
+    rig: &'r mut Rig<'b>,
+    mask: Mask,
+    /// For each device, since when its answers are awaited.
+    awaited: Vec<VecDeque<Instant>>,
+    done: u64,
+    times: Vec<f64>,
+}
+
+impl<'r, 'b> Echo<'r, 'b> {
+    fn new(rig: &'r mut Rig<'b>) -> Self {
+        let awaited = vec![VecDeque::new(); rig.devices.len()];
+        let mask = rig.bench.mask();
+        Self { rig, mask, awaited, done: 0, times: Vec::new() }
+    }
+
+    fn closed(mut self) -> io::Result<Sample> {
+        let mut window = self.rig.window();
+        for id in 0..self.awaited.len() {
+            self.ask(id, Instant::now())?;
+        }
+        loop {
+            if let Some(sample) = self.rig.step(&mut window, self.done)? {
+                return Ok(self.finish(sample));
+            }
+            self.rig.wait(Duration::from_millis(5))?;
+            self.answer()?;
+            for id in 0..self.awaited.len() {
+                if self.take(id, &window)? > 0 {
+                    self.ask(id, Instant::now())?;
+                }
+            }
+        }
+    }
+
+    fn open(mut self) -> io::Result<Sample> {
+        let mut window = self.rig.window();
+        let (mut schedule, mut next) = (Schedule::new(Arrivals::Independent, RATE), 0);
+        loop {
+            if let Some(sample) = self.rig.step(&mut window, self.done)? {
+                return Ok(self.finish(sample));
+            }
+            if let Some(due) = schedule.due(Instant::now()) {
+                self.ask(next % self.awaited.len(), due)?;
+                next += 1;
+            }
+            self.rig.wait(Duration::ZERO)?;
+            self.answer()?;
+            for id in 0..self.awaited.len() {
+                self.take(id, &window)?;
+            }
+        }
+    }
+
+    fn ask(&mut self, id: usize, due: Instant) -> io::Result<()> {
+        self.awaited[id].push_back(due);
+        match self.rig.send(id, CHUNK)? {
+            CHUNK => Ok(()),
+            _ => Err(io::Error::other("no room to send: the relay is too far behind")),
+        }
+    }
+
+    /// The driver sends back what it got, all of it in one send.
+    fn answer(&mut self) -> io::Result<()> {
+        let Self { rig, mask, .. } = self;
+        let pattern = &rig.bench.pattern;
+        if rig.drivers[0].readable {
+            rig.receive(|link, event| match event {
+                Event::Received(id, data) => {
+                    link.check(pattern, id, data)?;
+                    mask.push_write(link.outgoing, id, data);
+                    Ok(())
+                }
+                Event::Opened(_) | Event::Closed(_) => Ok(()),
+            })?;
+        }
+        rig.drivers[0].flush()?;
+        Ok(())
+    }
+
+    /// Takes what has come back to a device; says how many answers are complete with it.
+    fn take(&mut self, id: usize, window: &Window<'_>) -> io::Result<usize> {
+        if self.rig.read(id)? == 0 {
+            return Ok(0);
+        }
+        let outstanding = self.rig.devices[id].sent - self.rig.devices[id].received;
+        let still = outstanding.div_ceil(CHUNK as u64) as usize;
+        let complete = self.awaited[id].len() - still;
+        let now = Instant::now();
+        for since in self.awaited[id].drain(..complete) {
+            if window.is_open() {
+                self.times.push((now - since).as_secs_f64() * 1e6);
+            }
+        }
+        self.done += complete as u64;
+        Ok(complete)
+    }
+
+    fn finish(mut self, mut sample: Sample) -> Sample {
+        self.times.sort_by(f64::total_cmp);
+        sample.times = self.times;
+        sample
+    }
+}

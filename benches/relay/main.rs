@@ -1,0 +1,121 @@
+//! How fast dispatch is, measured against the least that a relay must do.
+//!
+//! ```text
+//! cargo bench                                  everything, in about six minutes
+//! cargo bench -- uplink echo                   two sections
+//! cargo bench -- downlink --runs 7 --seconds 3
+//! cargo bench -- --against ../old/dispatch     two builds against each other
+//! ```
+//!
+//! The released binary runs as a process of its own on CPU 0; this process, on CPU 1, is the
+//! loader: all drivers and devices at once. The *floor* ([`floor`]) takes the binary's place in
+//! every other run. Every byte is compared with what was sent ([`pattern`]); a run with a wrong
+//! byte ends everything. Each figure is the median of several runs, and beside it stands how busy
+//! the CPUs of relay and loader were: where the loader's was at 100 % and the relay's was not,
+//! it is the loader's figure, and only the CPU time for each message says something of the relay.
+//!
+//! With TCP a chunk boundary means nothing: a relay that is behind finds several chunks in one
+//! read. Hence uplink figures count chunks as they were sent, one system call each.
+#![forbid(unsafe_code)]
+
+mod churn;
+mod downlink;
+mod echo;
+mod floor;
+mod idle;
+mod machine;
+mod measure;
+mod options;
+mod pattern;
+mod rig;
+mod server;
+mod table;
+mod udp;
+mod uplink;
+mod wire;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use floor::Toward;
+use machine::Machine;
+use options::{Options, Role};
+use pattern::{Pattern, Random};
+use wire::Mask;
+
+/// What every section needs.
+pub struct Bench {
+    options: Options,
+    machine: Machine,
+    pattern: Pattern,
+}
+
+type Section = fn(&Bench) -> io::Result<()>;
+
+const SECTIONS: [(&str, Section); 9] = [
+    ("uplink", uplink::flat_out),
+    ("uplink-rate", uplink::at_a_rate),
+    ("downlink", downlink::flat_out),
+    ("echo", echo::both_loops),
+    ("udp", udp::datagrams),
+    ("fanout", uplink::fan_out),
+    ("churn", churn::short_lives),
+    ("idle", idle::crowds),
+    ("linear", uplink::among_idle),
+];
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = match options.role {
+        None => measure(options),
+        Some(Role::Spin) => {
+            machine::spin();
+            Ok(())
+        }
+        Some(Role::Floor { driver_port, device_port, gather }) => {
+            let toward = if gather { Toward::Gathered } else { Toward::OneByOne };
+            floor::serve(driver_port, device_port, toward)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("relay benchmark: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: Options) -> io::Result<()> {
+    if let Some(unknown) = options.sections.iter().find(|asked| !is_section(asked)) {
+        return Err(io::Error::other(format!("no section {unknown}; see --help")));
+    }
+    idle::raise_open_files()?;
+    let machine = Machine::prepare(!options.no_spin)?;
+    let bench = Bench { options, machine, pattern: Pattern::default() };
+    bench.print_header();
+    for (_, section) in SECTIONS.iter().filter(|(name, _)| bench.options.wants(name)) {
+        section(&bench)?;
+    }
+    Ok(())
+}
+
+fn is_section(asked: &str) -> bool {
+    SECTIONS.iter().any(|(name, _)| *name == asked)
+}
+
+impl Bench {
+    fn mask(&self) -> Mask {
+        match self.options.random_mask {
+            true => Mask::Random(Random::default()),
+            false => Mask::Zero,
+        }
+    }
+
+    /// Whether a shape was asked for, by its description.
+    fn measures(&self, shape: &str) -> bool {
+        shape.contains(&self.options.only)
+    }
+}

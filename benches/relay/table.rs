@@ -1,0 +1,99 @@
+//! The one table that everything is printed in.
+
+use super::Bench;
+use super::measure::{Sample, Samples, median, spread};
+
+/// What a ratio should be.
+#[derive(Clone, Copy)]
+pub enum Bar {
+    /// Nothing is asked of it.
+    None,
+    /// At least so much of the floor.
+    AtLeast(f64),
+    /// At most so much of the floor.
+    AtMost(f64),
+}
+
+impl Bar {
+    fn verdict(self, ratio: f64) -> String {
+        let say = |sign, bar: f64, met| format!("{sign}{bar:.2} {}", if met { "ok" } else { "NO" });
+        match self {
+            Bar::None => String::new(),
+            Bar::AtLeast(bar) => say("≥", bar, ratio >= bar),
+            Bar::AtMost(bar) => say("≤", bar, ratio <= bar),
+        }
+    }
+}
+
+impl Bench {
+    /// What the columns are.
+    pub fn print_header(&self) {
+        let floor = if self.options.against.is_some() { "other" } else { "floor" };
+        println!(
+            "{:<44}{:>12}{:>7}{:>12}{:>7}{:>7}  {:<9} {:>9} {:>9} {:>6}",
+            "median of all runs; ± half the range",
+            "dispatch",
+            "±%",
+            floor,
+            "±%",
+            "ratio",
+            "bar",
+            "CPU% d/l",
+            format!("{}/l", &floor[..1]),
+            "others"
+        );
+    }
+
+    /// A figure of dispatch, which comes first, and of what it is compared with.
+    pub fn row(&self, what: &str, bar: Bar, samples: &Samples, figure: impl Fn(&Sample) -> f64) {
+        let [dispatch, floor, ..] = &samples[..] else {
+            return self.lone_row(what, &samples[0], figure);
+        };
+        let (ours, theirs) = (figures(dispatch, &figure), figures(floor, &figure));
+        let ratio = median(&ours) / median(&theirs);
+        println!(
+            "{what:<44}{:>12.2}{:>7.1}{:>12.2}{:>7.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
+            median(&ours),
+            spread(&ours),
+            median(&theirs),
+            spread(&theirs),
+            bar.verdict(ratio),
+            busy(dispatch),
+            busy(floor),
+            others(samples)
+        );
+    }
+
+    /// A figure that has no floor.
+    pub fn lone_row(&self, what: &str, samples: &[Sample], figure: impl Fn(&Sample) -> f64) {
+        let ours = figures(samples, &figure);
+        let (middle, around, busy) = (median(&ours), spread(&ours), busy(samples));
+        println!("{what:<44}{middle:>12.2}{around:>7.1}{:>35} {busy:>9} {:>9}", "", "");
+    }
+
+    /// A title over what follows.
+    pub fn title(&self, text: &str) {
+        println!("\n{text}");
+    }
+}
+
+fn figures(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
+    samples.iter().map(figure).collect()
+}
+
+/// How busy relay and loader were: who is near 100 was the bottleneck.
+fn busy(samples: &[Sample]) -> String {
+    let part = |cpu: fn(&Sample) -> f64| {
+        median(&figures(samples, |sample| cpu(sample) / sample.seconds * 100.0))
+    };
+    format!("{:.0}/{:.0}", part(|sample| sample.relay_cpu), part(|sample| sample.loader_cpu))
+}
+
+/// The most that other processes took of the two CPUs in a run.
+fn others(samples: &Samples) -> String {
+    let all = samples.iter().flatten().map(|sample| sample.others);
+    match all.collect::<Option<Vec<_>>>() {
+        Some(all) => format!("{:.0}%", all.into_iter().fold(0.0, f64::max) * 100.0),
+        None => "?".to_owned(),
+    }
+}
