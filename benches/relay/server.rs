@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::floor::Toward;
@@ -12,6 +13,9 @@ use super::options::Options;
 
 /// A relay that does not listen after this long never will.
 const START_MAX: Duration = Duration::from_secs(10);
+
+/// Where relays listen.
+const PORTS: std::ops::Range<u16> = 10_000..19_000;
 
 /// Accepted by the relay in every run; drivers show it.
 pub const SECRET: &str = "a-secret-for-benchmarks";
@@ -142,10 +146,18 @@ fn floor(toward: Toward, driver_port: u16, device_port: u16) -> io::Result<Comma
     Ok(command)
 }
 
-/// A port that was free a moment ago, for TCP; nobody else on the machine is likely to take it.
+/// A port on which nobody listens. It is below those that the kernel gives to outgoing
+/// connections: one of these, even ended, would keep the relay from opening it.
 pub fn free_port() -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in PORTS {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id() as u16);
+        let port = PORTS.start + nth % (PORTS.end - PORTS.start);
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::other("no port is free"))
 }
 
 /// Connects from one of many loopback addresses, so that the ports of one do not run out.
