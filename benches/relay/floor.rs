@@ -107,6 +107,8 @@ impl Floor {
             toward,
             dirty: Vec::new(),
         };
+        // As much as dispatch asks for: the floor is about system calls and not about room.
+        socket2::SockRef::from(&floor.udp).set_recv_buffer_size(4 << 20)?;
         let registry = floor.poll.registry();
         registry.register(&mut floor.driver_listener, DRIVER_LISTENER, Interest::READABLE)?;
         registry.register(&mut floor.device_listener, DEVICE_LISTENER, Interest::READABLE)?;

@@ -14,6 +14,15 @@
 //! the CPUs of relay and loader were: where the loader's was at 100 % and the relay's was not,
 //! it is the loader's figure, and only the CPU time for each message says something of the relay.
 //!
+//! A loopback send costs little while the receiver is awake and several times as much when it has
+//! to be woken; figures at a rate are mostly the price of waking up, those flat out are not.
+//!
+//! The spinners that keep the CPUs awake give way to relay and loader, but not to programs of
+//! other sessions (the kernel shares a CPU among sessions first). On a machine with other work
+//! the column `others` says so, and the figures are not worth much.
+//!
+//! TLS is not measured yet.
+//!
 //! With TCP a chunk boundary means nothing: a relay that is behind finds several chunks in one
 //! read. Hence uplink figures count chunks as they were sent, one system call each.
 #![forbid(unsafe_code)]
