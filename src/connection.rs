@@ -117,6 +117,18 @@ impl<S: Stream> Connection<S> {
         Ok(self.flushed(outbox, flushed))
     }
 
+    /// Writes some of `data`, without queueing any. An error is left for the flush to find.
+    pub fn write(&mut self, data: &[u8]) -> usize {
+        if !self.is_writable() || self.transport.wants_write() {
+            return 0;
+        }
+        let written = self.transport.write(data).unwrap_or(0);
+        if written < data.len() && self.transport.short_read_means_empty() && written > 0 {
+            self.readiness.writing_blocked();
+        }
+        written
+    }
+
     /// Whether bytes of ours wait inside of the transport for the socket to have room.
     pub fn wants_write(&self) -> bool {
         self.transport.wants_write()

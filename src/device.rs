@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::connection::{Connection, Taken};
 use crate::envelope::Envelope;
 use crate::keys::{DriverKey, PortKey};
-use crate::limits::{DEVICE_DRAIN_MAX, DEVICE_STALL_MAX};
+use crate::limits::{DEVICE_DRAIN_MAX, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES};
 use crate::message::Kind;
 use crate::net::Stream;
 use crate::outbox::{Buffers, Flushed, Outbox};
@@ -107,10 +107,17 @@ impl<S: Stream> Device<S> {
             || crate::accept::parse_address(text) == Some(self.address)
     }
 
-    /// Queues what a driver wrote.
+    /// Queues what a driver wrote. What is long and has nothing before it is written at once as
+    /// far as there is room: a copy of it would cost more than the system call.
     pub(crate) fn write(&mut self, data: &[u8], buffers: &mut Buffers) {
         match self.life {
-            Life::Open => self.outbox.extend(buffers, data),
+            Life::Open => {
+                let written = match self.outbox.is_empty() && data.len() >= DIRECT_WRITE_BYTES {
+                    true => self.connection.write(data),
+                    false => 0,
+                };
+                self.outbox.extend(buffers, &data[written..]);
+            }
             Life::Flushing { .. } | Life::Receding { .. } => {}
         }
     }

@@ -215,6 +215,7 @@ impl<S: Stream> Driver<S> {
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_INTERVAL;
+            self.frames.shrink();
             self.outbox.extend(buffers, &control_frame(Control::Ping, b""));
         }
         None

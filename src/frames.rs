@@ -19,8 +19,12 @@ use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, MESSAGE_MAX_BYTES};
 /// The longest header: two bytes, eight of length, four of mask.
 const HEADER_MAX_BYTES: usize = 14;
 
-/// A gathered message's buffer is kept for the next one up to this size.
-const GATHERED_KEPT_BYTES: usize = 8 << 10;
+/// A gathered message's buffer is kept for the next one up to this size, as long as the driver
+/// is busy.
+const GATHERED_KEPT_BYTES: usize = 256 << 10;
+
+/// At most so much is set aside for a message by what its header says, before its bytes come.
+const GATHERED_AHEAD_BYTES: usize = 128 << 10;
 
 /// Bytes to be read, and how far they have been.
 pub struct Input<'a> {
@@ -171,6 +175,12 @@ impl FrameReader {
         self.gathered.len()
     }
 
+    /// Gives back the room of messages that are gone, as is due when a driver is idle.
+    pub fn shrink(&mut self) {
+        self.forget_lent();
+        self.gathered.shrink_to_fit();
+    }
+
     fn step(&mut self, input: &mut Input<'_>) -> Result<Progress, FrameError> {
         match self.state {
             State::Header(ref mut part) => match read_header(part, input)? {
@@ -244,6 +254,9 @@ impl FrameReader {
         if is_whole && self.gathered.is_empty() && self.message == MessageState::Between {
             self.state = State::default();
             return Progress::Said(Said::InInput(at_hand));
+        }
+        if self.gathered.is_empty() {
+            self.gathered.reserve(remaining.min(GATHERED_AHEAD_BYTES));
         }
         self.gathered.extend_from_slice(payload);
         self.finish_slice(rotated(mask, at_hand), remaining - at_hand, is_final)

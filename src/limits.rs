@@ -26,6 +26,9 @@ pub const DEVICE_READ_BYTES: usize =
 /// The most that one `read` takes from a driver, and so the size of the shared read buffer.
 pub const DRIVER_READ_BYTES: usize = 64 << 10;
 
+/// A WRITE of at least so much goes to an idle device without being copied first.
+pub const DIRECT_WRITE_BYTES: usize = 32 << 10;
+
 /// Largest UDP payload over IPv4: 65,535 less the IP and UDP headers.
 pub const DATAGRAM_MAX_BYTES: usize = 65_507;
 
@@ -78,19 +81,23 @@ pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
 /// How many such datagrams: held, the smallest take more than their bytes.
 pub const DATAGRAM_BACKLOG_MAX: usize = 16_384;
 
-/// Size of the buffers that many outgoing bytes collect in. A driver's whole backlog and the read
-/// that passes the mark fit.
-pub const LONG_BUFFER_BYTES: usize = DRIVER_BACKLOG_BYTES + 2 * 65_536;
+/// A size of the buffers that outgoing bytes collect in.
+pub struct BufferSize {
+    /// Its bytes.
+    pub bytes: usize,
+    /// How many empty ones are kept for the next turn.
+    pub kept: usize,
+}
 
-/// Empty long buffers kept for the next turn; enough for 32 drivers that are flushed in one turn.
-pub const LONG_BUFFERS: usize = 32;
-
-/// Size of the buffers that few outgoing bytes collect in: a reply to a device, an answer.
-pub const SHORT_BUFFER_BYTES: usize = 4 << 10;
-
-/// Empty short buffers kept for the next turn. Fresh ones cost more than what they carry, and a
-/// turn may have a reply for each of [`EVENTS_PER_POLL`] devices.
-pub const SHORT_BUFFERS: usize = EVENTS_PER_POLL;
+/// The sizes, from a reply to a device up to a driver's whole backlog with the read that passes
+/// its mark. As many are kept as a turn is likely to need of each, since a fresh one costs more
+/// than the bytes it carries: in all at most 28 MiB.
+pub const BUFFER_SIZES: [BufferSize; 4] = [
+    BufferSize { bytes: 4 << 10, kept: EVENTS_PER_POLL },
+    BufferSize { bytes: 16 << 10, kept: 256 },
+    BufferSize { bytes: 128 << 10, kept: 64 },
+    BufferSize { bytes: DRIVER_BACKLOG_BYTES + 2 * 65_536, kept: 32 },
+];
 
 // ---- HTTP -----------------------------------------------------------------------------------
 
@@ -236,6 +243,9 @@ pub const LISTEN_KNOCKS_QUEUED: usize = 64;
 /// Log lines waiting for a reader that stalls; beyond them lines are dropped and counted.
 pub const LOG_LINES_QUEUED: usize = 1024;
 
+/// Log lines are gathered for so long before they are written.
+pub const LOG_GATHER_PAUSE: Duration = Duration::from_millis(5);
+
 /// Longest log line; longer ones are cut.
 pub const LOG_LINE_MAX_BYTES: usize = 4 << 10;
 
@@ -371,7 +381,8 @@ const _: () = {
     assert!(DEVICE_READ_BYTES + crate::message::OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
-    assert!(LONG_BUFFER_BYTES >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
+    assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");
+    assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(QUEUED_MAX_BYTES > 4 * MESSAGE_MAX_BYTES);

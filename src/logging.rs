@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 
 use crate::config::{LogSettings, Mode};
-use crate::limits::{LOG_LINE_MAX_BYTES, LOG_LINES_QUEUED};
+use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
 
 pub mod line;
 use line::Form;
@@ -179,12 +179,15 @@ impl<W: Write> Writer<W> {
     fn run(mut self) {
         let mut batch = String::new();
         while let Ok(first) = self.lines.recv() {
+            // While this thread sleeps, further lines wake nobody: under load that is one
+            // wake-up and one write for hundreds of lines.
+            thread::sleep(LOG_GATHER_PAUSE);
             let mut count = 0;
             for line in std::iter::once(first).chain(self.lines.try_iter()) {
                 self.form.append(&mut batch, &line.text, line.dropped);
                 count += 1;
                 // One write for what has piled up, but not for a queue that never empties.
-                if batch.len() >= 4 * LOG_LINE_MAX_BYTES {
+                if count >= LOG_LINES_QUEUED as u64 {
                     break;
                 }
             }

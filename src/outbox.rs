@@ -9,16 +9,15 @@
 
 use std::io::{self, Write};
 
-use crate::limits::{LONG_BUFFER_BYTES, LONG_BUFFERS, SHORT_BUFFER_BYTES, SHORT_BUFFERS};
+use crate::limits::BUFFER_SIZES;
 
-/// Empty buffers for the outboxes, and the sum of what waits in all of them.
+/// Empty buffers for the outboxes, in some sizes, and the sum of what waits in all of them.
 ///
-/// There are two sizes. A reply to a device is short, and hundreds of devices may have one in the
-/// same turn; a driver's outbox takes whole reads.
+/// A reply to a device is short, and hundreds of devices may have one in the same turn; a
+/// driver's outbox takes whole reads.
 #[derive(Default)]
 pub struct Buffers {
-    short: Vec<Vec<u8>>,
-    long: Vec<Vec<u8>>,
+    kept: [Vec<Vec<u8>>; BUFFER_SIZES.len()],
     queued: usize,
 }
 
@@ -33,22 +32,23 @@ impl Buffers {
         self.queued = self.queued - before + after;
     }
 
+    /// A buffer of the smallest size with this room; where none is kept, or for more than the
+    /// largest size, a new one.
     fn take(&mut self, room: usize) -> Vec<u8> {
-        let (kept, len) = match room {
-            0..=SHORT_BUFFER_BYTES => (&mut self.short, SHORT_BUFFER_BYTES),
-            _ => (&mut self.long, LONG_BUFFER_BYTES),
-        };
-        match kept.pop() {
-            Some(buffer) if buffer.len() >= room => buffer,
-            Some(_) | None => vec![0; room.max(len)],
+        match BUFFER_SIZES.iter().position(|size| size.bytes >= room) {
+            Some(size) => {
+                self.kept[size].pop().unwrap_or_else(|| vec![0; BUFFER_SIZES[size].bytes])
+            }
+            None => vec![0; room],
         }
     }
 
     fn give_back(&mut self, buffer: Vec<u8>) {
-        match buffer.len() {
-            SHORT_BUFFER_BYTES if self.short.len() < SHORT_BUFFERS => self.short.push(buffer),
-            LONG_BUFFER_BYTES if self.long.len() < LONG_BUFFERS => self.long.push(buffer),
-            _ => {}
+        let Some(size) = BUFFER_SIZES.iter().position(|size| size.bytes == buffer.len()) else {
+            return;
+        };
+        if self.kept[size].len() < BUFFER_SIZES[size].kept {
+            self.kept[size].push(buffer);
         }
     }
 }
@@ -144,8 +144,7 @@ impl Outbox {
         if self.start >= len / 4 && self.bytes.len() - len >= room {
             self.bytes.copy_within(self.start..self.end, 0);
         } else {
-            let doubled = if len < LONG_BUFFER_BYTES / 2 { 0 } else { 2 * self.bytes.len() };
-            let mut larger = buffers.take(doubled.max(len + room));
+            let mut larger = buffers.take((2 * self.bytes.len()).max(len + room));
             larger[..len].copy_from_slice(&self.bytes[self.start..self.end]);
             buffers.give_back(std::mem::replace(&mut self.bytes, larger));
         }
@@ -183,6 +182,10 @@ mod tests {
         }
     }
 
+    fn kept(buffers: &Buffers) -> Vec<usize> {
+        buffers.kept.iter().map(Vec::len).collect()
+    }
+
     #[test]
     fn many_messages_leave_with_one_write() {
         let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
@@ -202,7 +205,7 @@ mod tests {
         outbox.extend(&mut buffers, b"x");
         outbox.clear(&mut buffers);
         assert_eq!(outbox.bytes.capacity(), 0);
-        assert_eq!(buffers.short.len(), 1);
+        assert_eq!(kept(&buffers), [1, 0, 0, 0]);
         outbox.room(&mut buffers, 10);
         outbox.commit(&mut buffers, 0);
         assert_eq!(outbox.bytes.capacity(), 0);
@@ -234,22 +237,31 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_that_outgrows_a_short_buffer_goes_on_in_a_long_one() {
+    fn an_outbox_that_outgrows_its_buffer_goes_on_in_a_larger_one() {
         let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
-        outbox.extend(&mut buffers, &[1; SHORT_BUFFER_BYTES]);
+        outbox.extend(&mut buffers, &[1; BUFFER_SIZES[0].bytes]);
         outbox.extend(&mut buffers, b"more");
-        assert_eq!((buffers.short.len(), outbox.bytes.len()), (1, LONG_BUFFER_BYTES));
+        assert_eq!((kept(&buffers), outbox.bytes.len()), (vec![1, 0, 0, 0], BUFFER_SIZES[1].bytes));
         let mut out = Narrow(Vec::new(), usize::MAX);
         assert_eq!(outbox.flush(&mut buffers, &mut out).unwrap(), Flushed::All);
-        assert_eq!(out.0, [&[1; SHORT_BUFFER_BYTES][..], b"more"].concat());
-        assert_eq!(buffers.long.len(), 1);
+        assert_eq!(out.0, [&[1; BUFFER_SIZES[0].bytes][..], b"more"].concat());
+        assert_eq!(kept(&buffers), [1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn no_more_buffers_are_kept_than_their_size_allows() {
+        let mut buffers = Buffers::default();
+        for size in &BUFFER_SIZES {
+            (0..2 * size.kept).for_each(|_| buffers.give_back(vec![0; size.bytes]));
+        }
+        assert_eq!(kept(&buffers), BUFFER_SIZES.map(|size| size.kept));
     }
 
     #[test]
     fn an_outsized_buffer_is_not_kept() {
         let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
-        outbox.extend(&mut buffers, &vec![7; 3 * LONG_BUFFER_BYTES]);
+        outbox.extend(&mut buffers, &vec![7; 1 << 20]);
         outbox.clear(&mut buffers);
-        assert!(buffers.long.is_empty());
+        assert_eq!(kept(&buffers), [0; 4]);
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level::pipe};
 
 /// What a signal asks for.
@@ -46,6 +46,10 @@ impl Signals {
             flag::register(signal, Arc::clone(&stopping))?;
             flag::register(signal, Arc::clone(&signals.stop))?;
             pipe::register(signal, wakes.try_clone()?)?;
+        }
+        // The Crystal version switched its log level by these; they must not end this one.
+        for signal in [SIGUSR1, SIGUSR2] {
+            flag::register(signal, Arc::default())?;
         }
         flag::register(SIGHUP, Arc::clone(&signals.reload))?;
         pipe::register(SIGHUP, wakes)?;

@@ -1,6 +1,6 @@
 //! Requests and their answers.
 
-use log::{debug, info, warn};
+use log::{debug, warn};
 use uuid::Uuid;
 
 use crate::api::{self, Route};
@@ -57,7 +57,11 @@ impl<N: Net> Reactor<N> {
 
     fn refuse_head(&mut self, key: HttpKey, refusal: Refusal) {
         let request_id = new_request_id();
-        info!(request_id = request_id.as_str(); "request refused: {refusal}");
+        warn!(
+            request_id = request_id.as_str(), event_source = "unknown",
+            status = refusal.status.code();
+            "request refused: {refusal}"
+        );
         self.answer(key, &refusal.into(), &request_id, Manner::LAST);
     }
 

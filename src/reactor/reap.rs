@@ -233,12 +233,13 @@ impl<N: Net> Reactor<N> {
             Leave::Close(code, why) => format!("closed with {}: {why}", u16::from(*code)),
             Leave::Lost(why) => format!("connection lost: {why}"),
         };
-        let port = self.ports.get(driver.port).map_or(0, |port| port.number);
+        let Some(port) = self.ports.get(driver.port) else { return };
+        let number = port.number;
         info!(
-            server_port = port, request_id = driver.name.request_id.as_str(),
+            server_protocol:% = port.protocol, server_port = number, request_id = driver.name.request_id.as_str(),
             event_source = driver.name.event_source.as_str(),
             dropped_datagrams = driver.dropped_datagrams;
-            "driver left port {port}: {why}"
+            "driver left port {number}: {why}"
         );
     }
 }
