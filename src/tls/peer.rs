@@ -56,7 +56,10 @@ fn is_http(bytes: &[u8]) -> bool {
 
 fn certificate_words(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => "the device's certificate is of another CA".into(),
+        // A CA of the same name, but with another key, is found out by its signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the device's certificate is of another CA".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the device's certificate has expired".into()
         }
