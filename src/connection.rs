@@ -134,6 +134,11 @@ impl<S: Stream> Connection<S> {
         self.transport.wants_write()
     }
 
+    /// Whether there is nothing left to do but to let go of the socket.
+    pub fn is_over(&self) -> bool {
+        self.has_ended() && !self.transport.owes_goodbye() && !self.transport.wants_write()
+    }
+
     /// Goes on with the transport's own handshake, if it has one.
     ///
     /// # Errors

@@ -128,6 +128,7 @@ impl<S: Stream> Farewell<S> {
                 (Ok(Taken::Blocked), _) => return Parting::Waiting,
                 // A peer that ended its side may still be reading what is queued for it.
                 (Ok(Taken::End), Stage::Flushing { .. }) => return Parting::Waiting,
+                // Nor does its end mean that it does not wait for our goodbye.
                 (Ok(Taken::End), Stage::Lingering { .. }) if self.connection.wants_write() => {
                     return Parting::Waiting;
                 }

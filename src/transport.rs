@@ -49,6 +49,14 @@ impl<S: Stream> Transport<S> {
         }
     }
 
+    /// Whether the peer has yet to be told of our end by more than the end of the socket.
+    pub fn owes_goodbye(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false,
+            Transport::Tls(stream) => stream.owes_goodbye(),
+        }
+    }
+
     /// Whether the next `read` gives bytes, the end or an error without asking the socket, so
     /// that no event will announce it.
     pub fn has_input(&self) -> bool {

@@ -99,12 +99,15 @@ impl<N: Net> Reactor<N> {
     /// Flushes what is queued on a connection, ends our side and awaits the peer's.
     pub(super) fn part(
         &mut self,
-        connection: Connection<N::Stream>,
+        mut connection: Connection<N::Stream>,
         mut outbox: Outbox,
         patience: Duration,
     ) {
-        let is_over = outbox.is_empty() && connection.has_ended() && !connection.wants_write();
-        if is_over || self.farewells.len() >= FAREWELLS_MAX {
+        if outbox.is_empty() && connection.is_over() {
+            return;
+        }
+        if self.farewells.len() >= FAREWELLS_MAX {
+            let _ = connection.finish();
             return outbox.clear(&mut self.buffers);
         }
         let Self { farewells, net, .. } = self;

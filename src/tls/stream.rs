@@ -115,6 +115,15 @@ impl<S: Stream> TlsStream<S> {
         !self.outgoing.is_empty() || matches!(self.output, Output::Closing)
     }
 
+    /// Whether the peer has yet to be told of our end.
+    pub fn owes_goodbye(&self) -> bool {
+        match self.output {
+            Output::Open => !matches!(self.input, Input::Failed(_)),
+            Output::Closing => true,
+            Output::Closed => !self.outgoing.is_empty(),
+        }
+    }
+
     /// Whether `read` gives bytes, the end or an error without asking the socket, so that no
     /// event will announce it.
     pub fn has_input(&self) -> bool {
