@@ -11,7 +11,9 @@ use rustls::ServerConfig;
 
 use crate::connection::{Connection, Taken};
 use crate::keys::{ArrivalKey, PortKey, Source};
-use crate::limits::{PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, TLS_HANDSHAKE_MAX};
+use crate::limits::{
+    PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, REFUSALS_LOGGED_PER_SECOND, TLS_HANDSHAKE_MAX,
+};
 use crate::net::{Net, Stream};
 use crate::port::Port;
 use crate::proxy::{self, Header};
@@ -209,10 +211,14 @@ impl<N: Net> Reactor<N> {
     }
 
     fn log_failed_arrival(&mut self, port: PortKey, peer: IpAddr, why: &str) {
-        let Some(Port { number, protocol, .. }) = self.ports.get(port) else { return };
+        let Some(Port { number, protocol, refusals, .. }) = self.ports.get_mut(port) else {
+            return;
+        };
+        // Whoever tries over and over must not fill the log.
+        let Some(left_out) = refusals.allow(REFUSALS_LOGGED_PER_SECOND, self.now) else { return };
         warn!(
             server_protocol:% = protocol, server_port = *number, remote_ip:% = peer,
-            accepted = false;
+            accepted = false, left_out = left_out;
             "device {peer} on port {number} did not get in: {why}"
         );
     }
