@@ -12,9 +12,10 @@ use rustls::ServerConfig;
 use crate::connection::{Connection, Taken};
 use crate::keys::{ArrivalKey, PortKey, Source};
 use crate::limits::{
-    PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, REFUSALS_LOGGED_PER_SECOND, TLS_HANDSHAKE_MAX,
+    LINGER_MAX, PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, REFUSALS_LOGGED_PER_SECOND, TLS_HANDSHAKE_MAX,
 };
 use crate::net::{Net, Stream};
+use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::proxy::{self, Header};
 use crate::timers::Armed;
@@ -199,9 +200,12 @@ impl<N: Net> Reactor<N> {
         );
     }
 
+    /// Ends it in order: closed at once, with input unread, it would be reset, and the alert that
+    /// tells the device what is wrong lost on its way.
     fn fail_arrival(&mut self, key: ArrivalKey, why: &str) {
         let Some(arrival) = self.take_arrival(key) else { return };
         self.log_failed_arrival(arrival.port, arrival.peer, why);
+        self.part(arrival.connection, Outbox::default(), LINGER_MAX);
     }
 
     fn take_arrival(&mut self, key: ArrivalKey) -> Option<Arrival<N::Stream>> {

@@ -129,7 +129,8 @@ impl<S: Stream> TlsStream<S> {
     pub fn has_input(&self) -> bool {
         match self.input {
             Input::Open => !self.plaintext.is_empty(),
-            Input::Closed | Input::Cut | Input::Failed(_) => true,
+            Input::Failed(_) => matches!(self.output, Output::Open),
+            Input::Closed | Input::Cut => true,
         }
     }
 
@@ -318,7 +319,10 @@ impl<S: Stream> Read for TlsStream<S> {
             match self.input {
                 Input::Open => {}
                 Input::Closed | Input::Cut => return Ok(0),
-                Input::Failed(ref why) => return Err(failure(why)),
+                Input::Failed(ref why) if matches!(self.output, Output::Open) => {
+                    return Err(failure(why));
+                }
+                Input::Failed(_) => {}
             }
             match self.receive(buf)? {
                 // Part of a record, or one without content; rustls refuses many of those.
