@@ -163,12 +163,14 @@ impl<N: Net> Reactor<N> {
     }
 
     fn insert_arrival(&mut self, mut arrival: Arrival<N::Stream>) {
-        let Self { arrivals, net, .. } = self;
+        let Self { arrivals, net, by_address, .. } = self;
+        let peer = arrival.peer;
         let watched = arrivals.try_insert_with(|key| {
             net.watch(arrival.connection.socket(), Source::Arrival(key).into())?;
             Ok::<_, io::Error>(arrival)
         });
         if let Ok(key) = watched {
+            *by_address.entry(peer).or_default() += 1;
             self.work.arrivals.insert(key);
         }
     }
@@ -211,6 +213,7 @@ impl<N: Net> Reactor<N> {
     fn take_arrival(&mut self, key: ArrivalKey) -> Option<Arrival<N::Stream>> {
         let mut arrival = self.arrivals.remove(key)?;
         self.timers.set(Source::Arrival(key), &mut arrival.armed, None);
+        self.release_address(arrival.peer);
         Some(arrival)
     }
 
