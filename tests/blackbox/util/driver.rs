@@ -16,9 +16,10 @@ use super::{DEADLINE, device};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Tcp,
+    Tls,
     Udp,
 }
-pub use Protocol::{Tcp, Udp};
+pub use Protocol::{Tcp, Tls, Udp};
 
 /// A driver's wish, before it is connected.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub struct DriverRequest {
     protocol: Protocol,
     port: u16,
     accept: String,
+    pem: Vec<(&'static str, String)>,
     headers: Vec<String>,
     window: Option<usize>,
 }
@@ -42,6 +44,7 @@ impl DriverRequest {
             protocol,
             port,
             accept: "127.0.0.1".to_owned(),
+            pem: Vec::new(),
             headers: Vec::new(),
             window: None,
         }
@@ -49,6 +52,12 @@ impl DriverRequest {
 
     pub fn accept(mut self, list: &str) -> Self {
         self.accept = list.to_owned();
+        self
+    }
+
+    /// A `private_key`, a `certificate` or a `client_ca`.
+    pub fn pem(mut self, parameter: &'static str, text: &str) -> Self {
+        self.pem.push((parameter, text.to_owned()));
         self
     }
 
@@ -72,11 +81,16 @@ impl DriverRequest {
     pub fn bytes(&self) -> Vec<u8> {
         let route = match self.protocol {
             Tcp => "tcp_dispatch",
+            Tls => "tls_dispatch",
             Udp => "udp_dispatch",
         };
         let accept = utf8_percent_encode(&self.accept, NON_ALPHANUMERIC);
         let Self { base, port, token, .. } = self;
-        let mut head = format!("GET {base}/{route}?port={port}&accept={accept} HTTP/1.1\r\n");
+        let mut head = format!("GET {base}/{route}?port={port}&accept={accept}");
+        for (parameter, text) in &self.pem {
+            head.push_str(&format!("&{parameter}={}", utf8_percent_encode(text, NON_ALPHANUMERIC)));
+        }
+        head.push_str(" HTTP/1.1\r\n");
         head.push_str("Host: dispatch\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
         head.push_str("Sec-WebSocket-Version: 13\r\n");
         head.push_str("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
@@ -427,13 +441,15 @@ impl Driver {
         let Message { kind, ip_address, id_or_port: id, data } = message;
         match (self.protocol, kind) {
             (Udp, kind) => assert_eq!(kind, Kind::Received, "over UDP"),
-            (Tcp, Kind::Opened) => {
+            (Tcp | Tls, Kind::Opened) => {
                 assert!(self.seen.insert(id), "a second OPENED of id {id}");
                 self.live.insert(id);
             }
-            (Tcp, Kind::Received) => assert!(self.live.contains(&id), "RECEIVED of no device"),
-            (Tcp, Kind::Closed) => assert!(self.live.remove(&id), "CLOSED of no device"),
-            (Tcp, Kind::Write | Kind::Close) => panic!("dispatch sent {kind:?}"),
+            (Tcp | Tls, Kind::Received) => {
+                assert!(self.live.contains(&id), "RECEIVED of no device")
+            }
+            (Tcp | Tls, Kind::Closed) => assert!(self.live.remove(&id), "CLOSED of no device"),
+            (Tcp | Tls, Kind::Write | Kind::Close) => panic!("dispatch sent {kind:?}"),
         }
         let ip = String::from_utf8(ip_address.to_vec()).expect("an address is text");
         Heard { kind, ip, id, data: data.to_vec() }

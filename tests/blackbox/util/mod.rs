@@ -9,15 +9,19 @@ mod frame;
 mod http;
 mod ports;
 mod server;
+mod tls;
 
 use std::time::{Duration, Instant};
 
 pub use device::{Device, Peer};
-pub use driver::{Driver, DriverRequest, Event, Heard, Protocol, Tcp, Udp, encode, write_through};
+pub use driver::{
+    Driver, DriverRequest, Event, Heard, Protocol, Tcp, Tls, Udp, encode, write_through,
+};
 pub use frame::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked};
 pub use http::{Http, Response};
 pub use ports::{allow_many_descriptors, free_port, has_ipv6, nothing_is_started, spawn};
 pub use server::{Dispatch, UPGRADE};
+pub use tls::{Authority, Bridge, OpenSsl, Pair, TlsDevice, TlsVersion, has_openssl, openssl};
 
 /// How long anything may take before its test fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);

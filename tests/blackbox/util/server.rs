@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{DEADLINE, DriverRequest, Http, Protocol, Response, eventually, spawn};
 
-const LISTENING: &str = "listening on http://";
+const LISTENING: [&str; 2] = ["listening on http://", "listening on https://"];
 
 /// The headers of a WebSocket handshake.
 pub const UPGRADE: [&str; 4] = [
@@ -284,7 +284,7 @@ fn read_address(output: &mut BufReader<ChildStdout>, log: &Log) -> SocketAddr {
 }
 
 fn listening_address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(LISTENING)?;
+    let (_, rest) = LISTENING.iter().find_map(|words| line.split_once(words))?;
     let is_part = |c: char| c.is_ascii_hexdigit() || "[]:.".contains(c);
     rest.split(|c| !is_part(c)).next()?.parse().ok()
 }

@@ -1,0 +1,390 @@
+//! Our own listener over TLS: https and wss on the same routes, and certificates that change.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::util::{
+    Authority, Bridge, DEADLINE, Device, Dispatch, DriverRequest, Http, OpenSsl, Pair, Protocol,
+    Tcp, Tls, TlsDevice, TlsVersion, Udp, assert_same_bytes, eventually, free_port, has_openssl,
+    pattern, spawn, write_through,
+};
+
+/// A dispatcher that serves https, with the files of its certificate.
+struct Secure {
+    dispatch: Dispatch,
+    place: PathBuf,
+    bridge: Bridge,
+}
+
+impl Secure {
+    fn start(pair: &Pair) -> Self {
+        let name = format!("dispatch-{}", uuid::Uuid::new_v4().simple());
+        let place = std::env::temp_dir().join(name);
+        fs::create_dir(&place).unwrap();
+        let (cert, key) = (place.join("cert.pem"), place.join("key.pem"));
+        fs::write(&cert, &pair.certificate).unwrap();
+        fs::write(&key, &pair.key).unwrap();
+        let dispatch = Dispatch::setup()
+            .arg("--tls-cert")
+            .arg(cert.to_str().unwrap())
+            .env("SG_TLS_KEY", key.to_str().unwrap())
+            .start();
+        let bridge = Bridge::to(dispatch.address());
+        Self { dispatch, place, bridge }
+    }
+
+    /// Puts another certificate and key in the place of those that are there.
+    fn replace(&self, certificate: &str, key: &str) {
+        for (name, text) in [("key.pem", key), ("cert.pem", certificate)] {
+            let new = self.place.join("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(&new, self.place.join(name)).unwrap();
+        }
+    }
+
+    fn driver(&self, protocol: Protocol, port: u16) -> DriverRequest {
+        self.dispatch.driver_at(self.bridge.address(), protocol, port)
+    }
+
+    fn http(&self) -> Http {
+        Http::connect(self.bridge.address())
+    }
+
+    /// Connects, and gives the certificate that is shown.
+    fn shown(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.http().get("/api/server/healthz").expect_status(200);
+        self.bridge.shown().expect("a handshake was made")
+    }
+
+    fn url(&self, host: &str) -> String {
+        format!("https://{host}:{}/api/dispatch/v1/healthz", self.dispatch.address().port())
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.place);
+    }
+}
+
+/// `dispatch --curl` with these words.
+fn curl(words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
+    command.env_clear().args(words).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(&mut command).unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+fn the_same_routes_are_served_over_https() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    assert!(secure.dispatch.log().contains("listening on https://"));
+    let mut http = secure.http();
+    let authorization = secure.dispatch.authorization();
+    for _ in 0..3 {
+        http.get("/api/server/healthz").expect_status(200);
+        http.get("/api/dispatch/v1/version").expect_status(200).json();
+        let answer = http.request("GET", "/api/server", &[&authorization]).response();
+        assert!(answer.expect_status(200).json()["tcp_clients"].is_object());
+    }
+    http.get("/api/server").expect_status(401);
+    // Pipelined, so that the second request waits inside of TLS and no event tells of it.
+    let mut http = secure.http();
+    let one = "GET /api/server/healthz HTTP/1.1\r\nHost: d\r\n\r\n";
+    http.send(one.repeat(5));
+    for _ in 0..5 {
+        http.response().expect_status(200);
+    }
+}
+
+#[test]
+fn drivers_speak_wss() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let (tcp, tls, udp) = (free_port(), free_port(), free_port());
+    let mut over_tcp = secure.driver(Tcp, tcp).connect();
+    let mut over_tls = secure.driver(Tls, tls).connect();
+    let _over_udp = secure.driver(Udp, udp).connect();
+    let mut plain = Device::connect(tcp);
+    let (ip, id) = over_tcp.expect_opened();
+    plain.send(b"up");
+    over_tcp.expect_received(id, b"up");
+    over_tcp.write(&ip, id, b"down");
+    plain.expect(b"down");
+    let mut sealed = TlsDevice::connect(tls);
+    let (ip, id) = over_tls.expect_opened();
+    sealed.send(b"up");
+    over_tls.expect_received(id, b"up");
+    over_tls.write(&ip, id, b"down");
+    sealed.expect(b"down");
+    over_tls.leave();
+    assert_eq!(sealed.read_to_close_notify(), b"");
+    over_tcp.leave();
+}
+
+#[test]
+fn twelve_mib_go_both_ways_over_wss() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let port = free_port();
+    let mut driver = secure.driver(Tls, port).connect();
+    let mut device = TlsDevice::connect(port);
+    let (ip, id) = driver.expect_opened();
+    let (down, up) = (pattern(1, 12 << 20), pattern(2, 12 << 20));
+    let (wanted, sent) = (down.clone(), up.clone());
+    let mut sender = driver.sender();
+    let writing = std::thread::spawn(move || {
+        for chunk in down.chunks(1 << 20) {
+            write_through(&mut sender, &ip, id, chunk);
+        }
+    });
+    let talking = std::thread::spawn(move || {
+        for (out, expected) in sent.chunks(60_000).zip(wanted.chunks(60_000)) {
+            device.send(out);
+            device.expect(expected);
+        }
+        device
+    });
+    driver.expect_received(id, &up);
+    writing.join().unwrap();
+    drop(talking.join().unwrap());
+    driver.expect_closed(id);
+}
+
+#[test]
+fn a_driver_over_wss_that_does_not_read_holds_its_devices_back_and_loses_nothing() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let port = free_port();
+    let mut driver = secure.driver(Tcp, port).small_window().connect();
+    let mut device = Device::connect(port);
+    let (_, id) = driver.expect_opened();
+    let bytes = pattern(7, 6 << 20);
+    let sent = bytes.clone();
+    let sending = std::thread::spawn(move || {
+        device.send(&sent);
+        device.finish();
+        device
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    assert_same_bytes(&driver.collect(id), &bytes);
+    drop(sending.join().unwrap());
+}
+
+#[test]
+fn shutdown_says_goodbye_over_wss() {
+    let mut secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let port = free_port();
+    let mut driver = secure.driver(Tcp, port).connect();
+    secure.dispatch.signal("TERM");
+    driver.expect_close_code(1001);
+    assert_eq!(secure.dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+}
+
+#[test]
+fn openssl_is_answered_with_close_notify() {
+    if !has_openssl("openssl_is_answered_with_close_notify") {
+        return;
+    }
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let port = secure.dispatch.address().port();
+        let mut client = OpenSsl::connect(port, &[version, "-alpn", "http/1.1"]);
+        let request = "GET /api/server/healthz HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+        client.send(request);
+        client.expect("HTTP/1.1 200");
+        client.expect("closed");
+        client.expect_exit();
+        assert!(client.output().contains("ALPN protocol: http/1.1"), "{}", client.output());
+    }
+}
+
+#[test]
+fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let mut plain = TcpStream::connect(secure.dispatch.address()).unwrap();
+    plain.set_read_timeout(Some(DEADLINE)).unwrap();
+    let request = format!(
+        "GET /api/server?bearer_token={} HTTP/1.1\r\nHost: d\r\n\r\n",
+        secure.dispatch.token()
+    );
+    plain.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    // At most a TLS alert, of 7 bytes.
+    assert!(answer.len() <= 7 && !answer.starts_with(b"HTTP"), "{answer:?}");
+    assert!(!secure.dispatch.log().contains(secure.dispatch.token()));
+    secure.http().get("/api/server/healthz").expect_status(200);
+}
+
+#[test]
+fn a_silent_client_costs_no_processor_time() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let _silent = TcpStream::connect(secure.dispatch.address()).unwrap();
+    let mut idle = secure.http();
+    idle.get("/api/server/healthz").expect_status(200);
+    let before = secure.dispatch.cpu_ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = secure.dispatch.cpu_ticks() - before;
+    assert!(spent <= 15, "{spent} hundredths of a second of nothing to do");
+    idle.get("/api/server/healthz").expect_status(200);
+}
+
+// ---- Certificates that change ---------------------------------------------------------------
+
+#[test]
+fn a_changed_certificate_is_served_to_new_connections_and_drops_none() {
+    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
+    let secure = Secure::start(&old);
+    let port = free_port();
+    let mut driver = secure.driver(Tcp, port).connect();
+    let mut keeping = secure.http();
+    keeping.get("/api/server/healthz").expect_status(200);
+    assert_eq!(secure.shown(), old.der());
+    secure.replace(&new.certificate, &new.key);
+    eventually("the new certificate is shown", || secure.shown() == new.der());
+    keeping.get("/api/server/healthz").expect_status(200);
+    driver.sync();
+    let _device = Device::connect(port);
+    driver.expect_opened();
+}
+
+#[test]
+fn sighup_reads_the_certificate_again_and_drops_nothing() {
+    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
+    let secure = Secure::start(&old);
+    let port = free_port();
+    let mut driver = secure.driver(Tcp, port).connect();
+    secure.replace(&new.certificate, &new.key);
+    secure.dispatch.signal("HUP");
+    secure.dispatch.expect_logged(&["the certificate was read again"]);
+    assert_eq!(secure.shown(), new.der());
+    driver.sync();
+    secure.dispatch.signal("HUP");
+    eventually("both are logged", || {
+        secure.dispatch.log().matches("the certificate was read again").count() == 2
+    });
+    driver.sync();
+}
+
+#[test]
+fn sighup_ends_no_server_without_a_certificate() {
+    let dispatch = Dispatch::start();
+    dispatch.signal("HUP");
+    dispatch.get("/api/server/healthz").expect_status(200);
+}
+
+#[test]
+fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
+    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
+    let bad = [
+        ("garbage".to_owned(), new.key.clone()),
+        (new.certificate.clone(), "garbage".to_owned()),
+        (new.certificate.clone(), old.key.clone()),
+        (String::new(), String::new()),
+    ];
+    for (certificate, key) in bad {
+        let secure = Secure::start(&old);
+        let mut keeping = secure.http();
+        secure.replace(&certificate, &key);
+        for _ in 0..3 {
+            assert_eq!(secure.shown(), old.der());
+        }
+        secure.dispatch.expect_logged(&["the old certificate stays in use", ".pem"]);
+        let log = secure.dispatch.log();
+        assert_eq!(log.matches("the old certificate stays in use").count(), 1, "{log}");
+        secure.dispatch.signal("HUP");
+        eventually("SIGHUP is answered", || {
+            let log = secure.dispatch.log();
+            log.matches("the old certificate stays in use").count() == 2
+        });
+        keeping.get("/api/server/healthz").expect_status(200);
+        // A good one is taken afterwards.
+        secure.replace(&new.certificate, &new.key);
+        eventually("the new certificate is shown", || secure.shown() == new.der());
+    }
+}
+
+#[test]
+fn files_that_vanish_leave_the_old_pair_in_use() {
+    let old = Pair::self_signed("old");
+    let secure = Secure::start(&old);
+    fs::remove_file(secure.place.join("key.pem")).unwrap();
+    assert_eq!(secure.shown(), old.der());
+    secure.dispatch.expect_logged(&["the old certificate stays in use", "key.pem"]);
+    assert_eq!(secure.shown(), old.der());
+}
+
+#[test]
+fn a_pair_that_cannot_be_used_is_no_start() {
+    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
+    let name = format!("dispatch-{}", uuid::Uuid::new_v4().simple());
+    let place = std::env::temp_dir().join(name);
+    fs::create_dir(&place).unwrap();
+    let (cert, key) = (place.join("cert.pem"), place.join("key.pem"));
+    let words =
+        ["-p", "0", "--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let missing = curl(&words);
+    fs::write(&cert, &pair.certificate).unwrap();
+    fs::write(&key, &other.key).unwrap();
+    let mismatch = curl(&words);
+    fs::remove_dir_all(&place).unwrap();
+    for (output, why) in [(missing, "cert.pem"), (mismatch, "belongs to another key")] {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && errors.contains(why), "{errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+// ---- The health check -----------------------------------------------------------------------
+
+#[test]
+fn curl_checks_https_by_the_ca_that_it_is_given() {
+    let authority = Authority::new("CA of the building");
+    let secure = Secure::start(&authority.sign("dispatch.example"));
+    let (ca, wrong) = (secure.place.join("ca.pem"), secure.place.join("wrong.pem"));
+    fs::write(&ca, &authority.certificate).unwrap();
+    fs::write(&wrong, Authority::new("another").certificate).unwrap();
+    let (ca, wrong) = (ca.to_str().unwrap(), wrong.to_str().unwrap());
+    let url = &secure.url("localhost");
+
+    assert_eq!(curl(&["--curl", url, "--ca", ca]).status.code(), Some(0));
+    assert_eq!(curl(&["--curl", &secure.url("127.0.0.1"), "--ca", ca]).status.code(), Some(0));
+    assert_eq!(curl(&["--curl", url, "--insecure"]).status.code(), Some(0));
+    let by_the_system = curl(&["--curl", url]);
+    let by_another = curl(&["--curl", url, "--ca", wrong]);
+    let by_nothing = curl(&["--curl", url, "--ca", "/nonexistent/ca.pem"]);
+    for output in [by_the_system, by_another, by_nothing] {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert_eq!(errors.trim().lines().count(), 1, "{errors}");
+    }
+    let elsewhere = Secure::start(&authority.sign_for("elsewhere", &["dispatch.example"]));
+    let by_another_name = curl(&["--curl", &elsewhere.url("localhost"), "--ca", ca]);
+    assert_eq!(by_another_name.status.code(), Some(1));
+}
+
+#[test]
+fn curl_takes_a_self_signed_certificate_as_its_own_ca() {
+    let pair = Pair::self_signed("dispatch.example");
+    let secure = Secure::start(&pair);
+    let cert = secure.place.join("cert.pem");
+    let output = curl(&["--curl", &secure.url("localhost"), "--ca", cert.to_str().unwrap()]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+}
+
+#[test]
+fn old_versions_of_tls_get_no_further_than_new_ones() {
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let port = secure.dispatch.address().port();
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let mut client = TlsDevice::begin(port, version, None);
+        client.shake_hands().unwrap();
+        client.send(b"GET /api/server/healthz HTTP/1.0\r\n\r\n");
+        let answer = client.read_to_close_notify();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
