@@ -159,7 +159,10 @@ impl Logger {
 /// The most that a target may log, whatever the settings say.
 pub(crate) fn cap(target: &str) -> LevelFilter {
     let family = target.split("::").next().unwrap_or(target);
-    if PAYLOAD_LOGGERS.contains(&family) {
+    if family == "rustls" {
+        // It warns of each alert that a peer chooses to send, in words of its own.
+        Level::Error.to_level_filter()
+    } else if PAYLOAD_LOGGERS.contains(&family) {
         Level::Warn.to_level_filter()
     } else {
         LevelFilter::Trace
@@ -337,7 +340,8 @@ mod tests {
                 !rig.logger.enabled(&Metadata::builder().target(target).level(Level::Info).build())
             );
         }
-        say(&rig.logger, "rustls::x", Level::Warn, "shown");
+        say(&rig.logger, "rustls::x", Level::Warn, "payload");
+        say(&rig.logger, "mio::x", Level::Warn, "shown");
         say(&rig.logger, "miometer", Level::Trace, "another crate");
         let all = rig.all();
         assert!(all.contains("shown") && all.contains("another crate"), "{all}");
