@@ -27,7 +27,10 @@ impl<N: Net> Reactor<N> {
             Ok(Progress::Over) => return self.end_http(key),
             Ok(Progress::Refused(refusal)) => self.refuse_head(key, refusal),
             Ok(Progress::Request(request)) => self.handle_request(key, &request),
-            Err(_) => return self.drop_http(key),
+            Err(error) => {
+                debug!(remote_ip:% = http.peer; "the HTTP client {} is gone: {error}", http.peer);
+                return self.end_http(key);
+            }
         }
         self.rearm_http(key);
         if self.https.get(key).is_some_and(|http| http.is_ready()) {
@@ -47,12 +50,6 @@ impl<N: Net> Reactor<N> {
         let mut http = self.https.remove(key)?;
         self.timers.set(crate::keys::Source::Http(key), &mut http.armed, None);
         Some(http)
-    }
-
-    fn drop_http(&mut self, key: HttpKey) {
-        let Some(http) = self.take_http(key) else { return };
-        let (_, mut outbox, _) = http.into_parts();
-        outbox.clear(&mut self.buffers);
     }
 
     fn refuse_head(&mut self, key: HttpKey, refusal: Refusal) {
