@@ -214,6 +214,7 @@ fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
     let _ = plain.read_to_end(&mut answer);
     // At most a TLS alert, of 7 bytes.
     assert!(answer.len() <= 7 && !answer.starts_with(b"HTTP"), "{answer:?}");
+    secure.dispatch.expect_logged(&["HTTP client 127.0.0.1", "plain HTTP on a TLS port"]);
     assert!(!secure.dispatch.log().contains(secure.dispatch.token()));
     secure.http().get("/api/server/healthz").expect_status(200);
 }

@@ -374,6 +374,27 @@ fn a_reset_in_the_middle_of_a_handshake_is_one_line() {
 }
 
 #[test]
+fn alerts_of_a_devices_own_choosing_fill_no_log() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = TlsDevice::begin(port, TlsVersion::V1_2, None);
+    let hello = device.flight();
+    let mut raw = Device::connect(port);
+    raw.send(&hello);
+    raw.stream().peek(&mut [0]).unwrap();
+    for _ in 0..20 {
+        // A warning that nobody asked for: no_renegotiation.
+        let _ = raw.stream().write_all(&[21, 3, 3, 0, 2, 1, 100]);
+    }
+    raw.finish();
+    raw.expect_end_after_anything();
+    dispatch.expect_logged(&["did not get in", &port.to_string()]);
+    driver.sync();
+    let log = dispatch.log();
+    assert!(!log.contains("AlertMessagePayload"), "{log}");
+}
+
+#[test]
 fn an_end_in_the_middle_of_a_handshake_is_one_line() {
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
