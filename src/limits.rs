@@ -48,6 +48,11 @@ pub const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// delay those that are connected.
 pub const ACCEPTS_PER_TURN: usize = 64;
 
+/// TLS handshakes, of devices and of HTTP clients each, that get on in one turn. One costs up to
+/// some milliseconds, by the kind of key, and when a network comes back a thousand begin at once:
+/// those that are connected must not wait for all of them.
+pub const HANDSHAKES_PER_TURN: usize = 8;
+
 /// Events taken from one poll; the rest come with the next.
 pub const EVENTS_PER_POLL: usize = 1024;
 

@@ -38,7 +38,7 @@ use crate::farewell::Farewell;
 use crate::guesses::Guesses;
 use crate::http::Http;
 use crate::keys::{DriverKey, PortKey, Source, tag};
-use crate::limits::{Ceilings, DRIVER_READ_BYTES};
+use crate::limits::{Ceilings, DRIVER_READ_BYTES, HANDSHAKES_PER_TURN};
 use crate::net::{Net, Token};
 use crate::outbox::Buffers;
 use crate::port::{Port, Socket};
@@ -269,7 +269,7 @@ impl<N: Net> Reactor<N> {
         let doors = self.work.doors.take();
         doors.iter().for_each(|&key| self.drive_door(key));
         self.work.doors.give_back(doors);
-        let https = self.work.https.take();
+        let https = self.work.https.take_up_to(HANDSHAKES_PER_TURN);
         https.iter().for_each(|&key| self.drive_http(key));
         self.work.https.give_back(https);
         let drivers = self.work.drivers.take();
@@ -278,7 +278,7 @@ impl<N: Net> Reactor<N> {
         let ports = self.work.ports.take();
         ports.iter().for_each(|&key| self.drive_port(key));
         self.work.ports.give_back(ports);
-        let arrivals = self.work.arrivals.take();
+        let arrivals = self.work.arrivals.take_up_to(HANDSHAKES_PER_TURN);
         arrivals.iter().for_each(|&key| self.drive_arrival(key));
         self.work.arrivals.give_back(arrivals);
         let devices = self.work.devices.take();

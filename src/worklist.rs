@@ -42,6 +42,18 @@ impl<Tag> Worklist<Tag> {
         keys
     }
 
+    /// Takes so many keys at most, those first that were listed first; the others stay listed.
+    #[must_use]
+    pub fn take_up_to(&mut self, max: usize) -> Vec<Key<Tag>> {
+        let mut keys = std::mem::take(&mut self.spare);
+        keys.extend(self.keys.drain(..max.min(self.keys.len())));
+        for key in &keys {
+            // Its successor in the slot may be listed still.
+            self.listed[key.slot()].take_if(|listed| listed == key);
+        }
+        keys
+    }
+
     /// Keeps the room of a list that has been worked off for the next one.
     pub fn give_back(&mut self, mut keys: Vec<Key<Tag>>) {
         keys.clear();
@@ -103,5 +115,33 @@ mod tests {
         list.insert(b);
         list.insert_first([c, b]);
         assert_eq!(list.take(), [c, b, a]);
+    }
+
+    #[test]
+    fn what_is_not_taken_stays_listed_in_its_order() {
+        let mut arena: Arena<Thing, ()> = Arena::default();
+        let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
+        let mut list = Worklist::default();
+        [a, b, c].into_iter().for_each(|key| list.insert(key));
+        assert_eq!(list.take_up_to(2), [a, b]);
+        list.insert(a);
+        list.insert(c);
+        assert_eq!(list.take_up_to(2), [c, a]);
+        assert!(list.is_empty());
+        assert_eq!(list.take_up_to(2), []);
+    }
+
+    #[test]
+    fn a_successor_that_stays_listed_is_not_listed_twice() {
+        let mut arena: Arena<Thing, ()> = Arena::default();
+        let mut list = Worklist::default();
+        let old = arena.insert(());
+        list.insert(old);
+        arena.remove(old);
+        let new = arena.insert(());
+        list.insert(new);
+        assert_eq!(list.take_up_to(1), [old]);
+        list.insert(new);
+        assert_eq!(list.take_up_to(2), [new]);
     }
 }
