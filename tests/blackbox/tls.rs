@@ -743,6 +743,34 @@ fn many_devices_come_and_go() {
 }
 
 #[test]
+fn many_devices_that_begin_at_once_all_get_in() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut devices: Vec<_> =
+        (0..100).map(|_| TlsDevice::begin(port, TlsVersion::V1_3, None)).collect();
+    for device in &mut devices {
+        let hello = device.flight();
+        device.socket().write_all(&hello).unwrap();
+    }
+    for (n, device) in devices.iter_mut().enumerate() {
+        device.shake_hands().unwrap();
+        device.send(&[n as u8]);
+    }
+    let ids: Vec<u64> = (0..100).map(|_| driver.expect_opened().1).collect();
+    assert!(ids.iter().copied().eq(0..100));
+    // Which of them is which device is the order in which they came through.
+    let mut said = Vec::new();
+    while said.len() < 100 {
+        let heard = driver.next();
+        assert_eq!((heard.kind, heard.data.len()), (Kind::Received, 1));
+        said.extend(heard.data);
+    }
+    said.sort_unstable();
+    assert!(said.into_iter().eq(0..100));
+    assert_eq!(dispatch.tcp_figures(port), Some((1, 100)));
+}
+
+#[test]
 fn idle_tls_costs_no_processor_time() {
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
