@@ -491,79 +491,6 @@ fn rotated(mut mask: [u8; 4], len: usize) -> [u8; 4] {
     mask
 }
 
-/// What fuzzing asserts of the reader: it says the same however the bytes are sliced, and the
-/// same as tungstenite, as far as both go.
-///
-/// # Panics
-/// When it does not: a bug.
-pub fn fuzz_frames(bytes: &[u8]) {
-    let whole = said_in_slices(bytes, bytes.len().max(1));
-    for slice in [1, 2, 7, 64] {
-        assert_eq!(said_in_slices(bytes, slice), whole, "in slices of {slice}");
-    }
-    let oracle = said_to_tungstenite(bytes);
-    let common = whole.0.len().min(oracle.len());
-    assert_eq!(whole.0[..common], oracle[..common], "tungstenite understood something else");
-    if whole.1.is_none() {
-        assert!(oracle.len() <= whole.0.len(), "tungstenite understood more");
-    }
-}
-
-/// The binary messages in `bytes`, and the error that ended them.
-fn said_in_slices(bytes: &[u8], slice: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
-    let (mut reader, mut said) = (FrameReader::default(), Vec::new());
-    for chunk in bytes.to_vec().chunks_mut(slice) {
-        let mut input = Input::new(chunk);
-        loop {
-            match reader.poll(&mut input) {
-                Ok(Some(Incoming::Binary(message))) => said.push(message.to_vec()),
-                Ok(Some(Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_))) => {}
-                Ok(None) => break,
-                Err(error) => return (said, Some(error)),
-            }
-        }
-    }
-    (said, None)
-}
-
-fn said_to_tungstenite(bytes: &[u8]) -> Vec<Vec<u8>> {
-    use tungstenite::Message;
-    use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_MAX_BYTES))
-        .max_frame_size(Some(MESSAGE_MAX_BYTES))
-        .read_buffer_size(4096);
-    let mut context = WebSocketContext::new(Role::Server, Some(config));
-    let mut stream = Peer(Cursor::new(bytes));
-    let mut said = Vec::new();
-    loop {
-        match context.read(&mut stream) {
-            Ok(Message::Binary(message)) => said.push(message.to_vec()),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-            Ok(Message::Text(_) | Message::Close(_)) | Err(_) => return said,
-        }
-    }
-}
-
-/// Scripted input; output is thrown away.
-struct Peer<'a>(Cursor<&'a [u8]>);
-
-impl std::io::Read for Peer<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(into)
-    }
-}
-
-impl std::io::Write for Peer<'_> {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -586,6 +513,23 @@ mod tests {
         bytes.extend(MASK);
         bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
         bytes
+    }
+
+    /// The binary messages in `bytes`, and the error that ended them.
+    fn said_in_slices(bytes: &[u8], slice: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
+        let (mut reader, mut said) = (FrameReader::default(), Vec::new());
+        for chunk in bytes.to_vec().chunks_mut(slice) {
+            let mut input = Input::new(chunk);
+            loop {
+                match reader.poll(&mut input) {
+                    Ok(Some(Incoming::Binary(message))) => said.push(message.to_vec()),
+                    Ok(Some(Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_))) => {}
+                    Ok(None) => break,
+                    Err(error) => return (said, Some(error)),
+                }
+            }
+        }
+        (said, None)
     }
 
     fn error_of(bytes: &[u8]) -> FrameError {
@@ -709,19 +653,5 @@ mod tests {
         let frame = close_frame(CloseCode::Away, &"ü".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
-    }
-
-    #[test]
-    fn any_bytes_satisfy_the_fuzzed_properties() {
-        let seeds = [frame(0x82, b"x"), frame(0x02, b"yy"), frame(0x80, b""), frame(0x89, b"p")];
-        for a in &seeds {
-            for b in &seeds {
-                for flipped in 0..a.len() {
-                    let mut bytes = [a.clone(), b.clone(), a.clone()].concat();
-                    bytes[flipped] ^= 1 << (flipped % 8);
-                    fuzz_frames(&bytes);
-                }
-            }
-        }
     }
 }

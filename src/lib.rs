@@ -109,7 +109,6 @@ pub mod timers;
 pub mod worklist;
 
 pub mod fuzzing;
-pub mod fuzzing_tls;
 
 #[cfg(test)]
 mod scripted;
