@@ -5,11 +5,15 @@
 
 use std::net::IpAddr;
 
+use crate::accept::AcceptList;
 use crate::api::{self, Route};
 use crate::limits::HEAD_MAX_BYTES;
 use crate::query::{self, Protocol, Registration};
 use crate::request::{self, Request};
 use crate::response::{Manner, Response};
+
+/// Ranges of an accept list whose edges are tried.
+const RANGES_MAX: usize = 16;
 
 /// Cuts at which a head is tried; all of a short one, evenly spread over a long one.
 const CUTS_MAX: usize = 256;
@@ -81,11 +85,25 @@ fn check_registration(query: &str, registration: &Registration) {
     }
     let lists = values(query, "accept");
     assert!(!lists.is_empty());
-    for entry in lists.iter().flat_map(|list| list.split(',')) {
-        let address = plain_address(entry).unwrap_or_else(|| panic!("entry {entry:?}"));
-        assert!(registration.accept.covers(address), "{address} of {entry:?} is not covered");
-    }
+    let entries = lists.iter().flat_map(|list| list.split(','));
+    let ranges: Vec<_> = entries
+        .map(|entry| Range::parse(entry).unwrap_or_else(|| panic!("entry {entry:?}")))
+        .collect();
+    check_covered(&ranges, &registration.accept);
     check_secrets(registration);
+}
+
+/// The addresses at both edges of a range, and their neighbours, are covered exactly when one of
+/// the ranges holds them.
+fn check_covered(ranges: &[Range], accept: &AcceptList) {
+    for range in ranges.iter().take(RANGES_MAX) {
+        let Range { family, first, last } = *range;
+        for number in [first.wrapping_sub(1), first, last, last.wrapping_add(1)] {
+            let Some(address) = family.address(number) else { continue };
+            let wanted = ranges.iter().any(|range| range.holds(address));
+            assert_eq!(accept.covers(address), wanted, "{address} of {ranges:?}");
+        }
+    }
 }
 
 fn check_secrets(registration: &Registration) {
@@ -126,19 +144,71 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The address of an entry, where the entry is an address or a range by the grammar.
-fn plain_address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim_matches([' ', '\t']);
-    let (address, prefix) = entry.split_once('/').unwrap_or((entry, "0"));
-    let address: IpAddr = address.parse().ok()?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
-    let in_range = prefix.parse::<u32>().is_ok_and(|prefix| prefix <= bits);
-    // A range named by an IPv4-mapped address must lie within those.
-    let wide = entry.contains('/') && prefix.parse::<u32>().is_ok_and(|prefix| prefix < 96);
+/// Which addresses a number can be one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn address(self, number: u128) -> Option<IpAddr> {
+        match self {
+            Family::V4 => {
+                u32::try_from(number).ok().map(|number| IpAddr::from(number.to_be_bytes()))
+            }
+            Family::V6 => Some(IpAddr::from(number.to_be_bytes())),
+        }
+    }
+}
+
+/// What an entry of an accept list covers, worked out with numbers instead of networks.
+#[derive(Debug)]
+struct Range {
+    family: Family,
+    first: u128,
+    last: u128,
+}
+
+impl Range {
+    /// The range of an entry, where the entry is an address or a range by the grammar.
+    fn parse(entry: &str) -> Option<Self> {
+        let entry = entry.trim_matches([' ', '\t']);
+        let (address, prefix) = match entry.split_once('/') {
+            Some((address, prefix)) => (address.parse().ok()?, Some(prefix)),
+            None => (entry.parse().ok()?, None),
+        };
+        let bits = if IpAddr::is_ipv4(&address) { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(bits), decimal).filter(|prefix| *prefix <= bits)?;
+        let (family, number) = number_of(address);
+        let mapped = address.is_ipv6() && family == Family::V4;
+        // A range named by an IPv4-mapped address must lie within those.
+        let free_bits = if mapped && prefix < 96 { return None } else { bits - prefix };
+        let size = 1u128.checked_shl(free_bits).unwrap_or(0);
+        let first = number & !size.wrapping_sub(1);
+        Some(Self { family, first, last: first.wrapping_add(size.wrapping_sub(1)) })
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        let (family, number) = number_of(address);
+        family == self.family && (self.first..=self.last).contains(&number)
+    }
+}
+
+fn decimal(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+/// An IPv4-mapped address is its IPv4 address.
+fn number_of(address: IpAddr) -> (Family, u128) {
+    const MAPPED: u128 = 0xffff << 32;
     match address {
-        IpAddr::V6(mapped) if wide && mapped.to_ipv4_mapped().is_some() => None,
-        IpAddr::V4(_) | IpAddr::V6(_) => (digits && in_range).then_some(address),
+        IpAddr::V4(v4) => (Family::V4, u128::from(u32::from(v4))),
+        IpAddr::V6(v6) => match u128::from(v6).checked_sub(MAPPED) {
+            Some(number) if number <= u128::from(u32::MAX) => (Family::V4, number),
+            Some(_) | None => (Family::V6, u128::from(v6)),
+        },
     }
 }
 
@@ -215,5 +285,17 @@ mod tests {
     #[test]
     fn the_second_decoder_is_right() {
         assert_eq!(values("a=%41%+%zz%4&b=2&%61=x&a", "a"), ["A% %zz%4", "x", ""]);
+    }
+
+    #[test]
+    fn the_second_opinion_on_ranges_is_right() {
+        let range = |entry| Range::parse(entry).map(|range| (range.first, range.last));
+        assert_eq!(range(" 10.1.2.3/8"), Some((0x0a00_0000, 0x0aff_ffff)));
+        assert_eq!(range("::ffff:1.2.3.4/120"), range("1.2.3.0/24"));
+        assert_eq!(range("::/0"), Some((0, u128::MAX)));
+        assert_eq!(range("::1"), Some((1, 1)));
+        for entry in ["", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/+8", "::ffff:1.2.3.4/95", "1.2.3"] {
+            assert_eq!(range(entry), None, "{entry}");
+        }
     }
 }
