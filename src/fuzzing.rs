@@ -7,12 +7,14 @@
 //! Properties that need a network, a clock or other drivers are not here: they are those of the
 //! simulation.
 
+mod certificate;
 mod frames;
 mod http;
 mod message;
 mod pem;
 mod proxy_header;
 
+pub use certificate::fuzz_certificate;
 pub use frames::fuzz_frames;
 pub use http::{fuzz_query, fuzz_request_head};
 pub use message::fuzz_message;
@@ -20,11 +22,12 @@ pub use pem::fuzz_pem;
 pub use proxy_header::fuzz_proxy_header;
 
 /// Every fuzz target by its name in `fuzz/`, with its body.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("message", fuzz_message),
     ("frames", fuzz_frames),
     ("request_head", fuzz_request_head),
     ("query", fuzz_query),
     ("proxy_header", fuzz_proxy_header),
     ("pem", fuzz_pem),
+    ("certificate", fuzz_certificate),
 ];

@@ -33,6 +33,7 @@ pub use client::client_config;
 #[cfg(test)]
 pub(crate) use client::insecure_client_config;
 pub use files::{Reloadable, server_config_from_files};
+pub(crate) use peer::identity;
 pub use peer::{PeerIdentity, peer_identity};
 pub use stream::{Handshake, TlsStream};
 

@@ -1,0 +1,6 @@
+//! `certificate`: the body is in the crate, in `src/fuzzing`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| dispatch::fuzzing::fuzz_certificate(bytes));
