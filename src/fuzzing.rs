@@ -21,8 +21,11 @@ pub use message::fuzz_message;
 pub use pem::fuzz_pem;
 pub use proxy_header::fuzz_proxy_header;
 
+/// Takes any bytes, and panics for a bug of ours.
+pub type Body = fn(&[u8]);
+
 /// Every fuzz target by its name in `fuzz/`, with its body.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("message", fuzz_message),
     ("frames", fuzz_frames),
     ("request_head", fuzz_request_head),
