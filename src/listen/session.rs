@@ -1,7 +1,7 @@
 //! Our connection to a dispatch server: the handshake, then messages both ways.
 //!
 //! The handshake blocks, with a timeout; afterwards nothing does. Whoever owns a session polls
-//! [`Session::socket`] and then calls `flush` and `poll_message`, which both say when there is
+//! `Session::socket` and then calls `flush` and `poll_message`, which both say when there is
 //! no more to be had. Trying again is not done here.
 
 use std::fmt;
