@@ -21,6 +21,7 @@
 //!            request       HTTP heads                           query, response, api, proxy
 //!            routes        who hears whom                       accept, guesses, throttle
 //!            arena         names that outlive what they name    keys, worklist, timers, readiness
+//!            gather        when a pause saves work
 //!            limits        every bound, with its reason
 //! ```
 //!
@@ -92,6 +93,7 @@ pub mod api;
 pub mod arena;
 pub mod envelope;
 pub mod frames;
+pub mod gather;
 pub mod guesses;
 pub mod keys;
 pub mod limits;

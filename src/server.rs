@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::thread;
 use std::time::Instant;
 
 use log::{info, warn};
@@ -15,8 +16,9 @@ use mio::{Events, Interest, Poll};
 
 use crate::build_info::BUILD;
 use crate::config::Config;
+use crate::gather::Gather;
 use crate::keys::Source;
-use crate::limits::EVENTS_PER_POLL;
+use crate::limits::{EVENTS_PER_POLL, GATHER_PAUSE};
 use crate::net::Token;
 use crate::reactor::{Reactor, Settings};
 use crate::readiness::Readiness;
@@ -61,6 +63,7 @@ impl std::error::Error for StartError {}
 pub struct Server {
     poll: Poll,
     reactor: Reactor<Sockets>,
+    gather: Gather,
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
 }
@@ -104,7 +107,7 @@ impl Server {
                 .map_err(|reason| StartError::Bind { address, reason })?;
             info!("listening on {scheme}://{bound}");
         }
-        Ok(Self { poll, reactor, certificate })
+        Ok(Self { poll, reactor, gather: Gather::new(Instant::now()), certificate })
     }
 
     /// The addresses that HTTP is served on.
@@ -156,6 +159,7 @@ impl Server {
                 SIGNALS => woken = Woken::BySignal,
                 token => {
                     at_the_door |= is_door(Token(token.0));
+                    self.gather.handle_event(Token(token.0));
                     self.reactor.handle_event(Token(token.0), readiness(event));
                 }
             }
@@ -164,7 +168,11 @@ impl Server {
             let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
             self.handle_reload(changed);
         }
-        self.reactor.step(Instant::now());
+        let now = Instant::now();
+        self.reactor.step(now);
+        if self.gather.handle_turn(now) {
+            thread::sleep(GATHER_PAUSE);
+        }
         Ok(woken)
     }
 

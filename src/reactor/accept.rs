@@ -20,6 +20,7 @@ use crate::message::Kind;
 use crate::net::{Net, is_exhaustion};
 use crate::outbox::Outbox;
 use crate::port::{Gate, Listener, Port, Socket, is_idle};
+use crate::readiness::Readiness;
 use crate::response::{Manner, Refusal, Response};
 use crate::timers::Armed;
 use crate::transport::Transport;
@@ -252,8 +253,10 @@ impl<N: Net> Reactor<N> {
             device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
             self.work.dirty_drivers.insert(driver_key);
         }
-        // What a TLS handshake brought along raises no event.
-        if device.connection.is_readable() {
+        // Most devices speak at once. What they say then leaves together with their OPENED, and
+        // what a TLS handshake brought along raises no event anyway.
+        if let Some(device) = self.devices.get_mut(key) {
+            device.connection.handle_ready(Readiness::READABLE);
             self.work.devices.insert(key);
         }
     }

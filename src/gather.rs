@@ -1,0 +1,144 @@
+//! When to let events gather before they are dealt with.
+//!
+//! Many devices that talk independently of each other wake the loop for each message, and then
+//! sleeping, waking and writing cost more than the message. A pause of some microseconds lets a
+//! few gather, which then share one wake-up and one write. A lone device, or a few, are never
+//! paused for: an answer may depend on each of their messages. Nor are new connections, and nor
+//! is a busy loop, in whose turns events gather anyway.
+//!
+//! It has no clock and does not sleep: `now` is given, and it only says whether to pause.
+
+use std::time::{Duration, Instant};
+
+use crate::keys::Source;
+use crate::limits::{GATHER_CROWD, GATHER_FULL_TURN};
+use crate::net::Token;
+
+/// Sources are counted anew in each window of this length.
+const WINDOW: Duration = Duration::from_millis(1);
+
+/// Slots for telling sources apart; two that share one count as one.
+const SLOTS: usize = 256;
+
+/// Counts who talks.
+pub struct Gather {
+    /// By slot, the last window in which its source talked.
+    seen: Box<[u32; SLOTS]>,
+    window: u32,
+    window_end: Instant,
+    sources: usize,
+    events: usize,
+    newcomers: usize,
+    turns: usize,
+    verdict: Verdict,
+}
+
+/// What the last window said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Go,
+    Pause,
+}
+
+impl Gather {
+    /// Nobody has talked yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            seen: Box::new([0; SLOTS]),
+            window: 1,
+            window_end: now + WINDOW,
+            sources: 0,
+            events: 0,
+            newcomers: 0,
+            turns: 0,
+            verdict: Verdict::Go,
+        }
+    }
+
+    /// Counts an event.
+    pub fn handle_event(&mut self, token: Token) {
+        self.events += 1;
+        if let Some(Source::Door(_) | Source::Port(_)) = Source::from_token(token) {
+            self.newcomers += 1;
+        }
+        let seen = &mut self.seen[token.0 % SLOTS];
+        if *seen != self.window {
+            *seen = self.window;
+            self.sources += 1;
+        }
+    }
+
+    /// Ends a turn, and says whether to pause before the next one.
+    #[must_use]
+    pub fn handle_turn(&mut self, now: Instant) -> bool {
+        self.turns += 1;
+        if now >= self.window_end {
+            self.judge();
+            self.window = self.window.wrapping_add(1).max(1);
+            self.window_end = now + WINDOW;
+            (self.sources, self.events, self.newcomers, self.turns) = (0, 0, 0, 0);
+        }
+        self.verdict == Verdict::Pause
+    }
+
+    /// A crowd that comes one by one is worth a pause.
+    fn judge(&mut self) {
+        let is_crowd = self.sources >= GATHER_CROWD;
+        let is_full = self.events >= GATHER_FULL_TURN * self.turns;
+        let are_new = 2 * self.newcomers >= self.turns;
+        self.verdict = if is_crowd && !is_full && !are_new { Verdict::Pause } else { Verdict::Go };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Key;
+
+    fn device(slot: usize) -> Token {
+        Source::Device(Key::from_bits(slot as u64)).into()
+    }
+
+    /// Lets turns pass, each with events of so many of the devices, every so many microseconds.
+    fn after(devices: usize, per_turn: usize, micros: u64, others: &[Token]) -> bool {
+        let start = Instant::now();
+        let mut gather = Gather::new(start);
+        let (mut next, mut pause) = (0, false);
+        for turn in 1..200 {
+            others.iter().for_each(|&token| gather.handle_event(token));
+            for _ in 0..per_turn {
+                gather.handle_event(device(next % devices));
+                next += 1;
+            }
+            pause = gather.handle_turn(start + turn * Duration::from_micros(micros));
+        }
+        pause
+    }
+
+    #[test]
+    fn a_crowd_that_comes_one_by_one_is_let_gather() {
+        assert!(after(64, 1, 25, &[]));
+        assert!(after(64, 5, 120, &[]), "and goes on gathering when that shows");
+    }
+
+    #[test]
+    fn a_few_that_wait_for_answers_are_not_delayed() {
+        assert!(!after(1, 1, 20, &[]));
+        assert!(!after(6, 1, 20, &[]));
+    }
+
+    #[test]
+    fn a_crowd_that_seldom_talks_is_not_delayed() {
+        assert!(!after(64, 1, 1000, &[]));
+    }
+
+    #[test]
+    fn full_turns_need_no_pause() {
+        assert!(!after(64, 48, 100, &[]));
+    }
+
+    #[test]
+    fn devices_that_come_and_go_are_not_delayed() {
+        assert!(!after(64, 3, 25, &[Source::Port(Key::from_bits(1)).into()]));
+    }
+}
