@@ -60,6 +60,11 @@ impl<S: Stream> Farewell<S> {
         self.outbox.clear(buffers);
     }
 
+    /// Bytes that wait for the peer to take them.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// When it is given up.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {

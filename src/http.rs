@@ -78,6 +78,11 @@ impl<S: Stream> Http<S> {
         &mut self.connection
     }
 
+    /// Bytes that wait for the client to take them.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// When it must have got on.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {

@@ -114,3 +114,4 @@ pub mod fuzzing;
 
 #[cfg(test)]
 mod scripted;
+pub mod simulation;

@@ -12,6 +12,7 @@
 mod accept;
 mod arrive;
 mod http;
+mod invariants;
 mod overload;
 mod reap;
 mod relay;

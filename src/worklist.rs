@@ -68,6 +68,11 @@ impl<Tag> Worklist<Tag> {
         }
     }
 
+    /// Whether the key is listed.
+    pub fn contains(&self, key: Key<Tag>) -> bool {
+        self.keys.contains(&key)
+    }
+
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -70,6 +70,11 @@ impl<S: Stream> Arrival<S> {
         &mut self.connection
     }
 
+    /// When it is given up.
+    pub(super) fn deadline(&self) -> Instant {
+        self.until
+    }
+
     fn step(&mut self) -> io::Result<Arrived> {
         match &mut self.stage {
             Stage::Tls => match self.connection.handshake()? {

@@ -1,0 +1,321 @@
+//! What always holds between two turns, checked after each by the simulation.
+//!
+//! Nothing here is called in production: it walks everything that is connected.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::driver::{Driver, Intake};
+use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
+use crate::limits::{
+    DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES,
+    DRIVER_READ_BYTES, FAREWELLS_MAX, HEAD_MAX_BYTES, HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
+};
+use crate::net::Net;
+use crate::port::{Port, Socket};
+
+use super::Reactor;
+
+/// What a driver's outbox may hold over its mark: the read that passes it, and a short message
+/// about each device that comes or goes meanwhile.
+const OVER_THE_MARK_BYTES: usize = 2 * 65_536;
+
+/// The longest OPENED or CLOSED with its frame.
+const SHORT_MESSAGE_BYTES: usize = 64;
+
+type Checked = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+impl<N: Net> Reactor<N> {
+    /// Checks everything that must hold between two turns.
+    ///
+    /// # Errors
+    /// Says what does not: a bug.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        self.check_ports()?;
+        self.check_drivers()?;
+        self.check_devices()?;
+        self.check_addresses()?;
+        self.check_timers()?;
+        self.check_wakeups()?;
+        self.check_limits()?;
+        self.check_queued()
+    }
+
+    /// Checks that nothing is left but our own listeners.
+    ///
+    /// # Errors
+    /// Says what is: a leak.
+    pub fn check_nothing_left(&self) -> Result<(), String> {
+        let left = [
+            ("HTTP connections", self.https.len()),
+            ("drivers", self.drivers.len()),
+            ("ports", self.ports.len()),
+            ("arrivals", self.arrivals.len()),
+            ("devices", self.devices.len()),
+            ("farewells", self.farewells.len()),
+            ("port numbers", self.by_number.len()),
+            ("addresses", self.by_address.len()),
+            ("timers", self.timers.iter().count()),
+            ("queued bytes", self.buffers.queued_bytes()),
+        ];
+        let left: Vec<_> = left.iter().filter(|(_, count)| *count > 0).collect();
+        ensure(left.is_empty() && self.work.is_empty(), || format!("left at the end: {left:?}"))
+    }
+
+    /// Bytes that wait in all, as counted.
+    pub fn queued_bytes(&self) -> usize {
+        self.buffers.queued_bytes()
+    }
+
+    fn check_ports(&self) -> Checked {
+        ensure(self.ports.len() == self.by_number.len(), || "ports without a number".into())?;
+        for (number, &key) in &self.by_number {
+            let port = self.ports.get(key).ok_or_else(|| format!("{number:?} names no port"))?;
+            let named = (port.protocol.transport(), port.number);
+            ensure(named == *number, || format!("{number:?} names {named:?}"))?;
+            self.check_port(key, port)?;
+        }
+        Ok(())
+    }
+
+    fn check_port(&self, key: PortKey, port: &Port<N>) -> Checked {
+        let number = port.number;
+        ensure(!port.subscribers.is_empty(), || format!("port {number} has no driver"))?;
+        for driver in port.subscribers.iter() {
+            let there = self.drivers.get(driver).is_some_and(|driver| driver.port == key);
+            ensure(there, || format!("port {number} is served by {driver:?}, which is not there"))?;
+        }
+        let Socket::Stream(listener) = &port.socket else { return Ok(()) };
+        for (&id, &device) in &listener.devices {
+            let there = self.devices.get(device).is_some_and(|d| d.id == id && d.port == key);
+            ensure(there, || format!("port {number} has client {id}, which is not there"))?;
+        }
+        Ok(())
+    }
+
+    fn check_drivers(&self) -> Checked {
+        for (key, driver) in self.drivers.iter() {
+            let port = self.ports.get(driver.port);
+            let times = port.map_or(0, |port| port.subscribers.iter().filter(|&k| k == key).count());
+            ensure(times == 1, || format!("driver {key:?} is on its port {times} times"))?;
+            self.check_waiting(key, driver)?;
+            if let Intake::HeldBy(device) = driver.intake {
+                let held = self.devices.get(device).and_then(|device| device.hold.as_ref());
+                let knows = held.is_some_and(|hold| hold.drivers.contains(&key));
+                ensure(knows, || format!("driver {key:?} is held by {device:?}, unknown to it"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_waiting(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
+        for (place, &device) in driver.waiting.iter().enumerate() {
+            let parked = self.devices.get(device).is_some_and(|d| d.parked_on == Some(key));
+            let once = !driver.waiting.iter().skip(place + 1).any(|&other| other == device);
+            ensure(parked && once, || format!("{device:?} stands wrongly in line at {key:?}"))?;
+        }
+        let moves = driver.is_congested() || self.work.dirty_drivers.contains(key);
+        ensure(driver.waiting.is_empty() || moves, || format!("the line at {key:?} stands still"))
+    }
+
+    fn check_devices(&self) -> Checked {
+        for (key, device) in self.devices.iter() {
+            let port = self.ports.get(device.port).ok_or("a device without a port")?;
+            let mut covering: Vec<_> = port.subscribers.covering(device.address).collect();
+            let mut audience = device.audience.clone();
+            (covering.sort_unstable(), audience.sort_unstable());
+            ensure(!audience.is_empty(), || format!("nobody covers device {key:?}"))?;
+            ensure(audience == covering, || {
+                format!("device {key:?} is heard by {audience:?} and covered by {covering:?}")
+            })?;
+            let Socket::Stream(listener) = &port.socket else { return Err("on UDP".into()) };
+            ensure(listener.devices.get(&device.id) == Some(&key), || "no client id".into())?;
+            self.check_parking(key, device.parked_on)?;
+            self.check_hold(key)?;
+        }
+        Ok(())
+    }
+
+    fn check_parking(&self, key: DeviceKey, parked_on: Option<DriverKey>) -> Checked {
+        let Some(driver_key) = parked_on else { return Ok(()) };
+        let driver = self.drivers.get(driver_key);
+        let stands = driver.is_some_and(|driver| driver.waiting.contains(&key));
+        ensure(stands, || format!("device {key:?} waits for {driver_key:?} but not in its line"))
+    }
+
+    fn check_hold(&self, key: DeviceKey) -> Checked {
+        let Some(device) = self.devices.get(key) else { return Ok(()) };
+        let Some(hold) = &device.hold else { return Ok(()) };
+        ensure(!hold.drivers.is_empty(), || format!("device {key:?} holds nobody"))?;
+        for &driver in &hold.drivers {
+            let held = self.drivers.get(driver).map(|driver| driver.intake);
+            let right = held == Some(Intake::HeldBy(key));
+            ensure(right, || format!("{key:?} holds {driver:?}, which is {held:?}"))?;
+        }
+        let full = device.outbox.len() > DEVICE_DRAINED_BYTES;
+        let moves = full || self.work.dirty_devices.contains(key);
+        ensure(moves, || format!("device {key:?} holds drivers and has room"))
+    }
+
+    fn check_addresses(&self) -> Checked {
+        let mut counted: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for (_, device) in self.devices.iter() {
+            *counted.entry(device.address).or_default() += 1;
+        }
+        let kept: BTreeMap<IpAddr, usize> = self.by_address.iter().map(|(&a, &n)| (a, n)).collect();
+        ensure(kept == counted, || format!("addresses are counted {kept:?} and are {counted:?}"))
+    }
+}
+
+// ---- Timers and wake-ups --------------------------------------------------------------------
+
+/// An owner of a timer: what it has armed, when it must be looked at, and whether it is listed to
+/// be looked at in any case.
+struct Owner {
+    source: Source,
+    armed: Option<Instant>,
+    deadline: Option<Instant>,
+    is_listed: bool,
+}
+
+impl<N: Net> Reactor<N> {
+    fn check_timers(&self) -> Checked {
+        let owners = self.owners();
+        let armed: Vec<_> =
+            owners.iter().filter_map(|owner| Some((owner.armed?, owner.source))).collect();
+        for (at, source) in self.timers.iter() {
+            let owned = armed.contains(&(at, source));
+            ensure(owned, || format!("a timer is armed for {source:?}, which knows nothing of it"))?;
+        }
+        ensure(armed.len() == self.timers.iter().count(), || {
+            format!("{} owners have a timer armed, and there are others", armed.len())
+        })?;
+        for owner in owners {
+            let Some(deadline) = owner.deadline else { continue };
+            let in_time = owner.is_listed || owner.armed.is_some_and(|at| at <= deadline);
+            ensure(in_time, || format!("{:?} has a deadline and no timer", owner.source))?;
+        }
+        Ok(())
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        let mut owners = Vec::new();
+        let mut add = |source, armed, deadline, is_listed| {
+            owners.push(Owner { source, armed, deadline, is_listed });
+        };
+        for (key, door) in self.doors.iter() {
+            add(Source::Door(key), door.armed.at(), None, false);
+        }
+        for (key, port) in self.ports.iter() {
+            add(Source::Port(key), port.armed.at(), None, false);
+        }
+        for (key, http) in self.https.iter() {
+            let listed = self.work.https.contains(key);
+            add(Source::Http(key), http.armed.at(), http.deadline(), listed);
+        }
+        for (key, arrival) in self.arrivals.iter() {
+            let listed = self.work.arrivals.contains(key);
+            add(Source::Arrival(key), arrival.armed.at(), Some(arrival.deadline()), listed);
+        }
+        for (key, farewell) in self.farewells.iter() {
+            let listed = self.work.farewells.contains(key);
+            add(Source::Farewell(key), farewell.armed.at(), farewell.deadline(), listed);
+        }
+        for (key, driver) in self.drivers.iter() {
+            add(Source::Driver(key), driver.armed.at(), Some(driver.deadline()), false);
+        }
+        for (key, device) in self.devices.iter() {
+            let listed = self.work.dirty_devices.contains(key);
+            add(Source::Device(key), device.armed.at(), device.deadline(), listed);
+        }
+        owners
+    }
+
+    /// Who could get on and is told by no event must be listed.
+    fn check_wakeups(&self) -> Checked {
+        for (key, driver) in self.drivers.iter() {
+            let reads = driver.is_readable() && driver.intake == Intake::Flowing;
+            let forgotten = reads && !self.work.drivers.contains(key);
+            ensure(!forgotten, || format!("driver {key:?} has something to say unheard"))?;
+            let writes = driver.connection.is_writable() && !driver.outbox.is_empty();
+            let forgotten = writes && !self.work.dirty_drivers.contains(key);
+            ensure(!forgotten, || format!("driver {key:?} has bytes waiting and room for them"))?;
+        }
+        for (key, device) in self.devices.iter() {
+            let reads = device.connection.is_readable() && device.parked_on.is_none();
+            let forgotten = reads && !self.work.devices.contains(key);
+            ensure(!forgotten, || format!("device {key:?} has something to say unheard"))?;
+            let writes = device.connection.is_writable() && !device.outbox.is_empty();
+            let forgotten = writes && !self.work.dirty_devices.contains(key);
+            ensure(!forgotten, || format!("device {key:?} has bytes waiting and room for them"))?;
+        }
+        for (key, http) in self.https.iter() {
+            let forgotten = http.is_ready() && !self.work.https.contains(key);
+            ensure(!forgotten, || format!("HTTP connection {key:?} is ready and forgotten"))?;
+        }
+        Ok(())
+    }
+}
+
+// ---- Bounds ---------------------------------------------------------------------------------
+
+impl<N: Net> Reactor<N> {
+    fn check_limits(&self) -> Checked {
+        ensure(self.https.len() <= HTTP_CONNECTIONS_MAX, || "too many HTTP connections".into())?;
+        ensure(self.farewells.len() <= FAREWELLS_MAX, || "too many farewells".into())?;
+        for (key, driver) in self.drivers.iter() {
+            let queued = driver.outbox.len();
+            let port_devices = self.devices.iter().filter(|(_, d)| d.port == driver.port).count();
+            let short = SHORT_MESSAGE_BYTES * (1_024 + 2 * port_devices);
+            let most = DRIVER_BACKLOG_BYTES + OVER_THE_MARK_BYTES + short;
+            ensure(queued <= most, || format!("{queued} bytes queued toward driver {key:?}"))?;
+            let noted = queued < DRIVER_BACKLOG_BYTES
+                || driver.is_congested()
+                || self.work.dirty_drivers.contains(key);
+            ensure(noted, || format!("driver {key:?} is over its mark and nobody noted it"))?;
+            let held = driver.leftover.len();
+            let most = HEAD_MAX_BYTES + 2 * DRIVER_READ_BYTES;
+            ensure(held <= most, || format!("{held} bytes left over of driver {key:?}"))?;
+            let held = driver.frames.held_bytes();
+            ensure(held <= MESSAGE_MAX_BYTES, || format!("a message of {held} bytes is held"))?;
+        }
+        for (key, device) in self.devices.iter() {
+            let queued = device.outbox.len();
+            let most = DEVICE_BACKLOG_BYTES + MESSAGE_MAX_BYTES;
+            ensure(queued <= most, || format!("{queued} bytes queued toward device {key:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_queued(&self) -> Checked {
+        let https: usize = self.https.iter().map(|(_, http)| http.queued_bytes()).sum();
+        let outboxes = self.drivers.iter().map(|(_, driver)| driver.outbox.len());
+        let drivers: usize = outboxes.sum();
+        let held: usize = self.drivers.iter().map(|(_, driver)| driver.held_bytes()).sum();
+        let devices: usize = self.devices.iter().map(|(_, device)| device.outbox.len()).sum();
+        let farewells: usize = self.farewells.iter().map(|(_, f)| f.queued_bytes()).sum();
+        let mut datagrams = 0;
+        for (_, port) in self.ports.iter() {
+            if let Socket::Datagram(udp) = &port.socket {
+                let waiting = udp.backlog_bytes();
+                datagrams += waiting;
+                let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
+                ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
+            }
+        }
+        let sum = https + drivers + held + devices + farewells + datagrams;
+        let counted = self.buffers.queued_bytes();
+        ensure(sum == counted, || {
+            format!(
+                "{counted} bytes are counted as queued, and there are {sum}: {https} toward HTTP \
+                 clients, {drivers} toward drivers, {held} held of drivers, {devices} toward \
+                 devices, {farewells} in farewells, {datagrams} in datagrams"
+            )
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! An HTTP client of the simulation that is no driver.
+
+use super::driver::Conduct;
+use super::wire::{Id, Standing, Wire};
+
+/// Answers that a slow client is given in the end: none, or one.
+const REQUESTS: [&str; 4] = [
+    "GET /api/dispatch/v1 HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer sim\r\n\r\n",
+    "GET /api/server/healthz HTTP/1.1\r\nHost: sim\r\n\r\n",
+    "HEAD /api/server/version/ HTTP/1.1\r\nHost: sim\r\n\r\n",
+    "GET /nowhere HTTP/1.1\r\nHost: sim\r\n\r\n",
+];
+
+/// One client.
+pub struct ClientActor {
+    id: Id,
+    conduct: Conduct,
+    outgoing: Vec<u8>,
+    expected: usize,
+    answered: usize,
+    incoming: Vec<u8>,
+    standing: Standing,
+}
+
+impl ClientActor {
+    /// A client that sends some requests at once, or a part of one.
+    pub(super) fn new(id: Id, amount: usize, conduct: Conduct) -> Self {
+        let count = 1 + amount % 5;
+        let requests = (0..count).map(|at| REQUESTS[(amount + at) % REQUESTS.len()]);
+        let mut outgoing: Vec<u8> = requests.flat_map(str::bytes).collect();
+        if conduct == Conduct::Bad {
+            let unfinished = amount % REQUESTS[0].len();
+            outgoing = match amount % 3 {
+                0 => b"\x16\x03\x01 no HTTP at all \r\n\r\n".to_vec(),
+                1 => b"GET /api/server HTTP/1.1\r\nHost: s\r\nAuthorization: x\r\n\r\n".to_vec(),
+                _ => outgoing[..unfinished].to_vec(),
+            };
+        }
+        let standing = Standing::Open;
+        Self { id, conduct, outgoing, expected: count, answered: 0, incoming: Vec::new(), standing }
+    }
+
+    pub(super) fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Sends and reads what the network allows.
+    pub(super) fn pump(&mut self, wire: &mut Wire) {
+        if self.standing != Standing::Open {
+            return;
+        }
+        if !self.outgoing.is_empty() {
+            let len = 1 + wire.random.below(self.outgoing.len());
+            let sent = wire.peer_write(self.id, &self.outgoing[..len]);
+            self.outgoing.drain(..sent);
+        }
+        let (bytes, standing) = wire.peer_read(self.id, usize::MAX);
+        self.incoming.extend_from_slice(&bytes);
+        let answers = self.incoming.windows(9).filter(|nine| nine == b"HTTP/1.1 ").count();
+        self.answered = answers;
+        self.standing = standing;
+        if standing != Standing::Open {
+            wire.peer_close(self.id);
+        }
+    }
+
+    /// A well-behaved client has an answer to each of its requests.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.conduct == Conduct::Good && self.answered != self.expected {
+            true => Err(format!("{} answers to {} requests", self.answered, self.expected)),
+            false => Ok(()),
+        }
+    }
+}

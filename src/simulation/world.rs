@@ -1,0 +1,627 @@
+//! A world around the reactor: its drivers, devices, peers and clients, and what must be true of
+//! them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use crate::accept::AcceptList;
+use crate::limits::{Ceilings, SHUTDOWN_MAX};
+use crate::message::{Kind, Message};
+use crate::query::Protocol;
+use crate::reactor::{Reactor, Settings};
+use crate::secret::Secret;
+
+use super::client::ClientActor;
+use super::device::{DeviceActor, Pace};
+use super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
+use super::net::SimNet;
+use super::op::{Op, What};
+use super::pattern::Record;
+use super::random::Random;
+use super::wire::{Standing, Wire, is_unreachable};
+
+/// The port of HTTP.
+pub const HTTP_PORT: u16 = 3_000;
+
+/// Where the only trusted load balancer is.
+const PROXY: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 1);
+
+/// Turns in which the world must come to rest.
+const SETTLE_TURNS: usize = 20_000;
+
+/// Turns in a row that may be asked for though nothing happens.
+const IDLE_TURNS: usize = 64;
+
+const ACCEPT_LISTS: [&str; 5] =
+    ["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9", "0.0.0.0/0", "10.0.0.0/8,192.168.0.0/16"];
+
+type Checked = Result<(), String>;
+
+/// Everything.
+pub struct World {
+    pub(super) reactor: Reactor<SimNet>,
+    pub(super) net: SimNet,
+    pub(super) now: Instant,
+    pub(super) random: Random,
+    pub(super) turn: u64,
+    pub(super) drivers: Vec<DriverActor>,
+    pub(super) devices: Vec<DeviceActor>,
+    pub(super) clients: Vec<ClientActor>,
+    /// By UDP peer, how many datagrams it has sent.
+    pub(super) datagrams_sent: [u32; 4],
+    pub(super) stage: Progress,
+}
+
+/// Whether the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Serving,
+    Stopping { by: Instant },
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Result<Self, String> {
+        let net = SimNet::new(seed);
+        let mut random = Random::new(seed ^ 0x5151);
+        let ceilings = match random.chance(20) {
+            true => Ceilings { devices_per_port: 3, drivers: 3, ports: 2, ..Ceilings::default() },
+            false => Ceilings::default(),
+        };
+        let settings = Settings {
+            secret: Secret::new("sim".into()),
+            ceilings,
+            trusted_proxies: vec![IpAddr::V4(PROXY).into()],
+            forbid_accept_all: false,
+            version_json: "{}".into(),
+        };
+        let now = Instant::now();
+        let mut reactor = Reactor::new(net.clone(), settings, now);
+        let door = (Ipv4Addr::LOCALHOST, HTTP_PORT).into();
+        reactor.open_door(door).map_err(|error| error.to_string())?;
+        Ok(Self {
+            reactor,
+            net,
+            now,
+            random,
+            turn: 0,
+            drivers: Vec::new(),
+            devices: Vec::new(),
+            clients: Vec::new(),
+            datagrams_sent: [0; 4],
+            stage: Progress::Serving,
+        })
+    }
+
+    /// One turn of the loop, and of everybody else.
+    pub(super) fn turn(&mut self) -> Checked {
+        if self.reactor.is_over(self.now) {
+            return Ok(());
+        }
+        self.turn += 1;
+        let events = self.net.wire().poll();
+        for (token, news) in events {
+            self.reactor.handle_event(token, news);
+        }
+        self.reactor.step(self.now);
+        self.reactor.check_invariants()?;
+        let mut wire = self.net.wire();
+        for driver in &mut self.drivers {
+            driver.pump(&mut wire, &self.devices, self.turn)?;
+        }
+        for device in &mut self.devices {
+            device.pump(&mut wire)?;
+        }
+        self.clients.iter_mut().for_each(|client| client.pump(&mut wire));
+        drop(wire);
+        self.check_sent_datagrams()?;
+        self.check_nobody_wronged()
+    }
+
+    /// Turns until nothing happens any more without time passing.
+    pub(super) fn settle(&mut self) -> Checked {
+        let mut idle = 0;
+        for _ in 0..SETTLE_TURNS {
+            let before = self.net.wire().activity();
+            self.turn()?;
+            if self.reactor.is_over(self.now) {
+                return Ok(());
+            }
+            let sleeps = self.reactor.poll_timeout(self.now) != Some(Duration::ZERO);
+            let is_quiet = self.net.wire().activity() == before;
+            if sleeps && is_quiet && !self.net.wire().has_events() {
+                return Ok(());
+            }
+            idle = if is_quiet { idle + 1 } else { 0 };
+            if idle > IDLE_TURNS {
+                return Err("the loop turns and turns though nothing happens".into());
+            }
+        }
+        Err("the world does not come to rest".into())
+    }
+
+    /// Lets time pass, waking up whenever the reactor asks for it.
+    pub(super) fn advance(&mut self, by: Duration) -> Checked {
+        let target = self.now + by;
+        for _ in 0..SETTLE_TURNS {
+            self.settle()?;
+            if self.reactor.is_over(self.now) {
+                return Ok(());
+            }
+            let next = self.reactor.poll_timeout(self.now).map(|sleep| self.now + sleep);
+            match next {
+                Some(at) if at < target => {
+                    let late = Duration::from_micros(self.random.below(900) as u64);
+                    self.now = at + late;
+                }
+                Some(_) | None => {
+                    self.now = self.now.max(target);
+                    return self.settle();
+                }
+            }
+        }
+        Err("the reactor asks to be woken too often".into())
+    }
+}
+
+// ---- What happens ---------------------------------------------------------------------------
+
+impl World {
+    pub(super) fn apply(&mut self, op: &Op) -> Checked {
+        self.random = Random::new(op.seed);
+        self.net.wire().random = Random::new(op.seed ^ 1);
+        match op.what {
+            What::DriverAsks => self.driver_asks(op),
+            What::DriverWrites => self.driver_writes(op, 1 + op.amount % 8, 3_000),
+            What::DriverWritesMuch => self.driver_writes(op, 60, 100_000),
+            What::DriverClosesDevice => self.driver_closes_device(op),
+            What::DriverPings => self.with_driver(op, |driver, random| {
+                let count = if random.chance(10) { 5_000 } else { 10 };
+                (0..count).for_each(|_| driver.say(0x89, b"are you there? I hope that you are"));
+            }),
+            What::DriverSendsNonsense => self.driver_sends_nonsense(op),
+            What::DriverMisbehaves => self.with_driver(op, misbehave),
+            What::DriverSaysClose => self.with_driver(op, |driver, _| {
+                driver.is_leaving = true;
+                driver.say(0x88, &1000u16.to_be_bytes());
+            }),
+            What::DriverHangsUp => self.end_driver(op, |wire, id| wire.peer_finish(id)),
+            What::DriverResets => self.end_driver(op, |wire, id| wire.peer_reset(id)),
+            What::DriverStopsReading => self.with_driver(op, |driver, _| {
+                (driver.conduct, driver.reads) = (Conduct::Bad, false);
+                driver.was_slow = true;
+            }),
+            What::DriverReadsAgain => self.drivers.iter_mut().for_each(|d| d.reads = true),
+            What::DriverStopsAnswering => self.with_driver(op, |driver, _| {
+                (driver.conduct, driver.answers) = (Conduct::Bad, false);
+                driver.was_slow = true;
+            }),
+            What::DeviceConnects => self.device_connects(op),
+            What::DevicesConnectAndVanish => self.devices_connect_and_vanish(op)?,
+            What::DeviceSends => self.with_device(op, |device, amount| {
+                device.to_send += amount % 4_000;
+            }),
+            What::DeviceFloods => self.with_device(op, |device, amount| {
+                device.to_send += 8 * amount;
+            }),
+            What::DeviceFinishes => self.with_device(op, |device, _| device.is_finishing = true),
+            What::DeviceResets => self.device_resets(op),
+            What::DeviceStopsReading => self.with_device(op, |device, _| {
+                (device.conduct, device.pace) = (Conduct::Bad, Pace::Stalled);
+            }),
+            What::DeviceReadsSlowly => self.with_device(op, |device, amount| {
+                (device.conduct, device.pace) = (Conduct::Bad, Pace::Slow(1 + amount % 700));
+            }),
+            What::DeviceReadsAgain => self.devices.iter_mut().for_each(|d| d.pace = Pace::Full),
+            What::PeersSendDatagrams => self.peers_send(op),
+            What::DatagramsBlocked => self.net.wire().set_datagrams_blocked(true),
+            What::DatagramsFlow => self.net.wire().set_datagrams_blocked(false),
+            What::DatagramFails => self.net.wire().fail_datagrams(),
+            What::ClientAsks => self.client_asks(op, Conduct::Good),
+            What::ClientDawdles => self.client_asks(op, Conduct::Bad),
+            What::ClientLeaves => self.client_leaves(op),
+            What::DescriptorsRunOut => self.net.wire().faults.exhausted = true,
+            What::DescriptorsReturn => self.net.wire().faults.exhausted = false,
+            What::PortTaken => self.net.wire().faults.taken = Some(device_port(op.who)),
+            What::PortFree => self.net.wire().faults.taken = None,
+            What::RoughTimes => self.net.wire().faults.rough = true,
+            What::SmoothTimes => self.net.wire().faults.rough = false,
+            What::Moment => self.advance(Duration::from_millis(op.amount as u64 % 400))?,
+            What::Seconds => self.advance(Duration::from_millis(op.amount as u64 % 12_000))?,
+            What::Minutes => self.advance(Duration::from_secs(op.amount as u64 % 200))?,
+            What::Settles => self.settle()?,
+            What::Shutdown => self.shut_down(),
+        }
+        self.turn()
+    }
+
+    fn driver_asks(&mut self, op: &Op) {
+        let from = (IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000).into();
+        let mut wire = self.net.wire();
+        let Some(id) = wire.connect(HTTP_PORT, from) else { return };
+        let read_before = self.devices.iter().map(|d| wire.read_by_us(d.id)).collect();
+        drop(wire);
+        let protocol = if op.amount.is_multiple_of(4) { Protocol::Udp } else { Protocol::Tcp };
+        let text = ACCEPT_LISTS[self.random.below(ACCEPT_LISTS.len())];
+        let Ok(accept) = AcceptList::parse(text) else { return };
+        let asked = (protocol, device_port(op.who));
+        let number = self.drivers.len();
+        self.drivers.push(DriverActor::new(id, number, asked, accept, read_before));
+    }
+
+    /// Does something to a driver that is connected and means to stay.
+    fn with_driver(&mut self, op: &Op, act: impl FnOnce(&mut DriverActor, &mut Random)) {
+        let staying = |driver: &&mut DriverActor| driver.stage == Stage::Live && !driver.is_leaving;
+        let mut live: Vec<&mut DriverActor> = self.drivers.iter_mut().filter(staying).collect();
+        let count = live.len();
+        if count > 0 {
+            act(live.swap_remove(op.who % count), &mut self.random);
+        }
+    }
+
+    fn driver_writes(&mut self, op: &Op, count: usize, most: usize) {
+        let devices = std::mem::take(&mut self.devices);
+        self.with_driver(op, |driver, random| {
+            for _ in 0..count {
+                let fragments = if random.chance(15) { random.between(2, 5) } else { 1 };
+                let len = random.below(most);
+                match driver.protocol {
+                    Protocol::Udp => write_datagram(driver, random, len),
+                    Protocol::Tcp | Protocol::Tls => {
+                        let Some(id) = driver.pick_id(random) else { return };
+                        let device = driver.heard[&id].device;
+                        driver.write(id, &devices[device], len, fragments);
+                    }
+                }
+            }
+        });
+        self.devices = devices;
+    }
+
+    fn driver_closes_device(&mut self, op: &Op) {
+        let mut devices = std::mem::take(&mut self.devices);
+        self.with_driver(op, |driver, random| {
+            let Some(id) = driver.pick_id(random) else { return };
+            let device = &mut devices[driver.heard[&id].device];
+            let written = driver.written.get(&device.number).copied().unwrap_or(0);
+            let count = if driver.conduct == Conduct::Good { written } else { 0 };
+            device.closed_by.entry(driver.number).or_insert(count);
+            let text = device.address.to_string();
+            let (ip_address, id_or_port) = (text.as_bytes(), id);
+            driver.say_message(
+                &Message { kind: Kind::Close, ip_address, id_or_port, data: b"" },
+                1,
+            );
+        });
+        self.devices = devices;
+    }
+
+    /// Messages that must be ignored.
+    fn driver_sends_nonsense(&mut self, op: &Op) {
+        self.with_driver(op, |driver, random| {
+            let kinds = [Kind::Opened, Kind::Closed, Kind::Received, Kind::Write, Kind::Close];
+            let kind = kinds[random.below(kinds.len())];
+            let addresses: [&[u8]; 4] = [b"", b"nobody", b"9.9.9.9", b"172.16.0.1"];
+            let ip_address = addresses[random.below(addresses.len())];
+            let id_or_port = [7_777, 0, u64::MAX, 70_000][random.below(4)];
+            // Nobody is at this port, and nothing is to be sent to it.
+            let data: &[u8] = if kind.carries_data() { b"nonsense" } else { b"" };
+            driver.say_message(&Message { kind, ip_address, id_or_port, data }, 1);
+        });
+    }
+
+    fn end_driver(&mut self, op: &Op, end: impl Fn(&mut Wire, u64)) {
+        let net = self.net.clone();
+        self.with_driver(op, |driver, _| {
+            (driver.conduct, driver.is_leaving) = (Conduct::Bad, true);
+            driver.expected_code = None;
+            end(&mut net.wire(), driver.id);
+        });
+    }
+
+    fn device_connects(&mut self, op: &Op) {
+        let number = self.devices.len();
+        let second = if op.amount.is_multiple_of(2) { 0 } else { 200 };
+        let is_stranger = op.amount.is_multiple_of(11);
+        let address = Ipv4Addr::new(
+            if is_stranger { 192 } else { 10 },
+            if is_stranger { 168 } else { second },
+            (number >> 8) as u8,
+            number as u8,
+        );
+        let (port, address) = (device_port(op.who), IpAddr::V4(address));
+        let (from, preamble) = match op.amount % 10 {
+            3 => (
+                IpAddr::V4(PROXY),
+                format!("PROXY TCP4 {address} 127.0.0.1 7 {port}\r\n").into_bytes(),
+            ),
+            _ => (address, Vec::new()),
+        };
+        let Some(id) = self.net.wire().connect(port, (from, 7).into()) else { return };
+        let device = DeviceActor::new(id, number, (port, address), preamble, self.turn);
+        self.devices.push(device);
+    }
+
+    fn devices_connect_and_vanish(&mut self, op: &Op) -> Checked {
+        for _ in 0..20 {
+            for at in 0..20 {
+                let op = Op { amount: 2 * (op.amount + at), ..*op };
+                let before = self.devices.len();
+                self.device_connects(&op);
+                if let Some(device) = self.devices.get_mut(before) {
+                    device.conduct = Conduct::Bad;
+                    device.is_finishing = true;
+                }
+            }
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Does something to a device that is connected and means to stay.
+    fn with_device(&mut self, op: &Op, act: impl FnOnce(&mut DeviceActor, usize)) {
+        let mut open: Vec<&mut DeviceActor> =
+            self.devices.iter_mut().filter(|device| device.is_open()).collect();
+        let count = open.len();
+        if count > 0 {
+            act(open.swap_remove(op.who % count), op.amount);
+        }
+    }
+
+    fn device_resets(&mut self, op: &Op) {
+        let net = self.net.clone();
+        self.with_device(op, |device, _| {
+            (device.conduct, device.standing) = (Conduct::Bad, Standing::Reset);
+            net.wire().peer_reset(device.id);
+        });
+    }
+
+    fn peers_send(&mut self, op: &Op) {
+        let port = device_port(op.who);
+        for _ in 0..1 + op.amount % 60 {
+            let peer = self.random.below(self.datagrams_sent.len());
+            let second = if peer % 2 == 0 { 0 } else { 200 };
+            let address = Ipv4Addr::new(10, second, 0, peer as u8);
+            let number = self.datagrams_sent[peer];
+            self.datagrams_sent[peer] += 1;
+            let len = self.random.below(1_400);
+            let data = Record { writer: peer, reader: usize::from(port), number }.encode(len);
+            let from = (address, FIRST_PEER_PORT + peer as u16).into();
+            self.net.wire().peer_send(port, from, data);
+        }
+    }
+
+    fn client_asks(&mut self, op: &Op, conduct: Conduct) {
+        let from = (Ipv4Addr::new(127, 0, 0, 2), 40_000).into();
+        let Some(id) = self.net.wire().connect(HTTP_PORT, from) else { return };
+        self.clients.push(ClientActor::new(id, op.amount, conduct));
+    }
+
+    fn client_leaves(&mut self, op: &Op) {
+        let count = self.clients.len();
+        if count > 0 {
+            let client = self.clients.swap_remove(op.who % count);
+            match op.amount.is_multiple_of(2) {
+                true => self.net.wire().peer_close(client.id()),
+                false => self.net.wire().peer_reset(client.id()),
+            }
+        }
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        if self.stage == Progress::Serving {
+            self.stage = Progress::Stopping { by: self.now + SHUTDOWN_MAX };
+            self.reactor.handle_shutdown(self.now);
+        }
+    }
+}
+
+fn device_port(who: usize) -> u16 {
+    6_001 + (who % 2) as u16
+}
+
+fn write_datagram(driver: &mut DriverActor, random: &mut Random, len: usize) {
+    let peer = random.below(4);
+    let first = if random.chance(10) { 172 } else { 10 };
+    let text = format!("{first}.0.0.{peer}");
+    let written = driver.written.entry(peer).or_default();
+    let record = Record { writer: driver.number, reader: peer, number: *written };
+    *written += 1;
+    let data = record.encode(len.min(60_000));
+    let id_or_port = u64::from(FIRST_PEER_PORT) + peer as u64;
+    let ip_address = text.as_bytes();
+    driver.say_message(&Message { kind: Kind::Write, ip_address, id_or_port, data: &data }, 1);
+}
+
+/// Breaks the protocol in one of many ways, each of which has its code.
+fn misbehave(driver: &mut DriverActor, random: &mut Random) {
+    (driver.conduct, driver.is_leaving) = (Conduct::Bad, true);
+    driver.expected_code = Some(match random.below(9) {
+        0 => {
+            driver.say(0x81, b"text");
+            1003
+        }
+        1 => {
+            driver.say(0x82, b"\x03no end");
+            1007
+        }
+        2 => {
+            driver.say(0x82, b"\x09\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            1007
+        }
+        3 => {
+            driver.say(0x82, b"");
+            1007
+        }
+        4 => {
+            driver.say_raw(b"\x82\x03abc");
+            1002
+        }
+        5 => {
+            driver.say(0xc2, b"reserved");
+            1002
+        }
+        6 => {
+            driver.say(0x80, b"a continuation of nothing");
+            1002
+        }
+        7 => {
+            driver.say_raw(b"\x82\xff\0\0\0\0\x01\0\0\x01mask");
+            1009
+        }
+        _ => {
+            driver.say(0x02, b"a fragment");
+            driver.say(0x82, b"and something new");
+            1002
+        }
+    });
+}
+
+// ---- What must be true ----------------------------------------------------------------------
+
+impl World {
+    /// Datagrams arrive as they were written, in order.
+    fn check_sent_datagrams(&mut self) -> Checked {
+        for port in 0..2 {
+            let sent = self.net.wire().take_sent(device_port(port));
+            for (to, data) in sent {
+                if data == b"nonsense" {
+                    continue;
+                }
+                let (record, len) = Record::decode(&data)?.ok_or("a datagram was cut")?;
+                let right = len == data.len()
+                    && to.port() == FIRST_PEER_PORT + record.reader as u16
+                    && !is_unreachable(to.ip());
+                if !right {
+                    return Err(format!("{record:?} was sent to {to}"));
+                }
+                self.drivers[record.writer].note_sent(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who keeps to the rules is not closed.
+    fn check_nobody_wronged(&self) -> Checked {
+        if self.stage != Progress::Serving {
+            return Ok(());
+        }
+        for driver in &self.drivers {
+            let number = driver.number;
+            let is_good = driver.conduct == Conduct::Good && !driver.is_leaving;
+            if is_good && (driver.stage == Stage::Over || driver.close_code.is_some()) {
+                return Err(format!("driver {number} was closed: {:?}", driver.close_code));
+            }
+            if let Stage::Refused(status) = driver.stage
+                && ![403, 409, 503].contains(&status)
+            {
+                return Err(format!("driver {number} was refused with {status}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What drivers know, once everything is at rest and nobody has misbehaved any more.
+    pub(super) fn check_truth(&self) -> Checked {
+        for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
+            if !driver.has_sent_all() {
+                return Err(format!("driver {} is not read any longer", driver.number));
+            }
+            for (id, heard) in &driver.heard {
+                let device = &self.devices[heard.device];
+                let (name, number) = (driver.number, device.number);
+                if heard.is_open != device.is_open() && device.standing != Standing::Open {
+                    return Err(format!("driver {name} thinks that {id} is open"));
+                }
+                let is_whole = device.conduct == Conduct::Good && device.closed_by.is_empty();
+                let may_be_cut = !heard.is_open && !device.is_finishing;
+                if is_whole && !may_be_cut && !heard.reaches(device.sent) {
+                    return Err(format!(
+                        "driver {name} heard {} bytes of device {number}, which sent {}",
+                        heard.len, device.sent
+                    ));
+                }
+                self.check_written(driver, heard.device, heard.is_open)?;
+            }
+            self.check_opened(driver)?;
+        }
+        self.check_devices()?;
+        self.check_figures()
+    }
+
+    /// What a driver wrote to a device that is still there has arrived.
+    fn check_written(&self, driver: &DriverActor, device: usize, is_open: bool) -> Checked {
+        let actor = &self.devices[device];
+        let is_sound = actor.is_open() && is_open && actor.conduct == Conduct::Good;
+        let written = driver.written.get(&device).copied().unwrap_or(0);
+        let got = actor.got.get(&driver.number).copied().unwrap_or(0);
+        match is_sound && actor.closed_by.is_empty() && got != written {
+            true => Err(format!(
+                "device {device} got {got} of {written} records of driver {}",
+                driver.number
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Each device that is there was announced to each driver that covers it.
+    fn check_opened(&self, driver: &DriverActor) -> Checked {
+        if driver.protocol == Protocol::Udp {
+            return Ok(());
+        }
+        for device in self.devices.iter().filter(|device| device.is_open()) {
+            let is_heard = driver.heard.values().any(|h| h.device == device.number && h.is_open);
+            let covers = device.port == driver.port && driver.accept.covers(device.address);
+            if covers && !is_heard {
+                let (number, name) = (device.number, driver.number);
+                return Err(format!("driver {name} does not know of device {number}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A device that nobody covers is not left connected.
+    fn check_devices(&self) -> Checked {
+        for device in self.devices.iter().filter(|device| device.is_open()) {
+            let covers = |driver: &DriverActor| {
+                driver.stage == Stage::Live
+                    && driver.protocol == Protocol::Tcp
+                    && driver.port == device.port
+                    && driver.accept.covers(device.address)
+            };
+            if !self.drivers.iter().any(covers) {
+                return Err(format!("nobody covers device {}, which is there", device.number));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_figures(&self) -> Checked {
+        let statistics = self.reactor.statistics();
+        for (figures, protocol) in
+            [(&statistics.tcp_listeners, Protocol::Tcp), (&statistics.udp_listeners, Protocol::Udp)]
+        {
+            for port in (0..2).map(device_port) {
+                let live = self.drivers.iter().filter(|driver| {
+                    driver.stage == Stage::Live
+                        && driver.protocol == protocol
+                        && driver.port == port
+                });
+                let (live, said) = (live.count(), figures.get(&port).copied());
+                if said.unwrap_or(0) != live || (live == 0 && said.is_some()) {
+                    return Err(format!("{said:?} drivers on {protocol} {port}, truly {live}"));
+                }
+            }
+        }
+        for (&port, &said) in &statistics.tcp_clients {
+            let drivers = self.drivers.iter().filter(|d| d.port == port && d.stage == Stage::Live);
+            let known: BTreeSet<usize> = drivers
+                .flat_map(|d| d.heard.values().filter(|h| h.is_open).map(|h| h.device))
+                .collect();
+            if said != known.len() {
+                return Err(format!("{said} devices on port {port}, truly {}", known.len()));
+            }
+        }
+        Ok(())
+    }
+}
