@@ -156,7 +156,7 @@ impl<N: Net> Reactor<N> {
             Ok(()) => {}
             Err(error) if is_idle(&error) => return,
             // An error is about one peer; there may be datagrams of others behind it.
-            Err(_) => work.ports.insert(key),
+            Err(_) => return work.ports.insert(key),
         }
         self.hear_datagrams(key);
     }
