@@ -51,6 +51,8 @@ use crate::timers::Timers;
 use crate::tls::SelfSigned;
 use crate::worklist::Worklist;
 
+pub use invariants::Strain;
+
 use accept::Door;
 use arrive::Arrival;
 use overload::Overload;

@@ -32,6 +32,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::reactor::Strain;
+
 use device::Pace;
 use driver::Stage;
 use op::Op;
@@ -56,6 +58,8 @@ pub struct Report {
     pub devices: usize,
     /// Bytes that drivers heard.
     pub heard_bytes: usize,
+    /// The sum of what was stuck in each turn.
+    pub strain: Strain,
 }
 
 impl Report {
@@ -65,6 +69,16 @@ impl Report {
         self.drivers += other.drivers;
         self.devices += other.devices;
         self.heard_bytes += other.heard_bytes;
+        self.add_strain(other.strain);
+    }
+
+    fn add_strain(&mut self, other: Strain) {
+        let strain = &mut self.strain;
+        strain.congested += other.congested;
+        strain.parked += other.parked;
+        strain.holding += other.holding;
+        strain.arrivals += other.arrivals;
+        strain.farewells += other.farewells;
     }
 }
 
@@ -233,6 +247,7 @@ impl World {
             drivers: self.drivers.iter().filter(|d| !d.heard.is_empty()).count(),
             devices: heard().count(),
             heard_bytes: heard().map(|heard| heard.len).sum(),
+            strain: self.strain.strain,
         }
     }
 }

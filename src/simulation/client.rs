@@ -29,7 +29,7 @@ impl ClientActor {
         let requests = (0..count).map(|at| REQUESTS[(amount + at) % REQUESTS.len()]);
         let mut outgoing: Vec<u8> = requests.flat_map(str::bytes).collect();
         if conduct == Conduct::Bad {
-            let unfinished = amount % REQUESTS[0].len();
+            let unfinished = amount % outgoing.len();
             outgoing = match amount % 3 {
                 0 => b"\x16\x03\x01 no HTTP at all \r\n\r\n".to_vec(),
                 1 => b"GET /api/server HTTP/1.1\r\nHost: s\r\nAuthorization: x\r\n\r\n".to_vec(),

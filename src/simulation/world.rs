@@ -12,6 +12,7 @@ use crate::query::Protocol;
 use crate::reactor::{Reactor, Settings};
 use crate::secret::Secret;
 
+use super::Report;
 use super::client::ClientActor;
 use super::device::{DeviceActor, Pace};
 use super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
@@ -51,6 +52,7 @@ pub struct World {
     /// By UDP peer, how many datagrams it has sent.
     pub(super) datagrams_sent: [u32; 4],
     pub(super) stage: Progress,
+    pub(super) strain: Report,
 }
 
 /// Whether the program runs.
@@ -90,6 +92,7 @@ impl World {
             clients: Vec::new(),
             datagrams_sent: [0; 4],
             stage: Progress::Serving,
+            strain: Report::default(),
         })
     }
 
@@ -105,6 +108,7 @@ impl World {
         }
         self.reactor.step(self.now);
         self.reactor.check_invariants()?;
+        self.strain.add(&Report { strain: self.reactor.strain(), ..Report::default() });
         let mut wire = self.net.wire();
         for driver in &mut self.drivers {
             driver.pump(&mut wire, &self.devices, self.turn)?;
