@@ -181,7 +181,7 @@ impl World {
         wire.set_datagrams_blocked(false);
         drop(wire);
         for driver in &mut self.drivers {
-            driver.reads = true;
+            driver.pace = Pace::Full;
         }
         for device in &mut self.devices {
             device.pace = Pace::Full;

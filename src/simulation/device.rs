@@ -7,7 +7,7 @@ use super::driver::Conduct;
 use super::pattern::{Record, stretch};
 use super::wire::{Id, Standing, Wire};
 
-/// How a device reads.
+/// How a peer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All that there is.
@@ -16,6 +16,17 @@ pub enum Pace {
     Slow(usize),
     /// Nothing.
     Stalled,
+}
+
+impl Pace {
+    /// How much it reads in a turn.
+    pub(super) fn most(self) -> Option<usize> {
+        match self {
+            Pace::Full => Some(usize::MAX),
+            Pace::Slow(most) => Some(most),
+            Pace::Stalled => None,
+        }
+    }
 }
 
 /// One device.
@@ -28,6 +39,7 @@ pub struct DeviceActor {
     pub(super) pace: Pace,
     /// What it sends before its own bytes: a PROXY header, of a load balancer.
     preamble: Vec<u8>,
+    pub(super) preamble_len: usize,
     pub(super) sent: usize,
     pub(super) to_send: usize,
     /// It ends its side once all is sent.
@@ -57,6 +69,7 @@ impl DeviceActor {
             address,
             conduct: Conduct::Good,
             pace: Pace::Full,
+            preamble_len: preamble.len(),
             preamble,
             sent: 0,
             to_send: 0,
@@ -85,11 +98,7 @@ impl DeviceActor {
             self.preamble.drain(..sent);
         }
         self.send(wire);
-        let most = match self.pace {
-            Pace::Full => usize::MAX,
-            Pace::Slow(most) => most,
-            Pace::Stalled => return Ok(()),
-        };
+        let Some(most) = self.pace.most() else { return Ok(()) };
         let (bytes, standing) = wire.peer_read(self.id, most);
         self.incoming.extend_from_slice(&bytes);
         self.hear()?;

@@ -7,7 +7,7 @@ use crate::accept::{AcceptList, parse_address};
 use crate::message::{self, Kind, Message};
 use crate::query::Protocol;
 
-use super::device::DeviceActor;
+use super::device::{DeviceActor, Pace};
 use super::pattern::{Record, stretch};
 use super::random::Random;
 use super::wire::{Id, Standing, Wire};
@@ -46,7 +46,7 @@ pub struct DriverActor {
     pub(super) accept: AcceptList,
     pub(super) conduct: Conduct,
     pub(super) stage: Stage,
-    pub(super) reads: bool,
+    pub(super) pace: Pace,
     pub(super) answers: bool,
     /// It has said Close or hung up, or is about to.
     pub(super) is_leaving: bool,
@@ -103,7 +103,7 @@ impl DriverActor {
             accept,
             conduct: Conduct::Good,
             stage: Stage::Asking,
-            reads: true,
+            pace: Pace::Full,
             answers: true,
             is_leaving: false,
             expected_code: None,
@@ -220,10 +220,8 @@ impl DriverActor {
             return Ok(());
         }
         self.send(wire);
-        if !self.reads {
-            return Ok(());
-        }
-        let (bytes, standing) = wire.peer_read(self.id, usize::MAX);
+        let Some(most) = self.pace.most() else { return Ok(()) };
+        let (bytes, standing) = wire.peer_read(self.id, most);
         self.incoming.extend_from_slice(&bytes);
         self.hear(devices, turn)?;
         if standing != Standing::Open {

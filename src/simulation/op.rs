@@ -31,6 +31,7 @@ pub enum What {
     DriverResets,
     DriverStopsReading,
     DriverReadsAgain,
+    DriverReadsSlowly,
     DriverStopsAnswering,
     DeviceConnects,
     DevicesConnectAndVanish,
@@ -62,7 +63,7 @@ pub enum What {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 40] = [
+const WEIGHTS: [(What, usize); 41] = [
     (What::DriverAsks, 10),
     (What::DriverWrites, 14),
     (What::DriverWritesMuch, 1),
@@ -75,11 +76,12 @@ const WEIGHTS: [(What, usize); 40] = [
     (What::DriverResets, 2),
     (What::DriverStopsReading, 3),
     (What::DriverReadsAgain, 3),
+    (What::DriverReadsSlowly, 3),
     (What::DriverStopsAnswering, 1),
     (What::DeviceConnects, 14),
     (What::DevicesConnectAndVanish, 1),
     (What::DeviceSends, 16),
-    (What::DeviceFloods, 4),
+    (What::DeviceFloods, 6),
     (What::DeviceFinishes, 4),
     (What::DeviceResets, 3),
     (What::DeviceStopsReading, 2),

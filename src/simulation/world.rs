@@ -177,7 +177,7 @@ impl World {
         match op.what {
             What::DriverAsks => self.driver_asks(op),
             What::DriverWrites => self.driver_writes(op, 1 + op.amount % 8, 3_000),
-            What::DriverWritesMuch => self.driver_writes(op, 60, 100_000),
+            What::DriverWritesMuch => self.driver_writes_much(op),
             What::DriverClosesDevice => self.driver_closes_device(op),
             What::DriverPings => self.with_driver(op, |driver, random| {
                 let count = if random.chance(10) { 5_000 } else { 10 };
@@ -192,10 +192,13 @@ impl World {
             What::DriverHangsUp => self.end_driver(op, |wire, id| wire.peer_finish(id)),
             What::DriverResets => self.end_driver(op, |wire, id| wire.peer_reset(id)),
             What::DriverStopsReading => self.with_driver(op, |driver, _| {
-                (driver.conduct, driver.reads) = (Conduct::Bad, false);
+                (driver.conduct, driver.pace) = (Conduct::Bad, Pace::Stalled);
                 driver.was_slow = true;
             }),
-            What::DriverReadsAgain => self.drivers.iter_mut().for_each(|d| d.reads = true),
+            What::DriverReadsAgain => self.drivers.iter_mut().for_each(|d| d.pace = Pace::Full),
+            What::DriverReadsSlowly => self.with_driver(op, |driver, random| {
+                driver.pace = Pace::Slow(random.between(2_000, 30_000));
+            }),
             What::DriverStopsAnswering => self.with_driver(op, |driver, _| {
                 (driver.conduct, driver.answers) = (Conduct::Bad, false);
                 driver.was_slow = true;
@@ -214,7 +217,7 @@ impl World {
                 (device.conduct, device.pace) = (Conduct::Bad, Pace::Stalled);
             }),
             What::DeviceReadsSlowly => self.with_device(op, |device, amount| {
-                (device.conduct, device.pace) = (Conduct::Bad, Pace::Slow(1 + amount % 700));
+                device.pace = Pace::Slow(1_000 + amount % 30_000);
             }),
             What::DeviceReadsAgain => self.devices.iter_mut().for_each(|d| d.pace = Pace::Full),
             What::PeersSendDatagrams => self.peers_send(op),
@@ -243,7 +246,7 @@ impl World {
         let from = (IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000).into();
         let mut wire = self.net.wire();
         let Some(id) = wire.connect(HTTP_PORT, from) else { return };
-        let read_before = self.devices.iter().map(|d| wire.read_by_us(d.id)).collect();
+        let read_before = self.devices.iter().map(|d| wire.read_by_us(d.id).saturating_sub(d.preamble_len)).collect();
         drop(wire);
         let protocol = if op.amount.is_multiple_of(4) { Protocol::Udp } else { Protocol::Tcp };
         let text = ACCEPT_LISTS[self.random.below(ACCEPT_LISTS.len())];
@@ -277,6 +280,27 @@ impl World {
                         driver.write(id, &devices[device], len, fragments);
                     }
                 }
+            }
+        });
+        self.devices = devices;
+    }
+
+    /// More to one device than may be queued toward it; it may not be reading at all.
+    fn driver_writes_much(&mut self, op: &Op) {
+        let mut devices = std::mem::take(&mut self.devices);
+        self.with_driver(op, |driver, random| {
+            let Some(id) = driver.pick_id(random) else { return };
+            let device = &mut devices[driver.heard[&id].device];
+            if driver.protocol == Protocol::Udp || !device.is_open() {
+                return;
+            }
+            match random.below(3) {
+                0 => (device.conduct, device.pace) = (Conduct::Bad, Pace::Stalled),
+                1 => device.pace = Pace::Slow(random.between(10_000, 40_000)),
+                _ => {}
+            }
+            for _ in 0..50 {
+                driver.write(id, device, random.between(80_000, 110_000), 1);
             }
         });
         self.devices = devices;
