@@ -111,9 +111,6 @@ impl<N: Net> Reactor<N> {
             return;
         }
         self.flush_driver(key);
-        let Some(driver) = self.drivers.get_mut(key) else { return };
-        driver.note_backlog(self.now);
-        self.rearm_driver(key);
     }
 
     /// A device that can't be written to any more ends once nothing more is to be read.
@@ -396,9 +393,15 @@ impl<N: Net> Reactor<N> {
             Ok(Flushed::Part(_) | Flushed::All) => {}
             Err(error) => return self.remove_driver(key, Leave::Lost(error.to_string())),
         }
-        if was_congested && !driver.is_congested() {
-            self.log_dropped_datagrams(key);
-            self.rearm_driver(key);
+        // Not only devices fill an outbox: so do pongs, and devices that come and go in silence.
+        driver.note_backlog(self.now);
+        match (was_congested, driver.is_congested()) {
+            (false, true) => self.rearm_driver(key),
+            (true, false) => {
+                self.log_dropped_datagrams(key);
+                self.rearm_driver(key);
+            }
+            (false, false) | (true, true) => {}
         }
         self.wake_waiting(key);
     }
