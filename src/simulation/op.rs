@@ -32,6 +32,7 @@ pub enum What {
     DriverStopsReading,
     DriverReadsAgain,
     DriverReadsSlowly,
+    DriverIsFlooded,
     DriverStopsAnswering,
     DeviceConnects,
     DevicesConnectAndVanish,
@@ -63,10 +64,10 @@ pub enum What {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 41] = [
+const WEIGHTS: [(What, usize); 42] = [
     (What::DriverAsks, 10),
     (What::DriverWrites, 14),
-    (What::DriverWritesMuch, 1),
+    (What::DriverWritesMuch, 2),
     (What::DriverClosesDevice, 4),
     (What::DriverPings, 3),
     (What::DriverSendsNonsense, 3),
@@ -77,6 +78,7 @@ const WEIGHTS: [(What, usize); 41] = [
     (What::DriverStopsReading, 3),
     (What::DriverReadsAgain, 3),
     (What::DriverReadsSlowly, 3),
+    (What::DriverIsFlooded, 4),
     (What::DriverStopsAnswering, 1),
     (What::DeviceConnects, 14),
     (What::DevicesConnectAndVanish, 1),

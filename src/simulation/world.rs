@@ -155,7 +155,9 @@ impl World {
             let next = self.reactor.poll_timeout(self.now).map(|sleep| self.now + sleep);
             match next {
                 Some(at) if at < target => {
-                    let late = Duration::from_micros(self.random.below(900) as u64);
+                    // A loop that is busy elsewhere comes late, to several deadlines at once.
+                    let most = if self.random.chance(5) { 2_500_000 } else { 900 };
+                    let late = Duration::from_micros(self.random.below(most) as u64);
                     self.now = at + late;
                 }
                 Some(_) | None => {
@@ -199,6 +201,7 @@ impl World {
             What::DriverReadsSlowly => self.with_driver(op, |driver, random| {
                 driver.pace = Pace::Slow(random.between(2_000, 30_000));
             }),
+            What::DriverIsFlooded => self.driver_is_flooded(op),
             What::DriverStopsAnswering => self.with_driver(op, |driver, _| {
                 (driver.conduct, driver.answers) = (Conduct::Bad, false);
                 driver.was_slow = true;
@@ -301,6 +304,25 @@ impl World {
             }
             for _ in 0..50 {
                 driver.write(id, device, random.between(80_000, 110_000), 1);
+            }
+        });
+        self.devices = devices;
+    }
+
+    /// All of its devices send at once, and it reads slowly or not at all.
+    fn driver_is_flooded(&mut self, op: &Op) {
+        let mut devices = std::mem::take(&mut self.devices);
+        self.with_driver(op, |driver, random| {
+            match random.below(3) {
+                0 => {
+                    (driver.conduct, driver.pace) = (Conduct::Bad, Pace::Stalled);
+                    driver.was_slow = true;
+                }
+                _ => driver.pace = Pace::Slow(random.between(5_000, 60_000)),
+            }
+            for heard in driver.heard.values().filter(|heard| heard.is_open) {
+                let device = &mut devices[heard.device];
+                device.to_send += if device.is_open() { 130_000 } else { 0 };
             }
         });
         self.devices = devices;
