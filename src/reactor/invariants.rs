@@ -128,7 +128,8 @@ impl<N: Net> Reactor<N> {
     fn check_drivers(&self) -> Checked {
         for (key, driver) in self.drivers.iter() {
             let port = self.ports.get(driver.port);
-            let times = port.map_or(0, |port| port.subscribers.iter().filter(|&k| k == key).count());
+            let times =
+                port.map_or(0, |port| port.subscribers.iter().filter(|&k| k == key).count());
             ensure(times == 1, || format!("driver {key:?} is on its port {times} times"))?;
             self.check_waiting(key, driver)?;
             if let Intake::HeldBy(device) = driver.intake {
@@ -217,7 +218,9 @@ impl<N: Net> Reactor<N> {
             owners.iter().filter_map(|owner| Some((owner.armed?, owner.source))).collect();
         for (at, source) in self.timers.iter() {
             let owned = armed.contains(&(at, source));
-            ensure(owned, || format!("a timer is armed for {source:?}, which knows nothing of it"))?;
+            ensure(owned, || {
+                format!("a timer is armed for {source:?}, which knows nothing of it")
+            })?;
         }
         ensure(armed.len() == self.timers.iter().count(), || {
             format!("{} owners have a timer armed, and there are others", armed.len())

@@ -368,11 +368,7 @@ impl DriverActor {
         Ok(())
     }
 
-    fn hear_bytes(
-        &mut self,
-        message: &Message<'_>,
-        devices: &[DeviceActor],
-    ) -> Result<(), String> {
+    fn hear_bytes(&mut self, message: &Message<'_>, devices: &[DeviceActor]) -> Result<(), String> {
         let (number, id, data) = (self.number, message.id_or_port, message.data);
         let heard = self.heard.get_mut(&id).filter(|heard| heard.is_open);
         let heard = heard.ok_or_else(|| format!("driver {number}: RECEIVED of {id} unopened"))?;

@@ -249,7 +249,11 @@ impl World {
         let from = (IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000).into();
         let mut wire = self.net.wire();
         let Some(id) = wire.connect(HTTP_PORT, from) else { return };
-        let read_before = self.devices.iter().map(|d| wire.read_by_us(d.id).saturating_sub(d.preamble_len)).collect();
+        let read_before = self
+            .devices
+            .iter()
+            .map(|d| wire.read_by_us(d.id).saturating_sub(d.preamble_len))
+            .collect();
         drop(wire);
         let protocol = if op.amount.is_multiple_of(4) { Protocol::Udp } else { Protocol::Tcp };
         let text = ACCEPT_LISTS[self.random.below(ACCEPT_LISTS.len())];
@@ -338,10 +342,8 @@ impl World {
             device.closed_by.entry(driver.number).or_insert(count);
             let text = device.address.to_string();
             let (ip_address, id_or_port) = (text.as_bytes(), id);
-            driver.say_message(
-                &Message { kind: Kind::Close, ip_address, id_or_port, data: b"" },
-                1,
-            );
+            driver
+                .say_message(&Message { kind: Kind::Close, ip_address, id_or_port, data: b"" }, 1);
         });
         self.devices = devices;
     }
