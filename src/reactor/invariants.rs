@@ -156,7 +156,8 @@ impl<N: Net> Reactor<N> {
             let port = self.ports.get(device.port).ok_or("a device without a port")?;
             let mut covering: Vec<_> = port.subscribers.covering(device.address).collect();
             let mut audience = device.audience.clone();
-            (covering.sort_unstable(), audience.sort_unstable());
+            covering.sort_unstable();
+            audience.sort_unstable();
             ensure(!audience.is_empty(), || format!("nobody covers device {key:?}"))?;
             ensure(audience == covering, || {
                 format!("device {key:?} is heard by {audience:?} and covered by {covering:?}")

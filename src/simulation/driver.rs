@@ -441,8 +441,11 @@ impl DriverActor {
     }
 }
 
+/// A first byte, a payload, and the length of the frame.
+type Frame<'a> = (u8, &'a [u8], usize);
+
 /// The first frame of what a server sent: its first byte, its payload, and its length in all.
-fn frame_in(bytes: &[u8]) -> Result<Option<(u8, &[u8], usize)>, String> {
+fn frame_in(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     let (header, len) = match second {
         126 => match bytes.get(2..4) {

@@ -138,5 +138,5 @@ fn any_op(random: &mut Random) -> Op {
         }
         at -= weight;
     }
-    Op { what, who: random.below(1 << 16), amount: random.below(1 << 16), seed: random.next() }
+    Op { what, who: random.below(1 << 16), amount: random.below(1 << 16), seed: random.number() }
 }

@@ -221,7 +221,7 @@ mod tests {
         for _ in 0..random.below(6) {
             let kinds = [Kind::Opened, Kind::Write, Kind::Write, Kind::Write, Kind::Close];
             let kind = kinds[random.below(kinds.len())];
-            let data = vec![random.next() as u8; random.below(20_000)];
+            let data = vec![random.number() as u8; random.below(20_000)];
             let data: &[u8] = if kind.carries_data() { &data } else { b"" };
             let id_or_port = random.below(8) as u64 / 7;
             let mut message = Vec::new();
@@ -248,7 +248,7 @@ mod tests {
     fn sessions_of_random_bytes_satisfy_the_fuzzed_properties() {
         let mut random = Random::new(2);
         for seed in 0..60 {
-            let bytes: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();
+            let bytes: Vec<u8> = (0..random.below(300)).map(|_| random.number() as u8).collect();
             session((seed % 2) as u8, seed, &bytes);
             let mut request = HANDSHAKE.to_vec();
             let at = random.below(request.len());

@@ -432,7 +432,7 @@ impl World {
         let port = device_port(op.who);
         for _ in 0..1 + op.amount % 60 {
             let peer = self.random.below(self.datagrams_sent.len());
-            let second = if peer % 2 == 0 { 0 } else { 200 };
+            let second = if peer.is_multiple_of(2) { 0 } else { 200 };
             let address = Ipv4Addr::new(10, second, 0, peer as u8);
             let number = self.datagrams_sent[peer];
             self.datagrams_sent[peer] += 1;
