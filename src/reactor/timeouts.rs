@@ -17,6 +17,8 @@ impl<N: Net> Reactor<N> {
     pub(super) fn expire(&mut self) {
         let mut expired = Vec::new();
         while let Some(source) = self.timers.poll_expired(self.now) {
+            // At once, for what is done about one source may arm the timer of the next.
+            self.note_expired(source);
             expired.push(source);
         }
         for source in expired {
@@ -45,38 +47,30 @@ impl<N: Net> Reactor<N> {
         self.timers.set(Source::Http(key), &mut http.armed, deadline);
     }
 
+    fn note_expired(&mut self, source: Source) {
+        let armed = match source {
+            Source::Door(key) => self.doors.get_mut(key).map(|door| &mut door.armed),
+            Source::Port(key) => self.ports.get_mut(key).map(|port| &mut port.armed),
+            Source::Http(key) => self.https.get_mut(key).map(|http| &mut http.armed),
+            Source::Arrival(key) => self.arrivals.get_mut(key).map(|arrival| &mut arrival.armed),
+            Source::Farewell(key) => {
+                self.farewells.get_mut(key).map(|farewell| &mut farewell.armed)
+            }
+            Source::Driver(key) => self.drivers.get_mut(key).map(|driver| &mut driver.armed),
+            Source::Device(key) => self.devices.get_mut(key).map(|device| &mut device.armed),
+        };
+        if let Some(armed) = armed {
+            armed.expire();
+        }
+    }
+
     fn handle_timeout(&mut self, source: Source) {
         match source {
-            Source::Door(key) => {
-                if let Some(door) = self.doors.get_mut(key) {
-                    door.armed.expire();
-                    self.work.doors.insert(key);
-                }
-            }
-            Source::Port(key) => {
-                if let Some(port) = self.ports.get_mut(key) {
-                    port.armed.expire();
-                    self.work.ports.insert(key);
-                }
-            }
-            Source::Http(key) => {
-                if let Some(http) = self.https.get_mut(key) {
-                    http.armed.expire();
-                    self.work.https.insert(key);
-                }
-            }
-            Source::Arrival(key) => {
-                if let Some(arrival) = self.arrivals.get_mut(key) {
-                    arrival.armed.expire();
-                    self.work.arrivals.insert(key);
-                }
-            }
-            Source::Farewell(key) => {
-                if let Some(farewell) = self.farewells.get_mut(key) {
-                    farewell.armed.expire();
-                    self.work.farewells.insert(key);
-                }
-            }
+            Source::Door(key) => self.work.doors.insert(key),
+            Source::Port(key) => self.work.ports.insert(key),
+            Source::Http(key) => self.work.https.insert(key),
+            Source::Arrival(key) => self.work.arrivals.insert(key),
+            Source::Farewell(key) => self.work.farewells.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),
             Source::Device(key) => self.handle_device_timeout(key),
         }
@@ -84,7 +78,6 @@ impl<N: Net> Reactor<N> {
 
     fn handle_driver_timeout(&mut self, key: DriverKey) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
-        driver.armed.expire();
         match driver.handle_timeout(self.now, &mut self.buffers) {
             None => {
                 self.work.dirty_drivers.insert(key);
@@ -102,8 +95,7 @@ impl<N: Net> Reactor<N> {
     }
 
     fn handle_device_timeout(&mut self, key: DeviceKey) {
-        let Some(device) = self.devices.get_mut(key) else { return };
-        device.armed.expire();
+        let Some(device) = self.devices.get(key) else { return };
         match device.deadline() {
             Some(deadline) if deadline <= self.now => {
                 let why = "the device does not take what is written to it".to_string();
