@@ -1,12 +1,17 @@
 //! Thousands of random histories of the whole reactor over a simulated network and clock.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dispatch::simulation::{Report, run};
 
 /// Histories that `cargo test` runs; `HISTORIES` sets another number.
 const HISTORIES: u64 = 1_000;
 
-/// Operations of a history.
-const STEPS: usize = 60;
+/// Operations of a history; `STEPS` sets another number.
+const STEPS: usize = 30;
+
+/// A thread gives up after so many failures: finding the shortest history of each takes time.
+const FAILURES_SHOWN: usize = 3;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -17,20 +22,38 @@ fn number(name: &str) -> Option<u64> {
 fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
     let histories = number("HISTORIES").unwrap_or(HISTORIES);
     let first = number("FIRST_SEED").unwrap_or(1);
-    let mut sum = Report::default();
-    let mut failures = 0;
-    for seed in first..first + histories {
-        match run(seed, STEPS) {
+    let steps = number("STEPS").map_or(STEPS, |steps| steps as usize);
+    let next = AtomicU64::new(first);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || run_until(&next, first + histories, steps);
+    let sums = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut all = Report::default();
+    sums.iter().for_each(|(sum, _)| all.add(sum));
+    let failures: usize = sums.iter().map(|(_, failures)| failures).sum();
+    println!("{histories} histories of {steps} steps: {all:?}");
+    assert_eq!(failures, 0, "seeds failed");
+}
+
+/// Runs the seeds that no other thread has taken.
+fn run_until(next: &AtomicU64, end: u64, steps: usize) -> (Report, usize) {
+    let (mut sum, mut failures) = (Report::default(), 0);
+    while failures < FAILURES_SHOWN {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            break;
+        }
+        match run(seed, steps) {
             Ok(report) => sum.add(&report),
             Err(failure) => {
                 println!("{failure}\n");
                 failures += 1;
-                assert!(failures < 5, "enough failed");
             }
         }
     }
-    println!("{histories} histories: {sum:?}");
-    assert_eq!(failures, 0, "seeds failed");
+    (sum, failures)
 }
 
 /// `SEED=… STEPS=… cargo test --test simulation replay -- --nocapture`

@@ -1,0 +1,157 @@
+//! What must be true of the world.
+
+use std::collections::BTreeSet;
+
+use crate::query::Protocol;
+
+use super::super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
+use super::super::pattern::Record;
+use super::super::wire::{Standing, is_unreachable};
+use super::{Checked, Progress, World, device_port};
+
+impl World {
+    /// Datagrams arrive as they were written, in order.
+    pub(super) fn check_sent_datagrams(&mut self) -> Checked {
+        for port in 0..2 {
+            let sent = self.net.wire().take_sent(device_port(port));
+            for (to, data) in sent {
+                if data == b"nonsense" {
+                    continue;
+                }
+                let (record, len) = Record::decode(&data)?.ok_or("a datagram was cut")?;
+                let right = len == data.len()
+                    && to.port() == FIRST_PEER_PORT + record.reader as u16
+                    && !is_unreachable(to.ip());
+                if !right {
+                    return Err(format!("{record:?} was sent to {to}"));
+                }
+                self.drivers[record.writer].note_sent(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who keeps to the rules is not closed.
+    pub(super) fn check_nobody_wronged(&self) -> Checked {
+        if self.stage != Progress::Serving {
+            return Ok(());
+        }
+        for driver in &self.drivers {
+            let number = driver.number;
+            let is_good = driver.conduct == Conduct::Good && !driver.is_leaving;
+            if is_good && (driver.stage == Stage::Over || driver.close_code.is_some()) {
+                return Err(format!("driver {number} was closed: {:?}", driver.close_code));
+            }
+            if let Stage::Refused(status) = driver.stage
+                && ![403, 409, 503].contains(&status)
+            {
+                return Err(format!("driver {number} was refused with {status}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What drivers know, once everything is at rest and nobody has misbehaved any more.
+    pub(in super::super) fn check_truth(&self) -> Checked {
+        for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
+            if !driver.has_sent_all() {
+                return Err(format!("driver {} is not read any longer", driver.number));
+            }
+            for (id, heard) in &driver.heard {
+                let device = &self.devices[heard.device];
+                let (name, number) = (driver.number, device.number);
+                if heard.is_open != device.is_open() && device.standing != Standing::Open {
+                    return Err(format!("driver {name} thinks that {id} is open"));
+                }
+                let is_whole = device.conduct == Conduct::Good && device.closed_by.is_empty();
+                let may_be_cut = !heard.is_open && !device.is_finishing;
+                if is_whole && !may_be_cut && !heard.reaches(device.sent) {
+                    return Err(format!(
+                        "driver {name} heard {} bytes of device {number}, which sent {}",
+                        heard.len, device.sent
+                    ));
+                }
+                self.check_written(driver, heard.device, heard.is_open)?;
+            }
+            self.check_opened(driver)?;
+        }
+        self.check_devices()?;
+        self.check_figures()
+    }
+
+    /// What a driver wrote to a device that is still there has arrived.
+    fn check_written(&self, driver: &DriverActor, device: usize, is_open: bool) -> Checked {
+        let actor = &self.devices[device];
+        let is_sound = actor.is_open() && is_open && actor.conduct == Conduct::Good;
+        let written = driver.written.get(&device).copied().unwrap_or(0);
+        let got = actor.got.get(&driver.number).copied().unwrap_or(0);
+        match is_sound && actor.closed_by.is_empty() && got != written {
+            true => Err(format!(
+                "device {device} got {got} of {written} records of driver {}",
+                driver.number
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Each device that is there was announced to each driver that covers it.
+    fn check_opened(&self, driver: &DriverActor) -> Checked {
+        if driver.protocol == Protocol::Udp {
+            return Ok(());
+        }
+        for device in self.devices.iter().filter(|device| device.is_open()) {
+            let is_heard = driver.heard.values().any(|h| h.device == device.number && h.is_open);
+            let covers = device.port == driver.port && driver.accept.covers(device.address);
+            if covers && !is_heard {
+                let (number, name) = (device.number, driver.number);
+                return Err(format!("driver {name} does not know of device {number}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A device that nobody covers is not left connected.
+    fn check_devices(&self) -> Checked {
+        for device in self.devices.iter().filter(|device| device.is_open()) {
+            let covers = |driver: &DriverActor| {
+                driver.stage == Stage::Live
+                    && driver.protocol == Protocol::Tcp
+                    && driver.port == device.port
+                    && driver.accept.covers(device.address)
+            };
+            if !self.drivers.iter().any(covers) {
+                return Err(format!("nobody covers device {}, which is there", device.number));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_figures(&self) -> Checked {
+        let statistics = self.reactor.statistics();
+        for (figures, protocol) in
+            [(&statistics.tcp_listeners, Protocol::Tcp), (&statistics.udp_listeners, Protocol::Udp)]
+        {
+            for port in (0..2).map(device_port) {
+                let live = self.drivers.iter().filter(|driver| {
+                    driver.stage == Stage::Live
+                        && driver.protocol == protocol
+                        && driver.port == port
+                });
+                let (live, said) = (live.count(), figures.get(&port).copied());
+                if said.unwrap_or(0) != live || (live == 0 && said.is_some()) {
+                    return Err(format!("{said:?} drivers on {protocol} {port}, truly {live}"));
+                }
+            }
+        }
+        for (&port, &said) in &statistics.tcp_clients {
+            let drivers = self.drivers.iter().filter(|d| d.port == port && d.stage == Stage::Live);
+            let known: BTreeSet<usize> = drivers
+                .flat_map(|d| d.heard.values().filter(|h| h.is_open).map(|h| h.device))
+                .collect();
+            if said != known.len() {
+                return Err(format!("{said} devices on port {port}, truly {}", known.len()));
+            }
+        }
+        Ok(())
+    }
+}
