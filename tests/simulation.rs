@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dispatch::simulation::{Report, run};
 
 /// Histories that `cargo test` runs; `HISTORIES` sets another number.
-const HISTORIES: u64 = 1_000;
+const HISTORIES: u64 = 1_500;
 
 /// Operations of a history; `STEPS` sets another number.
 const STEPS: usize = 30;
