@@ -49,7 +49,7 @@ impl World {
             What::DriverReadsSlowly => self.with_driver(op, |driver, random| {
                 driver.pace = Pace::Slow(random.between(2_000, 30_000));
             }),
-            What::DriverIsFlooded => self.driver_is_flooded(op),
+            What::DriverIsFlooded => self.driver_is_flooded(op)?,
             What::DriverStopsAnswering => self.with_driver(op, |driver, _| {
                 (driver.conduct, driver.answers) = (Conduct::Bad, false);
                 driver.was_slow = true;
@@ -108,7 +108,12 @@ impl World {
         let Ok(accept) = AcceptList::parse(text) else { return };
         let asked = (protocol, device_port(op.who));
         let number = self.drivers.len();
-        self.drivers.push(DriverActor::new(id, number, asked, accept, read_before));
+        let mut driver = DriverActor::new(id, number, asked, accept, read_before);
+        if self.random.chance(20) {
+            // It does not wait for the answer.
+            driver.say(0x89, b"already here");
+        }
+        self.drivers.push(driver);
     }
 
     /// Does something to a driver that is connected and means to stay.
@@ -162,7 +167,7 @@ impl World {
     }
 
     /// All of its devices send at once, and it reads slowly or not at all.
-    fn driver_is_flooded(&mut self, op: &Op) {
+    fn driver_is_flooded(&mut self, op: &Op) -> Checked {
         let mut devices = std::mem::take(&mut self.devices);
         self.with_driver(op, |driver, random| {
             match random.below(3) {
@@ -178,6 +183,18 @@ impl World {
             }
         });
         self.devices = devices;
+        match op.amount % 6 {
+            0 => {
+                self.settle()?;
+                self.end_driver(op, |wire, id| wire.peer_reset(id));
+            }
+            1 => {
+                self.settle()?;
+                self.end_driver(op, |wire, id| wire.peer_finish(id));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn driver_closes_device(&mut self, op: &Op) {
