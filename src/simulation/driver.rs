@@ -429,6 +429,11 @@ impl DriverActor {
         }
     }
 
+    /// Whether a device is open to it.
+    pub(super) fn has_devices(&self) -> bool {
+        self.heard.values().any(|heard| heard.is_open)
+    }
+
     /// The client ids that are open to it.
     pub(super) fn open_ids(&self) -> Vec<u64> {
         self.heard.iter().filter(|(_, heard)| heard.is_open).map(|(&id, _)| id).collect()

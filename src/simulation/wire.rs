@@ -23,8 +23,11 @@ pub use ours::is_unreachable;
 /// Names a socket of either kind, forever.
 pub type Id = u64;
 
-/// What a socket's buffer holds in each direction. Small, so that it is often full.
+/// What a socket's buffer holds of what we sent. Small, so that it is often full.
 pub const SOCKET_BUFFER_BYTES: usize = 48 << 10;
+
+/// What a socket's buffer holds of what we have yet to read: more than one read of ours takes.
+pub const RECEIVE_BUFFER_BYTES: usize = 160 << 10;
 
 /// Connections that wait to be accepted; more are refused.
 const BACKLOG: usize = 64;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::{
-    BACKLOG, Connection, DATAGRAMS_WAITING, Id, Reset, SOCKET_BUFFER_BYTES, Side, Standing, Wire,
+    BACKLOG, Connection, DATAGRAMS_WAITING, Id, RECEIVE_BUFFER_BYTES, Reset, Side, Standing, Wire,
     take,
 };
 
@@ -50,7 +50,7 @@ impl Wire {
         if connection.reset != Reset::No || connection.inbound_ended {
             return data.len();
         }
-        let taken = (SOCKET_BUFFER_BYTES - connection.inbound.len()).min(data.len());
+        let taken = (RECEIVE_BUFFER_BYTES - connection.inbound.len()).min(data.len());
         connection.inbound.extend(&data[..taken]);
         if taken > 0 {
             self.announce(id);

@@ -27,7 +27,10 @@ impl World {
         match op.what {
             What::DriverAsks => self.driver_asks(op),
             What::DriverWrites => self.driver_writes(op, 1 + op.amount % 8, 3_000),
-            What::DriverWritesMuch => self.driver_writes_much(op),
+            What::DriverWritesMuch => {
+                self.driver_writes_much(op);
+                self.end_driver_in_some_way(op)?;
+            }
             What::DriverClosesDevice => self.driver_closes_device(op),
             What::DriverPings => self.with_driver(op, |driver, random| {
                 let count = if random.chance(10) { 5_000 } else { 10 };
@@ -120,6 +123,10 @@ impl World {
     fn with_driver(&mut self, op: &Op, act: impl FnOnce(&mut DriverActor, &mut Random)) {
         let staying = |driver: &&mut DriverActor| driver.stage == Stage::Live && !driver.is_leaving;
         let mut live: Vec<&mut DriverActor> = self.drivers.iter_mut().filter(staying).collect();
+        // Most things mean more to a driver that has devices.
+        if live.iter().any(|driver| driver.has_devices()) && !op.amount.is_multiple_of(4) {
+            live.retain(|driver| driver.has_devices());
+        }
         let count = live.len();
         if count > 0 {
             act(live.swap_remove(op.who % count), &mut self.random);
@@ -183,14 +190,23 @@ impl World {
             }
         });
         self.devices = devices;
-        match op.amount % 6 {
-            0 => {
+        self.end_driver_in_some_way(op)
+    }
+
+    /// Ends a driver, now and then, while much is queued.
+    fn end_driver_in_some_way(&mut self, op: &Op) -> Checked {
+        match op.amount % 7 {
+            1 => {
                 self.settle()?;
                 self.end_driver(op, |wire, id| wire.peer_reset(id));
             }
-            1 => {
+            2 => {
                 self.settle()?;
                 self.end_driver(op, |wire, id| wire.peer_finish(id));
+            }
+            3 => {
+                self.settle()?;
+                self.with_driver(op, misbehave);
             }
             _ => {}
         }
