@@ -111,7 +111,7 @@ pub mod timers;
 pub mod worklist;
 
 pub mod fuzzing;
+pub mod simulation;
 
 #[cfg(test)]
 mod scripted;
-pub mod simulation;

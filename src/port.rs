@@ -104,6 +104,11 @@ impl<N: Net> Udp<N> {
         }
     }
 
+    /// Bytes that wait for the system to have room.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
     /// Remembers the load balancer that a device's datagrams come through, so that answers go
     /// back the same way.
     pub(crate) fn note_proxy(&mut self, device: SocketAddr, proxy: SocketAddr) {
