@@ -70,6 +70,11 @@ impl<S: Stream> Arrival<S> {
         &mut self.connection
     }
 
+    /// Where it comes from, as far as is known.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// When it is given up.
     pub(super) fn deadline(&self) -> Instant {
         self.until

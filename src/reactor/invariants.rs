@@ -196,6 +196,9 @@ impl<N: Net> Reactor<N> {
         for (_, device) in self.devices.iter() {
             *counted.entry(device.address).or_default() += 1;
         }
+        for (_, arrival) in self.arrivals.iter() {
+            *counted.entry(arrival.peer()).or_default() += 1;
+        }
         let kept: BTreeMap<IpAddr, usize> = self.by_address.iter().map(|(&a, &n)| (a, n)).collect();
         ensure(kept == counted, || format!("addresses are counted {kept:?} and are {counted:?}"))
     }
