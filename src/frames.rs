@@ -321,7 +321,8 @@ impl FrameReader {
         }
     }
 
-    fn forget_lent(&mut self) {
+    /// Forgets the message that was lent last, once nobody looks at it any more.
+    pub fn forget_lent(&mut self) {
         if self.message == MessageState::Lent {
             self.message = MessageState::Between;
             self.gathered.clear();

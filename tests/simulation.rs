@@ -66,3 +66,16 @@ fn replay() {
         Err(failure) => panic!("{failure}"),
     }
 }
+
+/// A history that once failed; `cargo test` runs it for ever.
+fn replays_well(seed: u64, steps: usize) {
+    if let Err(failure) = run(seed, steps) {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn a_gathered_message_is_not_counted_after_it_was_dealt_with() {
+    replays_well(900_927, 80);
+    replays_well(901_551, 80);
+}

@@ -317,6 +317,8 @@ impl<N: Net> Reactor<N> {
             now: self.now,
         };
         let dealt = deal_with(key, driver, &mut scratch.read[..len], &mut desk);
+        // What was dealt with is held no longer, even if nothing is read for a while.
+        driver.frames.forget_lent();
         buffers.count_held(held_before, driver.frames.held_bytes());
         if !driver.outbox.is_empty() {
             work.dirty_drivers.insert(key);
