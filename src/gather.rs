@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use crate::keys::Source;
-use crate::limits::{GATHER_CROWD, GATHER_FULL_TURN};
+use crate::limits::{GATHER_CROWD, GATHER_FULL_TURN, GATHER_TURNS};
 use crate::net::Token;
 
 /// Sources are counted anew in each window of this length.
@@ -81,12 +81,15 @@ impl Gather {
         self.verdict == Verdict::Pause
     }
 
-    /// A crowd that comes one by one is worth a pause.
+    /// A crowd that comes one by one is worth a pause. It shows by many turns; while they are
+    /// paused between, there are few.
     fn judge(&mut self) {
         let is_crowd = self.sources >= GATHER_CROWD;
         let is_full = self.events >= GATHER_FULL_TURN * self.turns;
         let are_new = 2 * self.newcomers >= self.turns;
-        self.verdict = if is_crowd && !is_full && !are_new { Verdict::Pause } else { Verdict::Go };
+        let are_many = self.turns >= GATHER_TURNS || self.verdict == Verdict::Pause;
+        let is_worth_it = is_crowd && are_many && !is_full && !are_new;
+        self.verdict = if is_worth_it { Verdict::Pause } else { Verdict::Go };
     }
 }
 
@@ -118,7 +121,27 @@ mod tests {
     #[test]
     fn a_crowd_that_comes_one_by_one_is_let_gather() {
         assert!(after(64, 1, 25, &[]));
-        assert!(after(64, 5, 120, &[]), "and goes on gathering when that shows");
+    }
+
+    #[test]
+    fn it_goes_on_gathering_when_that_shows() {
+        let start = Instant::now();
+        let mut gather = Gather::new(start);
+        let (mut now, mut next, mut paused) = (start, 0, 0);
+        for _ in 0..1000 {
+            let pause = gather.handle_turn(now);
+            paused += usize::from(pause);
+            let (events, micros) = if pause { (5, 120) } else { (1, 25) };
+            now += Duration::from_micros(micros);
+            (next..next + events).for_each(|n| gather.handle_event(device(n % 64)));
+            next += events;
+        }
+        assert!(paused > 900, "{paused}");
+    }
+
+    #[test]
+    fn bursts_that_fill_few_turns_are_not_delayed() {
+        assert!(!after(64, 5, 120, &[]));
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub const EVENTS_PER_POLL: usize = 1024;
 /// gather: fewer may each be waiting for an answer.
 pub const GATHER_CROWD: usize = 10;
 
+/// Turns in a millisecond from which on the loop wakes up too often for what it does.
+pub const GATHER_TURNS: usize = 16;
+
 /// Events in one turn from which on enough gather by themselves.
 pub const GATHER_FULL_TURN: usize = 8;
 
