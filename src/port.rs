@@ -42,6 +42,8 @@ pub(crate) struct Listener<N: Net> {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Devices that drivers know of, by client id.
     pub(crate) devices: FxHashMap<u64, DeviceKey>,
+    /// Connections whose PROXY header or TLS handshake is not complete.
+    pub(crate) arrivals: usize,
     next_id: u64,
     /// Connections accepted.
     pub(crate) accepts: Throttle,
@@ -60,6 +62,7 @@ impl<N: Net> Listener<N> {
             gate: Gate::Open(socket),
             tls,
             devices: FxHashMap::default(),
+            arrivals: 0,
             next_id: 0,
             accepts: Throttle::default(),
         }

@@ -268,7 +268,7 @@ impl<N: Net> Reactor<N> {
         };
         if self.devices.len() + self.arrivals.len() >= ceilings.devices {
             Some("too many devices (--max-devices)")
-        } else if listener.devices.len() >= ceilings.devices_per_port {
+        } else if listener.devices.len() + listener.arrivals >= ceilings.devices_per_port {
             Some("too many devices on this port (--max-devices-per-port)")
         } else if self.by_address.get(&peer).is_some_and(|&n| n >= ceilings.devices_per_address) {
             Some("too many devices from this address (--max-devices-per-address)")

@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::net::{Net, Stream};
 use crate::outbox::Outbox;
-use crate::port::Port;
+use crate::port::{Port, Socket};
 use crate::proxy::{self, Header};
 use crate::timers::Armed;
 use crate::tls::Handshake;
@@ -173,14 +173,17 @@ impl<N: Net> Reactor<N> {
     }
 
     fn insert_arrival(&mut self, mut arrival: Arrival<N::Stream>) {
-        let Self { arrivals, net, by_address, .. } = self;
-        let peer = arrival.peer;
+        let Self { arrivals, net, by_address, ports, .. } = self;
+        let (peer, port) = (arrival.peer, arrival.port);
         let watched = arrivals.try_insert_with(|key| {
             net.watch(arrival.connection.socket(), Source::Arrival(key).into())?;
             Ok::<_, io::Error>(arrival)
         });
         if let Ok(key) = watched {
             *by_address.entry(peer).or_default() += 1;
+            if let Some(Port { socket: Socket::Stream(listener), .. }) = ports.get_mut(port) {
+                listener.arrivals += 1;
+            }
             self.work.arrivals.insert(key);
         }
     }
@@ -224,6 +227,11 @@ impl<N: Net> Reactor<N> {
         let mut arrival = self.arrivals.remove(key)?;
         self.timers.set(Source::Arrival(key), &mut arrival.armed, None);
         self.release_address(arrival.peer);
+        if let Some(Port { socket: Socket::Stream(listener), .. }) =
+            self.ports.get_mut(arrival.port)
+        {
+            listener.arrivals -= 1;
+        }
         Some(arrival)
     }
 

@@ -6,6 +6,7 @@
 mod util;
 
 mod backpressure;
+mod ceilings;
 mod drivers;
 mod faults;
 mod http;
