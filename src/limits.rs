@@ -352,6 +352,13 @@ pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 /// When too much is queued in all, who holds most of it is paused and has so long to drain.
 pub const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
+/// Over the ceiling by this part of it, holders are cut off without a pause before it: very many
+/// queues that fill at the same time would not wait for it.
+pub const OVERLOAD_GRACE_DIVISOR: usize = 4;
+
+/// Holders that are cut off in one turn, so that finding them does not delay the others.
+pub const OVERLOAD_CUTS_PER_TURN: usize = 16;
+
 /// Connections that are being ended at once; beyond them they are cut off instead.
 pub const FAREWELLS_MAX: usize = 8_192;
 

@@ -10,7 +10,7 @@ use log::warn;
 
 use crate::driver::{Backlog, Intake};
 use crate::keys::{DeviceKey, DriverKey, Source};
-use crate::limits::OVERLOAD_PAUSE;
+use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAUSE};
 use crate::net::Net;
 
 use super::Reactor;
@@ -38,7 +38,9 @@ impl Overload {
 impl<N: Net> Reactor<N> {
     /// Keeps the sum of all queues under its ceiling.
     pub(super) fn relieve_overload(&mut self) {
-        if self.buffers.queued_bytes() <= self.settings.ceilings.queued_bytes {
+        let ceiling = self.settings.ceilings.queued_bytes;
+        self.cut_down_to(ceiling.saturating_add(ceiling / OVERLOAD_GRACE_DIVISOR));
+        if self.buffers.queued_bytes() <= ceiling {
             self.overload = Overload::Calm;
             return;
         }
@@ -55,13 +57,25 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    /// Cuts off the largest holders while more than this is queued.
+    fn cut_down_to(&mut self, most: usize) {
+        for _ in 0..OVERLOAD_CUTS_PER_TURN {
+            if self.buffers.queued_bytes() <= most {
+                return;
+            }
+            self.with_largest_holder(Self::cut_off_holder);
+        }
+    }
+
     fn with_largest_holder(&mut self, act: fn(&mut Self, Source, usize)) {
         let drivers = self
             .drivers
             .iter()
             .map(|(key, driver)| (driver.outbox.len() + driver.held_bytes(), Source::Driver(key)));
         let devices = self.devices.iter().map(|(key, d)| (d.outbox.len(), Source::Device(key)));
-        if let Some((bytes, holder)) = drivers.chain(devices).max() {
+        let farewells =
+            self.farewells.iter().map(|(key, f)| (f.queued_bytes(), Source::Farewell(key)));
+        if let Some((bytes @ 1.., holder)) = drivers.chain(devices).chain(farewells).max() {
             act(self, holder, bytes);
         }
     }
@@ -71,11 +85,9 @@ impl<N: Net> Reactor<N> {
         match holder {
             Source::Driver(key) => self.pause_driver(key),
             Source::Device(key) => self.pause_device(key),
-            Source::Door(_)
-            | Source::Http(_)
-            | Source::Port(_)
-            | Source::Arrival(_)
-            | Source::Farewell(_) => {}
+            // Nobody adds to what a connection is sent that is being ended.
+            Source::Farewell(_) => {}
+            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {}
         }
         warn!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
@@ -90,11 +102,8 @@ impl<N: Net> Reactor<N> {
         match holder {
             Source::Driver(key) => self.remove_driver(key, Leave::Lost(why)),
             Source::Device(key) => self.end_device(key, Ending::Broken(why)),
-            Source::Door(_)
-            | Source::Http(_)
-            | Source::Port(_)
-            | Source::Arrival(_)
-            | Source::Farewell(_) => {}
+            Source::Farewell(key) => self.drop_farewell(key),
+            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {}
         }
     }
 
@@ -127,11 +136,10 @@ impl<N: Net> Reactor<N> {
             Source::Device(key) => self.devices.get(key).map_or_else(String::new, |device| {
                 format!("the device {} (client id {})", device.address, device.id)
             }),
-            Source::Door(_)
-            | Source::Http(_)
-            | Source::Port(_)
-            | Source::Arrival(_)
-            | Source::Farewell(_) => String::new(),
+            Source::Farewell(_) => "a connection that is being ended".to_string(),
+            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {
+                String::new()
+            }
         }
     }
 }

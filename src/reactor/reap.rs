@@ -96,6 +96,13 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    /// Cuts off a connection that is being ended.
+    pub(super) fn drop_farewell(&mut self, key: FarewellKey) {
+        let Some(mut farewell) = self.farewells.remove(key) else { return };
+        self.timers.set(Source::Farewell(key), &mut farewell.armed, None);
+        farewell.abandon(&mut self.buffers);
+    }
+
     /// Flushes what is queued on a connection, ends our side and awaits the peer's.
     pub(super) fn part(
         &mut self,
