@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! commands   main, run     what the command line asks for       cli, config, secrets
-//!            server        the loop: the only place that waits  curl, listen, signals, logging
+//!            server        the loop: the only place that waits  curl, listen, signals, logging, clock
 //!
 //! reactor    everything that is connected, and what a turn of the loop does with it
 //!            accept, arrive, http, subscribe, relay, timeouts, reap, overload, shutdown
@@ -67,6 +67,7 @@ pub mod secrets;
 pub mod server;
 
 pub mod build_info;
+pub mod clock;
 pub mod curl;
 pub mod descriptors;
 pub mod listen;

@@ -15,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
 use crate::build_info::BUILD;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::gather::Gather;
 use crate::keys::Source;
@@ -66,6 +67,7 @@ pub struct Server {
     gather: Gather,
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
+    clock: Clock,
 }
 
 /// Serves until a signal ends it.
@@ -95,7 +97,8 @@ impl Server {
         };
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
-        let mut reactor = Reactor::new(Sockets::new(registry), settings, Instant::now());
+        let started = Instant::now();
+        let mut reactor = Reactor::new(Sockets::new(registry), settings, started);
         let mut scheme = "http";
         if let Some(certificate) = &certificate {
             reactor.set_https(certificate.config());
@@ -107,7 +110,8 @@ impl Server {
                 .map_err(|reason| StartError::Bind { address, reason })?;
             info!("listening on {scheme}://{bound}");
         }
-        Ok(Self { poll, reactor, gather: Gather::new(Instant::now()), certificate })
+        let (gather, clock) = (Gather::new(started), Clock::new(started));
+        Ok(Self { poll, reactor, gather, certificate, clock })
     }
 
     /// The addresses that HTTP is served on.
@@ -126,7 +130,7 @@ impl Server {
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
             .map_err(StartError::System)?;
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        while !self.reactor.is_over(Instant::now()) {
+        while !self.reactor.is_over(self.now()) {
             if self.turn(&mut events).map_err(StartError::System)? == Woken::BySignal {
                 while let Some(signal) = signals.poll_signal() {
                     self.handle_signal(signal);
@@ -148,11 +152,17 @@ impl Server {
         }
     }
 
+    fn now(&self) -> Instant {
+        self.clock.now(Instant::now())
+    }
+
     fn turn(&mut self, events: &mut Events) -> io::Result<Woken> {
-        match self.poll.poll(events, self.reactor.poll_timeout(Instant::now())) {
+        let patience = self.reactor.poll_timeout(self.now());
+        match self.poll.poll(events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             polled => polled?,
         }
+        self.clock.handle_wake(Instant::now(), patience);
         let (mut woken, mut at_the_door) = (Woken::ByPeers, false);
         for event in events.iter() {
             match event.token() {
@@ -168,7 +178,7 @@ impl Server {
             let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
             self.handle_reload(changed);
         }
-        let now = Instant::now();
+        let now = self.now();
         self.reactor.step(now);
         if self.gather.handle_turn(now) {
             thread::sleep(GATHER_PAUSE);
@@ -178,7 +188,10 @@ impl Server {
 
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Stop => self.reactor.handle_shutdown(Instant::now()),
+            Signal::Stop => {
+                let now = self.now();
+                self.reactor.handle_shutdown(now);
+            }
             Signal::Reload => {
                 let reloaded = self.certificate.as_mut().map(Reloadable::reload);
                 self.handle_reload(reloaded);

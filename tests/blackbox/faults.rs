@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{
     Device, Dispatch, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually, free_port, pattern,
-    spawn,
+    spawn, write_through,
 };
 
 #[test]
@@ -250,4 +250,166 @@ fn a_killed_driver_program_frees_its_port() {
     program.wait().unwrap();
     device.expect_end();
     dispatch.expect_nothing_open();
+}
+
+// ---- Time -----------------------------------------------------------------------------------
+
+// Setting the clock is no event: every deadline is measured by the monotonic clock, which
+// nobody can set; the wall clock is asked for the time in a line of the log or of the built-in
+// driver, and by the TLS library whether a certificate is valid. What does jump is the time of a process that is stopped and
+// goes on, as it does with `docker pause` and with a virtual machine that is moved.
+
+#[test]
+fn deadlines_know_nothing_of_the_wall_clock() {
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let asks = ["SystemTime::now", "Timestamp::now", "Zoned::now", "UNIX_EPOCH"]
+                .iter()
+                .any(|call| text.contains(call));
+            let name = path.to_string_lossy();
+            let prints = ["/src/logging", "/src/listen"].iter().any(|part| name.contains(part));
+            assert!(prints || !asks, "{} asks for the wall clock", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_standstill_of_the_program_is_not_held_against_a_device() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut slow = Device::with_small_window(port);
+    let (ip, id) = driver.expect_opened();
+    let data = pattern(id, 16 << 20);
+    let mut sender = driver.sender();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            data.chunks(1 << 20).for_each(|chunk| write_through(&mut sender, &ip, id, chunk));
+        });
+        thread::sleep(Duration::from_millis(1000));
+        assert!(!writer.is_finished(), "the device does not hold the driver");
+        // Longer than a device may hold its driver, of which it is hardly guilty.
+        dispatch.signal("STOP");
+        thread::sleep(Duration::from_secs(7));
+        dispatch.signal("CONT");
+        slow.expect(&data);
+    });
+}
+
+#[test]
+#[ignore = "waits 80 s, since a silent driver is dead after 75 s"]
+fn a_standstill_of_the_program_is_not_held_against_a_driver() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let mut device = Device::connect(port);
+    let (ip, id) = driver.expect_opened();
+    dispatch.signal("STOP");
+    thread::sleep(Duration::from_secs(80));
+    dispatch.signal("CONT");
+    thread::sleep(Duration::from_secs(1));
+    driver.sync();
+    driver.write(&ip, id, b"still here");
+    device.expect(b"still here");
+    dispatch.expect_tcp_figures(port, Some((1, 1)));
+}
+
+// ---- A dropped route ------------------------------------------------------------------------
+
+/// A network namespace, joined to this one by a pair of interfaces.
+struct Elsewhere {
+    name: String,
+    ours: String,
+    own_ip: String,
+}
+
+impl Elsewhere {
+    /// Makes one where this machine lets us.
+    fn new() -> Option<Self> {
+        let n = std::process::id() % 50_000;
+        let (name, ours, theirs) = (format!("dispatch{n}"), format!("dsp{n}a"), format!("dsp{n}b"));
+        let net = format!("10.213.{}", n % 250 + 1);
+        let elsewhere = Self { name, ours, own_ip: format!("{net}.1") };
+        let Self { name, ours, .. } = &elsewhere;
+        for args in [
+            format!("netns add {name}"),
+            format!("link add {ours} type veth peer name {theirs}"),
+            format!("link set {theirs} netns {name}"),
+            format!("addr add {net}.1/24 dev {ours}"),
+            format!("link set {ours} up"),
+            format!("-n {name} addr add {net}.2/24 dev {theirs}"),
+            format!("-n {name} link set {theirs} up"),
+        ] {
+            if !ip(&args) {
+                eprintln!("SKIPPED: a_driver_behind_a_dropped_route_is_let_go: no `ip {args}`");
+                return None;
+            }
+        }
+        Some(elsewhere)
+    }
+
+    /// From now on nothing passes, and nobody is told.
+    fn drop_route(&self) {
+        assert!(ip(&format!("-n {} link set lo down", self.name)));
+        assert!(ip(&format!("link set {} down", self.ours)));
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        ip(&format!("link del {}", self.ours));
+        ip(&format!("netns del {}", self.name));
+    }
+}
+
+fn ip(args: &str) -> bool {
+    let words = args.split(' ');
+    let status = Command::new("ip").args(words).stderr(std::process::Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[test]
+#[ignore = "takes 75 s, after which a silent driver is dead, and needs root"]
+fn a_driver_behind_a_dropped_route_is_let_go() {
+    let Some(elsewhere) = Elsewhere::new() else { return };
+    let dispatch = Dispatch::setup().arg("-b").arg(&elsewhere.own_ip).start();
+    let door = format!("listening on http://{}:", elsewhere.own_ip);
+    dispatch.expect_logged(&[&door]);
+    let log = dispatch.log();
+    let digits = |c: char| !c.is_ascii_digit();
+    let http_port = log.split_once(&door).unwrap().1.split(digits).next().unwrap();
+    // It asks for a port, and then sends a pong every five seconds.
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/{http_port}; cat >&3; \
+         while sleep 5; do printf '\\x8a\\x80\\0\\0\\0\\0' >&3; done",
+        elsewhere.own_ip
+    );
+    let port = free_port();
+    let mut bash = Command::new("ip");
+    bash.args(["netns", "exec", &elsewhere.name, "bash", "-c", &script]);
+    let mut program = spawn(bash.stdin(std::process::Stdio::piped())).unwrap();
+    let mut input = program.stdin.take().unwrap();
+    input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
+    drop(input);
+    dispatch.expect_tcp_figures(port, Some((1, 0)));
+    let mut device = Device::connect(port);
+    dispatch.expect_tcp_figures(port, Some((1, 1)));
+    thread::sleep(Duration::from_secs(20));
+    elsewhere.drop_route();
+    let dropped = Instant::now();
+    while dispatch.tcp_figures(port).is_some() {
+        assert!(dropped.elapsed() < Duration::from_secs(90), "the port is still open");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert!(dropped.elapsed() > Duration::from_secs(60), "after {:?}", dropped.elapsed());
+    device.expect_end();
+    dispatch.expect_logged(&["driver left port", &port.to_string()]);
+    dispatch.driver(Tcp, port).connect();
+    program.kill().unwrap();
+    program.wait().unwrap();
 }

@@ -1,0 +1,75 @@
+//! The time that deadlines are measured in: the system's monotonic clock less the time in which
+//! this process was not allowed to run.
+//!
+//! Nothing depends on the wall clock: setting it disturbs no deadline. But a process may be
+//! stopped and go on much later, with its container or its machine. What peers did meanwhile
+//! waits in the sockets; nobody may be given up for that time before it was looked at.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::STANDSTILL_MIN;
+
+/// Tells the time, from the time that the system tells.
+#[derive(Debug)]
+pub struct Clock {
+    /// All standstills together.
+    behind: Duration,
+    woken: Instant,
+}
+
+impl Clock {
+    /// A clock that never stood still.
+    pub fn new(system: Instant) -> Self {
+        Self { behind: Duration::ZERO, woken: system }
+    }
+
+    /// The time, when the system says it is `system`.
+    pub fn now(&self, system: Instant) -> Instant {
+        system - self.behind
+    }
+
+    /// Notes the end of a sleep that was to last `patience` at most. If it was much longer, we
+    /// did not run; none of the time since the last sleep counts then, so that nothing is due
+    /// before it was looked at. Without a `patience` there was no deadline to miss.
+    pub fn handle_wake(&mut self, system: Instant, patience: Option<Duration>) {
+        let passed = system.saturating_duration_since(self.woken);
+        if patience.is_some_and(|patience| passed >= patience + STANDSTILL_MIN) {
+            self.behind += passed;
+        }
+        self.woken = system;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn ordinary_sleeps_count() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        clock.handle_wake(start + 5 * SECOND, Some(5 * SECOND));
+        clock.handle_wake(start + 6 * SECOND, Some(20 * SECOND));
+        assert_eq!(clock.now(start + 7 * SECOND), start + 7 * SECOND);
+    }
+
+    #[test]
+    fn a_standstill_does_not_count() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        clock.handle_wake(start + SECOND, Some(SECOND));
+        clock.handle_wake(start + 80 * SECOND, Some(SECOND));
+        assert_eq!(clock.now(start + 80 * SECOND), start + SECOND);
+        assert_eq!(clock.now(start + 82 * SECOND), start + 3 * SECOND);
+    }
+
+    #[test]
+    fn a_long_sleep_that_nothing_limits_is_no_standstill() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        clock.handle_wake(start + 1000 * SECOND, None);
+        assert_eq!(clock.now(start + 1000 * SECOND), start + 1000 * SECOND);
+    }
+}
