@@ -5,6 +5,7 @@
 
 mod util;
 
+mod attacks;
 mod backpressure;
 mod ceilings;
 mod drivers;
