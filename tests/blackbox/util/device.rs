@@ -5,8 +5,6 @@ use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::DEADLINE;
-
 /// A device that is connected over TCP.
 pub struct Device {
     stream: TcpStream,
@@ -43,8 +41,8 @@ impl Device {
         }
         socket.connect(&SocketAddr::new(to, port).into())?;
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(super::patience()))?;
+        stream.set_write_timeout(Some(super::patience()))?;
         Ok(Self { stream })
     }
 
@@ -124,7 +122,7 @@ impl Peer {
     pub fn at(ip: &str) -> Self {
         let ip: IpAddr = ip.parse().expect("a test names an address");
         let socket = UdpSocket::bind((ip, 0)).expect("loopback can be bound");
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_read_timeout(Some(super::patience())).unwrap();
         Self { socket }
     }
 

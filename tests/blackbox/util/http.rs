@@ -3,8 +3,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use super::DEADLINE;
-
 /// A connection to the HTTP listener.
 pub struct Http {
     stream: TcpStream,
@@ -25,8 +23,8 @@ impl Http {
     }
 
     pub fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(super::patience())).unwrap();
+        stream.set_write_timeout(Some(super::patience())).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new() }
     }
