@@ -16,6 +16,7 @@ mod lifecycle;
 mod logs;
 mod proxy;
 mod shutdown;
+mod soak;
 mod tcp;
 mod tls;
 mod udp;
