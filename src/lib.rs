@@ -9,7 +9,9 @@
 //!            server        the loop: the only place that waits  curl, listen, signals, logging, clock
 //!
 //! reactor    everything that is connected, and what a turn of the loop does with it
-//!            accept, arrive, http, subscribe, relay, timeouts, reap, overload, shutdown
+//!            accept, arrive        connections in              http, subscribe, uplink
+//!            downlink, datagrams   what they carry             backpressure, overload
+//!            timeouts, reap        what ends them              shutdown, invariants
 //!
 //! sockets    one connection each; never a poll, never an arena
 //!            connection    a byte stream and its readiness      transport, tls

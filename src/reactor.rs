@@ -11,14 +11,17 @@
 
 mod accept;
 mod arrive;
+mod backpressure;
+mod datagrams;
+mod downlink;
 mod http;
 mod invariants;
 mod overload;
 mod reap;
-mod relay;
 mod shutdown;
 mod subscribe;
 mod timeouts;
+mod uplink;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

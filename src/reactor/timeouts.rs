@@ -3,8 +3,6 @@
 //! Timers are not moved by activity: when one expires, its owner compares with what happened
 //! since and arms the rest.
 
-use std::time::Duration;
-
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::driver::Overdue;
@@ -13,9 +11,6 @@ use crate::net::Net;
 
 use super::Reactor;
 use super::reap::{Ending, Leave};
-
-/// When a driver that may not be silent after all is looked at again.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl<N: Net> Reactor<N> {
     /// Deals with every deadline that has come.
@@ -83,17 +78,10 @@ impl<N: Net> Reactor<N> {
 
     fn handle_driver_timeout(&mut self, key: DriverKey) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
-        let again = self.now + SECOND_LOOK;
         match driver.handle_timeout(self.now, &mut self.buffers) {
             None => {
                 self.work.dirty_drivers.insert(key);
                 self.rearm_driver(key);
-            }
-            // The loop itself may have stood still (a suspended machine): what the driver said
-            // meanwhile is there to be read, and then it is not silent.
-            Some(Overdue::Silent) if driver.is_readable() => {
-                self.work.drivers.insert(key);
-                self.timers.set(Source::Driver(key), &mut driver.armed, Some(again));
             }
             Some(Overdue::Silent) => {
                 let why = "nothing was heard of the driver for too long".to_string();
