@@ -1,10 +1,12 @@
 //! What fuzzing asserts of the PROXY header.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
-use crate::proxy;
+use crate::proxy::{self, Header};
 
 /// However the bytes are cut, they mean the same: undecided up to some byte, from there on one
-/// answer that nothing after it changes.
+/// answer that nothing after it changes. A header says who its bytes say, read here once more.
 ///
 /// # Panics
 /// When that does not hold: a bug.
@@ -27,8 +29,51 @@ pub fn fuzz_proxy_header(bytes: &[u8]) {
         decided.is_some() || bytes.first() != Some(&b'P') || bytes.len() < PROXY_V1_MAX_BYTES,
         "waits without end"
     );
-    if let Ok((_, rest)) = proxy::parse_datagram(bytes) {
+    if let Some(Ok(Some((header, len)))) = decided {
+        check_header(&bytes[..len], header);
+    }
+    if let Ok((header, rest)) = proxy::parse_datagram(bytes) {
         assert!(bytes.ends_with(rest));
+        check_header(&bytes[..bytes.len() - rest.len()], header);
+    }
+}
+
+/// A header is no longer than its version may be, and says who its bytes say.
+fn check_header(bytes: &[u8], header: Header) {
+    let (said, longest) = match bytes {
+        [b'P', ..] => (source_of_line(bytes), PROXY_V1_MAX_BYTES),
+        _ => (source_at_offsets(bytes), PROXY_V2_MAX_BYTES),
+    };
+    assert!(bytes.len() <= longest, "{} bytes", bytes.len());
+    match header {
+        Header::Proxied(source) => assert_eq!(said, Some(source)),
+        Header::Local => assert_eq!(said, None, "somebody was left out"),
+    }
+}
+
+/// The second and the fourth word after `PROXY`.
+fn source_of_line(line: &[u8]) -> Option<SocketAddr> {
+    let words: Vec<_> = std::str::from_utf8(line).ok()?.split(' ').collect();
+    if !words[1].starts_with("TCP") {
+        return None;
+    }
+    let address: IpAddr = words[2].parse().ok()?;
+    Some(SocketAddr::new(address.to_canonical(), words[4].parse().ok()?))
+}
+
+/// By the structures of section 2.2: source, destination, source's port.
+fn source_at_offsets(bytes: &[u8]) -> Option<SocketAddr> {
+    let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    match (bytes[12], bytes[13]) {
+        (0x21, 0x11 | 0x12) => {
+            let address: [u8; 4] = bytes[16..20].try_into().expect("four bytes are four");
+            Some(SocketAddr::new(address.into(), port(24)))
+        }
+        (0x21, 0x21 | 0x22) => {
+            let address: [u8; 16] = bytes[16..32].try_into().expect("sixteen bytes are sixteen");
+            Some(SocketAddr::new(IpAddr::from(address).to_canonical(), port(48)))
+        }
+        _ => None,
     }
 }
 
