@@ -4,8 +4,8 @@
 //! six lines around them; as part of the crate they are compiled by CI, the committed corpora are
 //! run through them by `cargo test`, and a finding becomes a file there.
 //!
-//! Properties that need a network, a clock or other drivers are not here: they are those of the
-//! simulation.
+//! The body of `session`, which needs a network and a clock, belongs to the simulation and is
+//! only named here.
 
 mod certificate;
 mod frames;
@@ -21,11 +21,13 @@ pub use message::fuzz_message;
 pub use pem::fuzz_pem;
 pub use proxy_header::fuzz_proxy_header;
 
+pub use crate::simulation::fuzz_session;
+
 /// Takes any bytes, and panics for a bug of ours.
 pub type Body = fn(&[u8]);
 
 /// Every fuzz target by its name in `fuzz/`, with its body.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 8] = [
     ("message", fuzz_message),
     ("frames", fuzz_frames),
     ("request_head", fuzz_request_head),
@@ -33,4 +35,5 @@ pub const TARGETS: [(&str, Body); 7] = [
     ("proxy_header", fuzz_proxy_header),
     ("pem", fuzz_pem),
     ("certificate", fuzz_certificate),
+    ("session", fuzz_session),
 ];
