@@ -8,16 +8,21 @@
 //!
 //! It has no extensions, no text messages (nobody may send us any) and no role but the server's.
 
+mod header;
+mod mask;
+mod outgoing;
+
 use std::fmt;
-use std::io::Cursor;
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, MESSAGE_MAX_BYTES};
 
-/// The longest header: two bytes, eight of length, four of mask.
-const HEADER_MAX_BYTES: usize = 14;
+use header::{HEADER_MAX_BYTES, Short, read_header};
+use mask::{rotated, unmask};
+
+pub use outgoing::{close_frame, control_frame, header_len, put_header};
 
 /// A gathered message's buffer is kept for the next one up to this size, as long as the driver
 /// is busy.
@@ -333,110 +338,6 @@ impl FrameReader {
     }
 }
 
-/// Puts the header of an unmasked, final frame in front of `out` and gives its length, which is
-/// 2, 4 or 10.
-pub fn put_header(opcode: OpCode, payload_len: usize, out: &mut [u8]) -> usize {
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
-    header
-        .format(payload_len as u64, &mut &mut out[..])
-        .expect("a header is at most ten bytes and the callers have room for them");
-    header.len(payload_len as u64)
-}
-
-/// The length of the header that [`put_header`] writes.
-pub const fn header_len(payload_len: usize) -> usize {
-    match payload_len {
-        0..126 => 2,
-        126..65_536 => 4,
-        _ => 10,
-    }
-}
-
-/// A whole control frame. A payload beyond what the protocol allows is cut.
-pub fn control_frame(kind: Control, payload: &[u8]) -> Vec<u8> {
-    let payload = &payload[..payload.len().min(CONTROL_PAYLOAD_MAX_BYTES)];
-    let mut frame = vec![0; 2 + payload.len()];
-    let header = put_header(OpCode::Control(kind), payload.len(), &mut frame);
-    frame[header..].copy_from_slice(payload);
-    frame
-}
-
-/// A whole Close frame with a reason in words.
-pub fn close_frame(code: CloseCode, reason: &str) -> Vec<u8> {
-    let mut payload = u16::from(code).to_be_bytes().to_vec();
-    let room = CONTROL_PAYLOAD_MAX_BYTES - payload.len();
-    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(room)]);
-    control_frame(Control::Close, &payload)
-}
-
-/// Up to `N` bytes, in place.
-struct Short<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Default for Short<N> {
-    fn default() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-}
-
-impl<const N: usize> Short<N> {
-    /// Appends as much of `data` as there is room for and says how much that was.
-    fn extend(&mut self, data: &[u8]) -> usize {
-        let taken = data.len().min(N - self.len);
-        self.bytes[self.len..self.len + taken].copy_from_slice(&data[..taken]);
-        self.len += taken;
-        taken
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// Lends the bytes and begins anew.
-    fn take(&mut self) -> &[u8] {
-        let len = std::mem::take(&mut self.len);
-        &self.bytes[..len]
-    }
-}
-
-/// Reads a header from what came of it before and the input.
-fn read_header(
-    part: &mut Short<HEADER_MAX_BYTES>,
-    input: &mut Input<'_>,
-) -> Result<Option<(FrameHeader, u64)>, FrameError> {
-    let before = part.len;
-    if before == 0 {
-        // Nearly always the whole header is at hand and need not be copied.
-        if let Some((header, payload, used)) = parse_header(input.rest())? {
-            input.take(used);
-            return Ok(Some((header, payload)));
-        }
-    }
-    let taken = part.extend(input.rest());
-    match parse_header(part.as_slice())? {
-        Some((header, payload, used)) => {
-            input.take(used - before);
-            Ok(Some((header, payload)))
-        }
-        None => {
-            input.take(taken);
-            Ok(None)
-        }
-    }
-}
-
-/// Gives the header, the length of its payload, and its own length.
-fn parse_header(bytes: &[u8]) -> Result<Option<(FrameHeader, u64, usize)>, FrameError> {
-    let mut cursor = Cursor::new(bytes);
-    match FrameHeader::parse(&mut cursor) {
-        Ok(Some((header, payload))) => Ok(Some((header, payload, cursor.position() as usize))),
-        Ok(None) => Ok(None),
-        Err(_) => Err(FrameError::Protocol("an unknown frame type")),
-    }
-}
-
 fn begin_control(
     kind: Control,
     mask: [u8; 4],
@@ -470,26 +371,6 @@ fn closing(payload: &[u8]) -> Result<Option<CloseCode>, FrameError> {
         Ok(_) => Ok(Some(code)),
         Err(_) => Err(FrameError::Protocol("the reason of a close is no UTF-8")),
     }
-}
-
-/// Undoes the mask (RFC 6455 section 5.3). Sixteen bytes at a time, which the compiler turns
-/// into vector instructions.
-fn unmask(payload: &mut [u8], mask: [u8; 4]) {
-    let [a, b, c, d] = mask;
-    let wide = u128::from_ne_bytes([a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]);
-    let (blocks, rest) = payload.as_chunks_mut::<16>();
-    for block in blocks {
-        *block = (u128::from_ne_bytes(*block) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
-    }
-}
-
-/// The mask as it applies after `len` bytes.
-fn rotated(mut mask: [u8; 4], len: usize) -> [u8; 4] {
-    mask.rotate_left(len % 4);
-    mask
 }
 
 #[cfg(test)]
@@ -637,22 +518,5 @@ mod tests {
         ] {
             assert_eq!(error_of(&bytes).close_code(), CloseCode::Protocol, "{bytes:x?}");
         }
-    }
-
-    #[test]
-    fn headers_have_the_shortest_form() {
-        for len in [0, 125, 126, 65_535, 65_536] {
-            let mut out = [0; 10];
-            let header = put_header(OpCode::Data(Data::Binary), len, &mut out);
-            assert_eq!(header, header_len(len));
-            assert_eq!(out[0], 0x82);
-        }
-    }
-
-    #[test]
-    fn a_reason_is_cut_at_a_character() {
-        let frame = close_frame(CloseCode::Away, &"ü".repeat(100));
-        assert_eq!(frame.len(), 2 + 2 + 122);
-        assert!(std::str::from_utf8(&frame[4..]).is_ok());
     }
 }

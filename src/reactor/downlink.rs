@@ -34,7 +34,7 @@ enum Misstep {
 enum Dealt {
     /// All of it was dealt with.
     All,
-    /// A device has enough for now; the rest must wait.
+    /// A device has enough at present; the rest must wait.
     Held { by: DeviceKey, rest: Vec<u8> },
     /// The driver said goodbye.
     Closed(Option<CloseCode>),
