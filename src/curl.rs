@@ -96,7 +96,7 @@ fn ask(
             let config = tls().map_err(io::Error::other)?;
             let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
             let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-            exchange(url, &mut rustls::StreamOwned::new(session, stream))
+            exchange(url, &mut rustls::StreamOwned::new(session, stream)).map_err(tls_in_words)
         }
     }
 }
@@ -133,7 +133,8 @@ fn read_status(stream: &mut impl Read) -> io::Result<u16> {
 fn parse_status(head: &[u8]) -> io::Result<Option<u16>> {
     let mut fields = [httparse::EMPTY_HEADER; HEAD_MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
-    let parsed = response.parse(head).map_err(io::Error::other)?;
+    let no_http = |_| io::Error::other("this is not HTTP; a TLS port is asked by https://");
+    let parsed = response.parse(head).map_err(no_http)?;
     Ok(if parsed.is_complete() { response.code } else { None })
 }
 
@@ -165,6 +166,17 @@ impl Write for Deadlined {
 fn remaining(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+}
+
+/// What rustls says of a server without TLS is not for people.
+fn tls_in_words(error: io::Error) -> io::Error {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match reason {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            io::Error::other("this is not TLS; an HTTP port is asked by http://")
+        }
+        Some(_) | None => error,
+    }
 }
 
 /// The system reports a timeout as "resource temporarily unavailable".
