@@ -18,7 +18,7 @@ const SENDS_PER_LOOK: usize = 16;
 
 /// How a driver sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sends {
+pub enum Sends {
     /// Many messages in one send; the relay is the bottleneck.
     Together,
     /// One send for each message.
@@ -72,7 +72,8 @@ fn print_gathered(bench: &Bench, shape: &str, chunk: usize, samples: &mut Sample
     bench.row(&what, Bar::None, samples, Sample::cost);
 }
 
-fn flood(rig: &mut Rig<'_>, chunk: usize, sends: Sends) -> io::Result<Sample> {
+/// Sends messages to each device in turn, and counts the chunks that came.
+pub fn flood(rig: &mut Rig<'_>, chunk: usize, sends: Sends) -> io::Result<Sample> {
     let (mut window, mut source) = (rig.window(), Source::new(rig, chunk, sends));
     let looks = if sends == Sends::Each { SENDS_PER_LOOK } else { 1 };
     loop {

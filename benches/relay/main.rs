@@ -21,12 +21,11 @@
 //! other sessions (the kernel shares a CPU among sessions first). On a machine with other work
 //! the column `others` says so, and the figures are not worth much.
 //!
-//! TLS is not measured yet.
-//!
 //! With TCP a chunk boundary means nothing: a relay that is behind finds several chunks in one
 //! read. Hence uplink figures count chunks as they were sent, one system call each.
 #![forbid(unsafe_code)]
 
+mod bare_tls;
 mod churn;
 mod downlink;
 mod echo;
@@ -39,6 +38,7 @@ mod pattern;
 mod rig;
 mod server;
 mod table;
+mod tls;
 mod udp;
 mod uplink;
 mod wire;
@@ -63,7 +63,7 @@ pub struct Bench {
 
 type Section = fn(&Bench) -> io::Result<()>;
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("uplink", uplink::flat_out),
     ("uplink-rate", uplink::at_a_rate),
     ("downlink", downlink::flat_out),
@@ -73,6 +73,7 @@ const SECTIONS: [(&str, Section); 9] = [
     ("churn", churn::short_lives),
     ("idle", idle::crowds),
     ("linear", uplink::among_idle),
+    ("tls", tls::bulk_and_handshakes),
 ];
 
 fn main() -> ExitCode {
@@ -86,6 +87,9 @@ fn main() -> ExitCode {
         Some(Role::Floor { driver_port, device_port, gather }) => {
             let toward = if gather { Toward::Gathered } else { Toward::OneByOne };
             floor::serve(driver_port, device_port, toward)
+        }
+        Some(Role::Tls { driver_port, device_port, way }) => {
+            bare_tls::serve(driver_port, device_port, way)
         }
     };
     match done {

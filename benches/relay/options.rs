@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::tls::Way;
+
 /// Measures dispatch against a floor: a relay that does the system calls and nothing else.
 #[derive(Debug, Clone, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
     /// Sections to run (all): uplink uplink-rate downlink echo udp fanout churn idle linear
+    /// tls
     pub sections: Vec<String>,
     /// Seconds that each run measures
     #[arg(long, default_value_t = 1.0)]
@@ -56,6 +59,16 @@ pub enum Role {
         /// Gather what one read brought for a device into one write.
         #[arg(long)]
         gather: bool,
+    },
+    /// Be the bare loop that TLS is measured against.
+    #[command(hide = true, name = "role-tls")]
+    Tls {
+        /// Where the driver connects.
+        driver_port: u16,
+        /// Where devices connect.
+        device_port: u16,
+        /// The direction.
+        way: Way,
     },
 }
 

@@ -14,6 +14,7 @@ use super::Bench;
 use super::measure::{Sample, Window};
 use super::pattern::Pattern;
 use super::server::{Server, Subject, connect};
+use super::tls::{Line, shake};
 use super::wire::{Event, Incoming};
 
 /// What is connected must be announced within this time.
@@ -38,6 +39,14 @@ pub struct Rig<'a> {
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
+    protocol: Protocol,
+}
+
+/// What devices speak.
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Tcp,
+    Tls,
 }
 
 /// One driver.
@@ -55,7 +64,7 @@ pub struct Driver {
 
 /// One device; its number is its client id.
 pub struct Device {
-    stream: TcpStream,
+    stream: Line,
     pub sent: u64,
     pub received: u64,
     pub readable: bool,
@@ -79,6 +88,14 @@ impl<'a> Rig<'a> {
         Ok(rig)
     }
 
+    /// The same with one driver and with devices over TLS.
+    pub fn tls(bench: &'a Bench, subject: &Subject, devices: usize) -> io::Result<Self> {
+        let mut rig = Self { protocol: Protocol::Tls, ..Self::start(bench, subject)? };
+        rig.join("tls", rig.server.device_port)?;
+        rig.add_devices(devices)?;
+        Ok(rig)
+    }
+
     /// Starts a relay.
     pub fn start(bench: &'a Bench, subject: &Subject) -> io::Result<Self> {
         Ok(Self {
@@ -91,6 +108,7 @@ impl<'a> Rig<'a> {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             scratch: vec![0; READ_BYTES],
+            protocol: Protocol::Tcp,
         })
     }
 
@@ -146,7 +164,13 @@ impl<'a> Rig<'a> {
 
     fn add_device(&mut self) -> io::Result<()> {
         let stream = connect(self.server.device_port, 1)?;
-        let stream = self.watch(stream, self.devices.len())?;
+        let stream = match self.protocol {
+            Protocol::Tcp => Line::Plain(self.watch(stream, self.devices.len())?),
+            Protocol::Tls => {
+                let (stream, session) = shake(stream)?;
+                Line::tls(self.watch(stream, self.devices.len())?, session)
+            }
+        };
         let device = Device { stream, sent: 0, received: 0, readable: false, writable: true };
         self.devices.push(device);
         Ok(())
@@ -247,8 +271,9 @@ impl<'a> Rig<'a> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
-        // A short read proves the socket empty.
-        device.readable = length == READ_BYTES;
+        // A short read proves the socket empty, and with TLS only one that gave nothing.
+        device.readable =
+            length == READ_BYTES || (length > 0 && !device.stream.short_read_means_empty());
         self.bench.pattern.check(id as u64, device.received, &self.scratch[..length])?;
         device.received += length as u64;
         self.bytes_down += length as u64;

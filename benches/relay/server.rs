@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::floor::Toward;
 use super::machine::{RELAY_CPU, Running, start_on};
 use super::options::Options;
+use super::tls::Way;
 
 /// A relay that does not listen after this long never will.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ pub enum Subject {
     Floor,
     /// The same with one write for each device and read.
     GatheringFloor,
+    /// The bare rustls loop.
+    BareTls(Way),
 }
 
 /// A relay that runs.
@@ -67,6 +70,7 @@ impl Server {
             Subject::Dispatch(binary) | Subject::Other(binary) => dispatch(binary, driver_port),
             Subject::Floor => floor(Toward::OneByOne, driver_port, device_port)?,
             Subject::GatheringFloor => floor(Toward::Gathered, driver_port, device_port)?,
+            Subject::BareTls(way) => bare_tls(*way, driver_port, device_port)?,
         };
         // It logs as it would in production, to somewhere that takes everything.
         command.stdout(Stdio::null());
@@ -89,7 +93,7 @@ impl Server {
     /// What a driver must say first, if anything.
     pub fn request(&self, protocol: &str, port: u16) -> Option<String> {
         match self.subject {
-            Subject::Floor | Subject::GatheringFloor => None,
+            Subject::Floor | Subject::GatheringFloor | Subject::BareTls(_) => None,
             Subject::Dispatch(_) | Subject::Other(_) => Some(format!(
                 "GET /api/dispatch/v1/{protocol}_dispatch?port={port}&accept=127.0.0.0/8 HTTP/1.1\r\n\
                  Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -143,6 +147,16 @@ fn floor(toward: Toward, driver_port: u16, device_port: u16) -> io::Result<Comma
     if toward == Toward::Gathered {
         command.arg("--gather");
     }
+    Ok(command)
+}
+
+fn bare_tls(way: Way, driver_port: u16, device_port: u16) -> io::Result<Command> {
+    let way = match way {
+        Way::Up => "up",
+        Way::Down => "down",
+    };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["role-tls", &driver_port.to_string(), &device_port.to_string(), way]);
     Ok(command)
 }
 

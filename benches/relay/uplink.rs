@@ -67,7 +67,8 @@ pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, samples: &
     });
 }
 
-fn flood(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<Sample> {
+/// Sends chunks from each device in turn, and counts those that every driver got.
+pub fn flood(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<Sample> {
     let copies = (chunk * rig.drivers.len()) as u64;
     let (mut window, mut round) = (rig.window(), 0);
     loop {

@@ -1,0 +1,94 @@
+//! The bare rustls loop that TLS is measured against: see [`super::tls`].
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use dispatch::tls::{SelfSigned, device_config};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::tls::{Buffered, Way};
+use super::wire::{HEADERS_MAX_BYTES, push_headers, write_headers};
+
+const READ_BYTES: usize = 64 << 10;
+
+type Device = StreamOwned<ServerConnection, Buffered<TcpStream>>;
+
+/// Takes one driver, then one device after the other, until the driver is gone.
+pub fn serve(driver_port: u16, device_port: u16, way: Way) -> io::Result<()> {
+    let config = device_config(None, None, None, &mut SelfSigned::default())
+        .map_err(|fault| io::Error::other(fault.message))?;
+    let devices = TcpListener::bind((Ipv4Addr::LOCALHOST, device_port))?;
+    let (mut driver, _) = TcpListener::bind((Ipv4Addr::LOCALHOST, driver_port))?.accept()?;
+    driver.set_nodelay(true)?;
+    for id in 0.. {
+        let device = accept(&devices, &config)?;
+        tell(&mut driver, 0, id)?;
+        match way {
+            // An error is the device's end as well.
+            Way::Up => drop(up(device, &mut driver, id)),
+            Way::Down => down(&mut driver, device)?,
+        }
+        tell(&mut driver, 1, id)?;
+    }
+    Ok(())
+}
+
+fn accept(devices: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<Device> {
+    let (mut socket, _) = devices.accept()?;
+    socket.set_nodelay(true)?;
+    let mut session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+    while session.is_handshaking() || session.wants_write() {
+        session.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(session, Buffered::new(socket)))
+}
+
+fn tell(driver: &mut TcpStream, kind: u8, id: u64) -> io::Result<()> {
+    let mut frame = Vec::new();
+    push_headers(&mut frame, kind, b"127.0.0.1", id, 0);
+    driver.write_all(&frame)
+}
+
+/// The headers go right-aligned in front of the data, so that one write takes both.
+fn up(mut device: Device, driver: &mut TcpStream, id: u64) -> io::Result<()> {
+    let mut buffer = vec![0; HEADERS_MAX_BYTES + READ_BYTES];
+    let mut headers = Vec::new();
+    loop {
+        let length = match device.read(&mut buffer[HEADERS_MAX_BYTES..])? {
+            0 => return Ok(()),
+            length => length,
+        };
+        headers.clear();
+        push_headers(&mut headers, 2, b"127.0.0.1", id, length);
+        let start = HEADERS_MAX_BYTES - headers.len();
+        buffer[start..HEADERS_MAX_BYTES].copy_from_slice(&headers);
+        driver.write_all(&buffer[start..HEADERS_MAX_BYTES + length])?;
+    }
+}
+
+/// Each part of a message is written as it comes.
+fn down(driver: &mut TcpStream, mut device: Device) -> io::Result<()> {
+    let mut buffer = vec![0; HEADERS_MAX_BYTES + READ_BYTES];
+    let (mut kept, mut rest) = (0, 0);
+    loop {
+        let end = match driver.read(&mut buffer[kept..])? {
+            0 => return Ok(()),
+            length => kept + length,
+        };
+        let mut at = 0;
+        while at < end {
+            if rest == 0 {
+                let Some((header, size, _)) = write_headers(&buffer[at..end]) else { break };
+                rest = size;
+                at += header;
+            }
+            let part = &buffer[at..end.min(at + rest)];
+            device.write_all(part)?;
+            at += part.len();
+            rest -= part.len();
+        }
+        buffer.copy_within(at..end, 0);
+        kept = end - at;
+    }
+}
