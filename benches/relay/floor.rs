@@ -27,7 +27,7 @@ const FIRST_DRIVER: usize = 16;
 const FIRST_DEVICE: usize = 1 << 16;
 
 /// It ends by itself after this long, should nobody end it.
-const LIFE_MAX: Duration = Duration::from_secs(120);
+pub const LIFE_MAX: Duration = Duration::from_secs(120);
 
 /// How it treats messages to devices.
 #[derive(Clone, Copy, PartialEq, Eq)]

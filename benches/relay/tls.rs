@@ -19,7 +19,7 @@ use clap::ValueEnum;
 use dispatch::tls::client_config;
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::Bench;
 use super::measure::Sample;
