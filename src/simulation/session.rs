@@ -96,8 +96,10 @@ impl Session {
         Self { reactor, net, now, random, driver, device: None, got: Vec::new() }
     }
 
+    /// All at once: in slices with pauses it could take longer than a head may.
     fn shake_hands(&mut self) {
-        self.send(HANDSHAKE);
+        let sent = self.net.wire().peer_write(self.driver, HANDSHAKE);
+        assert_eq!(sent, HANDSHAKE.len(), "the network has room for it");
         self.settle();
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
         self.device = self.net.wire().connect(DEVICE_PORT, (address, 1).into());
