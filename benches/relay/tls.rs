@@ -112,7 +112,10 @@ fn shake_hands(rig: &mut Rig<'_>, at_once: u64) -> io::Result<Sample> {
         let before = closed;
         rig.receive(|_, event| match event {
             Event::Opened(_) => Ok(()),
-            Event::Closed(_) => Ok(closed += 1),
+            Event::Closed(_) => {
+                closed += 1;
+                Ok(())
+            }
             Event::Received(..) => Err(io::Error::other("a device said something")),
         })?;
         if closed > before {
