@@ -201,7 +201,10 @@ impl<S: Stream> Http<S> {
                 }
             }
             self.seen = self.input.len();
-            match self.connection.read(scratch)? {
+            // No more than a head at a time: what is pipelined behind it stays in the socket, where
+            // it does not cost us memory while the client does not take its answers.
+            let room = scratch.len().min(HEAD_MAX_BYTES);
+            match self.connection.read(&mut scratch[..room])? {
                 Taken::Bytes(len) => self.input.extend_from_slice(&scratch[..len]),
                 Taken::Blocked => {
                     self.await_rest(now);
@@ -370,6 +373,16 @@ mod tests {
         assert_requested(rig.step(), "/a");
         rig.answer(Afterwards::KeepAlive);
         assert_requested(rig.step(), "/a");
+    }
+
+    #[test]
+    fn a_flood_of_pipelined_requests_waits_in_the_socket() {
+        let mut rig = rig([Step::Bytes(GET.repeat(4 * HEAD_MAX_BYTES / GET.len()))]);
+        let mut scratch = vec![0; 4 * HEAD_MAX_BYTES];
+        let progress = rig.http.step(&mut rig.buffers, &mut scratch, rig.now).unwrap();
+        assert_requested(progress, "/a");
+        assert!(rig.http.input.len() < HEAD_MAX_BYTES, "{}", rig.http.input.len());
+        assert!(rig.http.connection.is_readable());
     }
 
     #[test]
