@@ -233,7 +233,7 @@ impl<N: Net> Reactor<N> {
         });
         match watched {
             Ok(device) => self.announce(device),
-            Err(error) => warn!("a device connection can't be watched: {error}"),
+            Err(error) => self.refuse(key, peer, &format!("it can't be watched: {error}")),
         }
     }
 
