@@ -311,6 +311,11 @@ pub const TLS_RECORD_OVERHEAD_BYTES: usize = 64;
 /// key update and the work itself. More would be a loop.
 pub const TLS_IDLE_ROUNDS_MAX: usize = 8;
 
+/// The most ciphertext without content that one call reads from a TLS connection: several times
+/// an incomplete record and a change of keys. Who sends more at a stretch would otherwise keep
+/// us reading, and everybody else waiting, for as long as it goes on.
+pub const TLS_BARREN_MAX_BYTES: usize = 64 << 10;
+
 /// Reads of the socket after our end of a TLS connection, whose bytes are thrown away, before
 /// the peer's end is no longer awaited: 4 MiB at most, about what a socket holds.
 pub const TLS_DISCARDS_MAX: usize = 64;
@@ -424,5 +429,6 @@ const _: () = {
     assert!(SHUTDOWN_MAX.as_millis() + LOG_FLUSH_MAX.as_millis() < 5_000);
     assert!(TLS_INCOMPLETE_MAX_BYTES > TLS_RECORD_MAX_BYTES + 261, "a whole record must fit");
     assert!(TLS_READ_MIN_BYTES <= TLS_READ_MAX_BYTES);
+    assert!(TLS_BARREN_MAX_BYTES >= 2 * TLS_INCOMPLETE_MAX_BYTES, "honest peers send records");
     assert!(PROXY_V2_MAX_BYTES > 16 + 36 && PROXY_V2_MAX_BYTES <= 16 + 65_535);
 };

@@ -31,7 +31,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 pub use client::client_config;
 #[cfg(test)]
-pub(crate) use client::insecure_client_config;
+pub(crate) use client::{insecure_client_config, insecure_client_config_by};
 pub use files::{Reloadable, server_config_from_files};
 pub(crate) use peer::identity;
 pub use peer::{PeerIdentity, peer_identity};
@@ -108,7 +108,7 @@ fn fault(parameter: &'static str) -> impl Fn(String) -> ParameterFault {
     move |message| ParameterFault { parameter, message }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 

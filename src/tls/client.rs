@@ -34,9 +34,17 @@ pub fn client_config(ca: Option<&Path>, insecure: bool) -> Result<Arc<ClientConf
 pub(crate) fn insecure_client_config(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<Arc<ClientConfig>, Error> {
-    let verifier = Arc::new(AcceptAnything { provider: provider() });
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    insecure_client_config_by(provider(), versions)
+}
+
+/// The same, by another provider.
+#[cfg(test)]
+pub(crate) fn insecure_client_config_by(
+    provider: Arc<CryptoProvider>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<Arc<ClientConfig>, Error> {
+    let verifier = Arc::new(AcceptAnything { provider: Arc::clone(&provider) });
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(Arc::new(builder.with_no_client_auth()))
 }

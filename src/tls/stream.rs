@@ -21,8 +21,9 @@ use super::buffers::{Queue, Taken, with_scratch};
 use super::peer::{PeerIdentity, peer_identity};
 use super::pump::{Pumped, encode, pump};
 use crate::limits::{
-    TLS_DISCARDS_MAX, TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
-    TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
+    TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES,
+    TLS_READ_MAX_BYTES, TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES,
+    TLS_WRITE_MAX_BYTES,
 };
 use crate::net::Stream;
 
@@ -47,6 +48,13 @@ pub struct TlsStream<S> {
     outgoing: Queue,
     input: Input,
     output: Output,
+}
+
+/// Bytes that came with one read of the socket.
+struct Received {
+    ciphertext: usize,
+    /// Those of the plaintext that the reader got.
+    content: usize,
 }
 
 /// The peer's direction.
@@ -159,8 +167,8 @@ impl<S: Stream> TlsStream<S> {
     // ---- Receiving --------------------------------------------------------------------------
 
     /// Reads the socket once and decrypts all that is complete: first into `buf`, what finds no
-    /// room there into the queue. Gives the bytes in `buf`.
-    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    /// room there into the queue.
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         with_scratch(|scratch| {
             let kept = self.incomplete.len();
             // Plaintext is shorter than its ciphertext, so what is asked for here finds room in
@@ -170,12 +178,12 @@ impl<S: Stream> TlsStream<S> {
             let read = read_retrying(&mut self.socket, &mut scratch[kept..kept + wanted])?;
             if read == 0 {
                 self.input = Input::Cut;
-                return Ok(0);
+                return Ok(Received { ciphertext: 0, content: 0 });
             }
             // After our end nobody wants what comes; and rustls, which counts `close_notify` as
             // its last alert, would panic in a debug build at a damaged record.
             if !matches!(self.output, Output::Open) {
-                return Ok(0);
+                return Ok(Received { ciphertext: read, content: 0 });
             }
             scratch[..kept].copy_from_slice(&self.incomplete);
             let mut taken = Taken::new(buf, &mut self.plaintext);
@@ -192,12 +200,12 @@ impl<S: Stream> TlsStream<S> {
                     incoming.len()
                 }
             };
-            let len = taken.len();
+            let content = taken.len();
             self.keep(&scratch[done..kept + read]);
             // What this gave rise to (handshake, alert, key update) leaves if it can; if it
             // cannot, the next write or flush finds out why.
             let _ = self.push();
-            Ok(len)
+            Ok(Received { ciphertext: read, content })
         })
     }
 
@@ -210,6 +218,14 @@ impl<S: Stream> TlsStream<S> {
             Input::Open => rest.to_vec(),
             Input::Closed | Input::Cut | Input::Failed(_) => Vec::new(),
         };
+    }
+
+    /// Gives up a peer that sends a lot without content. rustls refuses many empty records in a
+    /// row, and many changes of keys, but not one and the other by turns.
+    fn limit_barren(&mut self, barren: usize) {
+        if barren > TLS_BARREN_MAX_BYTES && matches!(self.input, Input::Open) {
+            self.input = Input::Failed("it sends records with no content".into());
+        }
     }
 
     // ---- Sending ----------------------------------------------------------------------------
@@ -311,7 +327,7 @@ impl<S: Stream> Read for TlsStream<S> {
         if buf.is_empty() {
             return Ok(0);
         }
-        let mut discards = 0;
+        let (mut discards, mut barren) = (0, 0);
         while discards < TLS_DISCARDS_MAX {
             if !self.plaintext.is_empty() {
                 return Ok(self.plaintext.take(buf));
@@ -325,10 +341,13 @@ impl<S: Stream> Read for TlsStream<S> {
                 Input::Failed(_) => {}
             }
             match self.receive(buf)? {
-                // Part of a record, or one without content; rustls refuses many of those.
-                0 if matches!(self.output, Output::Open) => {}
-                0 => discards += 1,
-                len => return Ok(len),
+                Received { content: len @ 1.., .. } => return Ok(len),
+                // Part of a record, or records without content.
+                Received { ciphertext, .. } if matches!(self.output, Output::Open) => {
+                    barren += ciphertext;
+                    self.limit_barren(barren);
+                }
+                Received { .. } => discards += 1,
             }
         }
         // Somebody who goes on sending after our end is not waited for.

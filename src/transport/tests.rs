@@ -5,8 +5,10 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConfig};
 
 use super::*;
-use crate::limits::TLS_WRITE_MAX_BYTES;
+use crate::limits::{TLS_BARREN_MAX_BYTES, TLS_WRITE_MAX_BYTES};
 use crate::tls::{SelfSigned, device_config};
+
+mod barren;
 
 /// A socket whose peer is the test: what is to be read, how much of it and how much room there
 /// is for writing are all given beforehand.
@@ -92,15 +94,19 @@ impl Pair {
     }
 
     fn connected(versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
-        let mut pair = Self::new(versions);
+        Self::new(versions).finished()
+    }
+
+    /// Takes the handshake to its end.
+    fn finished(mut self) -> Self {
         for _ in 0..4 {
-            pair.carry_to_server();
-            let _ = pair.server.handshake().unwrap();
-            pair.carry_to_client();
+            self.carry_to_server();
+            let _ = self.server.handshake().unwrap();
+            self.carry_to_client();
         }
-        assert_eq!(pair.server.handshake().unwrap(), Handshake::Done);
-        assert!(!pair.client.is_handshaking());
-        pair
+        assert_eq!(self.server.handshake().unwrap(), Handshake::Done);
+        assert!(!self.client.is_handshaking());
+        self
     }
 
     fn client_bytes(&mut self) -> Vec<u8> {
