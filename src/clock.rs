@@ -15,12 +15,20 @@ pub struct Clock {
     /// All standstills together.
     behind: Duration,
     woken: Instant,
+    pace: Pace,
+}
+
+/// Whether the last turn was held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Steady,
+    Halted,
 }
 
 impl Clock {
     /// A clock that never stood still.
     pub fn new(system: Instant) -> Self {
-        Self { behind: Duration::ZERO, woken: system }
+        Self { behind: Duration::ZERO, woken: system, pace: Pace::Steady }
     }
 
     /// The time, when the system says it is `system`.
@@ -30,12 +38,18 @@ impl Clock {
 
     /// Notes the end of a sleep that was to last `patience` at most. If it was much longer, we
     /// did not run; none of the time since the last sleep counts then, so that nothing is due
-    /// before it was looked at. Without a `patience` there was no deadline to miss.
+    /// before it was looked at. Without a `patience` there was no deadline to miss. A loop that is
+    /// late turn after turn is overloaded and not halted: its time goes on.
     pub fn handle_wake(&mut self, system: Instant, patience: Option<Duration>) {
         let passed = system.saturating_duration_since(self.woken);
-        if patience.is_some_and(|patience| passed >= patience + STANDSTILL_MIN) {
-            self.behind += passed;
-        }
+        let is_late = patience.is_some_and(|patience| passed >= patience + STANDSTILL_MIN);
+        self.pace = match self.pace {
+            Pace::Steady if is_late => {
+                self.behind += passed;
+                Pace::Halted
+            }
+            Pace::Steady | Pace::Halted => Pace::Steady,
+        };
         self.woken = system;
     }
 }
@@ -63,6 +77,14 @@ mod tests {
         clock.handle_wake(start + 80 * SECOND, Some(SECOND));
         assert_eq!(clock.now(start + 80 * SECOND), start + SECOND);
         assert_eq!(clock.now(start + 82 * SECOND), start + 3 * SECOND);
+    }
+
+    #[test]
+    fn the_time_of_an_overloaded_loop_goes_on() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        (1..=10).for_each(|n| clock.handle_wake(start + 2 * n * SECOND, Some(Duration::ZERO)));
+        assert_eq!(clock.now(start + 20 * SECOND), start + 10 * SECOND);
     }
 
     #[test]

@@ -89,7 +89,8 @@ pub const DRIVER_DRAINED_BYTES: usize = 64 << 10;
 pub const DEVICE_BACKLOG_BYTES: usize = 4 << 20;
 
 /// A device's backlog counts as drained at this mark; close to the other, so that a slow device
-/// that takes its bytes steadily gets there long before it has held its driver back for too long.
+/// that takes its bytes steadily does not hold its driver back for long, unless the driver wrote
+/// more than the mark in one message.
 pub const DEVICE_DRAINED_BYTES: usize = DEVICE_BACKLOG_BYTES - (64 << 10);
 
 /// Devices that are let on when their driver's backlog has drained: as many as fill it again

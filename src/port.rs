@@ -154,6 +154,11 @@ impl<N: Net> Udp<N> {
         Sent::Accepted
     }
 
+    /// Whether datagrams wait for the system to have room.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     /// Sends what waits, as far as the system has room.
     pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut Buffers) {
         let Gate::Open(socket) = &self.gate else { return };

@@ -189,7 +189,10 @@ impl<N: Net> Reactor<N> {
     pub fn handle_event(&mut self, token: Token, news: Readiness) {
         match Source::from_token(token) {
             Some(Source::Door(key)) => self.work.doors.insert(key),
-            Some(Source::Port(key)) => self.work.ports.insert(key),
+            Some(Source::Port(key)) if news.is_readable() || self.has_datagrams_waiting(key) => {
+                self.work.ports.insert(key);
+            }
+            Some(Source::Port(_)) => {}
             Some(Source::Http(key)) => {
                 if let Some(http) = self.https.get_mut(key) {
                     http.connection_mut().handle_ready(news);
@@ -267,6 +270,15 @@ impl<N: Net> Reactor<N> {
     /// The network, to be steered by the simulation.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
+    }
+
+    /// Whether a UDP port waits for room to send: it has room nearly always, and then an event
+    /// that says so is not worth a turn.
+    fn has_datagrams_waiting(&self, key: PortKey) -> bool {
+        match self.ports.get(key).map(|port| &port.socket) {
+            Some(Socket::Datagram(udp)) => udp.has_waiting(),
+            Some(Socket::Stream(_)) | None => false,
+        }
     }
 
     /// Lets every source that is listed take one step. Who still has something to do afterwards

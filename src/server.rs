@@ -52,7 +52,9 @@ impl fmt::Display for StartError {
             StartError::Bind { address, reason } => {
                 write!(f, "cannot serve on {} port {}: {reason}", address.ip(), address.port())
             }
-            StartError::System(reason) => write!(f, "cannot start: {reason}"),
+            StartError::System(reason) => {
+                write!(f, "the system does not let the loop run: {reason}")
+            }
             StartError::Tls(reason) => write!(f, "cannot serve over TLS: {reason}"),
         }
     }
@@ -137,7 +139,13 @@ impl Server {
                 }
             }
         }
-        info!("stopped");
+        let counters = self.reactor.counters();
+        info!(
+            ignored_messages = counters.ignored_messages,
+            dropped_datagrams = counters.dropped_datagrams,
+            refused_devices = counters.refused_devices, wrong_tokens = counters.wrong_tokens;
+            "stopped"
+        );
         Ok(())
     }
 

@@ -142,6 +142,13 @@ impl DeviceActor {
         Ok(())
     }
 
+    /// A driver's CLOSE promises nothing any longer.
+    pub(super) fn expect_nothing_of(&mut self, driver: usize) {
+        if let Some(count) = self.closed_by.get_mut(&driver) {
+            *count = 0;
+        }
+    }
+
     /// After an orderly CLOSE all that its driver wrote before it must be here.
     fn check_end(&self, standing: Standing) -> Result<(), String> {
         if self.conduct == Conduct::Bad || self.is_finishing || standing == Standing::Reset {

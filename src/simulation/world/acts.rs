@@ -245,11 +245,17 @@ impl World {
 
     fn end_driver(&mut self, op: &Op, end: impl Fn(&mut Wire, u64)) {
         let net = self.net.clone();
+        let mut devices = std::mem::take(&mut self.devices);
         self.with_driver(op, |driver, _| {
             (driver.conduct, driver.is_leaving) = (Conduct::Bad, true);
             driver.expected_code = None;
+            // It takes along what it has said and not sent, which may be the CLOSE.
+            if !driver.has_sent_all() {
+                devices.iter_mut().for_each(|device| device.expect_nothing_of(driver.number));
+            }
             end(&mut net.wire(), driver.id);
         });
+        self.devices = devices;
     }
 
     fn device_connects(&mut self, op: &Op) {
@@ -344,6 +350,11 @@ impl World {
     pub(in super::super) fn shut_down(&mut self) {
         if self.stage == Progress::Serving {
             self.stage = Progress::Stopping { by: self.now + SHUTDOWN_MAX };
+            // What drivers have sent and nobody has read yet is not queued.
+            for driver in 0..self.drivers.len() {
+                let number = self.drivers[driver].number;
+                self.devices.iter_mut().for_each(|device| device.expect_nothing_of(number));
+            }
             self.reactor.handle_shutdown(self.now);
         }
     }
