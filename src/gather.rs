@@ -86,7 +86,7 @@ impl Gather {
     fn judge(&mut self) {
         let is_crowd = self.sources >= GATHER_CROWD;
         let is_full = self.events >= GATHER_FULL_TURN * self.turns;
-        let are_new = 2 * self.newcomers >= self.turns;
+        let are_new = 4 * self.newcomers >= self.turns;
         let are_many = self.turns >= GATHER_TURNS || self.verdict == Verdict::Pause;
         let is_worth_it = is_crowd && are_many && !is_full && !are_new;
         self.verdict = if is_worth_it { Verdict::Pause } else { Verdict::Go };

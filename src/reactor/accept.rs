@@ -220,7 +220,9 @@ impl<N: Net> Reactor<N> {
         }
         let Self { ports, devices, net, .. } = self;
         let Some(port) = ports.get_mut(key) else { return };
-        let audience: Vec<DriverKey> = port.subscribers.covering(peer).collect();
+        // Nearly always one driver; collecting would set aside room for four.
+        let mut audience: Vec<DriverKey> = Vec::with_capacity(1);
+        audience.extend(port.subscribers.covering(peer));
         let Socket::Stream(listener) = &mut port.socket else { return };
         if audience.is_empty() {
             return self.refuse(key, peer, "no driver accepts it");
