@@ -1,9 +1,10 @@
 //! UDP ports.
 
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
 
 use crate::util::{
-    Device, Dispatch, Peer, Tcp, Udp, free_port, has_ipv6, nothing_is_started, pattern,
+    Device, Dispatch, Peer, Tcp, Udp, free_port, has_ipv6, nothing_is_started, pattern, spawn,
 };
 
 /// Proves that the port still receives and sends.
@@ -239,4 +240,21 @@ fn a_udp_port_is_freed_with_its_last_driver() {
     second.reset();
     dispatch.expect_nothing_open();
     UdpSocket::bind(("0.0.0.0", port)).expect("the port is free again");
+}
+
+#[test]
+fn a_trap_of_a_real_snmp_agent_is_heard() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Udp, port).connect();
+    let to = format!("127.0.0.1:{port}");
+    let mut command = Command::new("snmptrap");
+    command.args(["-v", "2c", "-c", "building-7", &to, "", "1.3.6.1.6.3.1.1.5.3"]);
+    let Ok(mut agent) = spawn(command.stdin(Stdio::null())) else {
+        eprintln!("SKIPPED: a_trap_of_a_real_snmp_agent_is_heard: this machine has no snmptrap");
+        return;
+    };
+    let trap = driver.next();
+    assert!(agent.wait().unwrap().success());
+    assert_eq!((trap.kind, trap.ip.as_str()), (dispatch::message::Kind::Received, "127.0.0.1"));
+    assert!(trap.data.windows(10).any(|part| part == b"building-7"), "{:?}", trap.data);
 }
