@@ -141,7 +141,9 @@ fn an_endless_driver_takes_its_turn_and_no_more() {
                 crate::util::BINARY,
                 &crate::util::encode(dispatch::message::Kind::Write, "127.0.0.1", 0, &[7; 9000]),
             );
-            while sender.write_all(&frame).is_ok() {}
+            // Bounded, so that a failure below is told instead of waited for.
+            let until = Instant::now() + DEADLINE;
+            while Instant::now() < until && sender.write_all(&frame).is_ok() {}
         });
         scope.spawn(move || reading.expect_end_after_anything());
         for _ in 0..10 {
