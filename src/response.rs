@@ -39,8 +39,6 @@ pub enum Status {
     UpgradeRequired,
     /// 431: the head is too long.
     HeadTooLarge,
-    /// 501: not there yet.
-    NotImplemented,
     /// 503: at a limit.
     Unavailable,
 }
@@ -60,7 +58,6 @@ impl Status {
             Status::MissingParameter => 422,
             Status::UpgradeRequired => 426,
             Status::HeadTooLarge => 431,
-            Status::NotImplemented => 501,
             Status::Unavailable => 503,
         }
     }
@@ -79,7 +76,6 @@ impl Status {
             Status::MissingParameter => "Unprocessable Content",
             Status::UpgradeRequired => "Upgrade Required",
             Status::HeadTooLarge => "Request Header Fields Too Large",
-            Status::NotImplemented => "Not Implemented",
             Status::Unavailable => "Service Unavailable",
         }
     }
@@ -180,11 +176,6 @@ impl Refusal {
         Self::new(Status::HeadTooLarge, message)
     }
 
-    /// 501.
-    pub fn not_implemented(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Status::NotImplemented, message)
-    }
-
     /// 503; `limit` says which one is reached.
     pub fn unavailable(limit: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Status::Unavailable, limit)
@@ -219,8 +210,7 @@ impl Refusal {
             | Status::Conflict
             | Status::UriTooLong
             | Status::MissingParameter
-            | Status::HeadTooLarge
-            | Status::NotImplemented => Vec::new(),
+            | Status::HeadTooLarge => Vec::new(),
         }
     }
 }
@@ -458,8 +448,7 @@ mod tests {
             Refusal::timeout(),
             Refusal::uri_too_long(),
             Refusal::head_too_large("long"),
-            Refusal::not_implemented("später"),
-            Refusal::forbidden("no"),
+            Refusal::forbidden("später"),
         ] {
             let text = text(refusal, Manner::LAST);
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
