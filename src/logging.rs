@@ -19,6 +19,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use crate::config::{LogSettings, Mode};
 use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
 
+mod json;
 pub mod line;
 use line::Form;
 

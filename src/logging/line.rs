@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Record};
-use serde_json::Value as Json;
 
+use super::json;
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 /// How lines are written.
@@ -28,16 +28,10 @@ pub enum Form {
 impl Form {
     /// The record as one line of bounded length, without its line break.
     pub fn line(&self, record: &Record<'_>, now: Timestamp) -> String {
-        let message = Capped::text(*record.args());
-        let mut fields = Fields(Vec::new());
-        // Gathering fields cannot fail: what has no other form becomes text.
-        let _ = record.key_values().visit(&mut fields);
         match self {
-            Form::Json => json_line(record, now, message, fields),
-            Form::Plain(zone) => words(record, now, zone, &message, &fields, ""),
-            Form::Coloured(zone) => {
-                words(record, now, zone, &message, &fields, colour(record.level()))
-            }
+            Form::Json => json::line(record, now),
+            Form::Plain(zone) => words(record, now, zone, ""),
+            Form::Coloured(zone) => words(record, now, zone, colour(record.level())),
         }
     }
 
@@ -59,113 +53,61 @@ impl Form {
     }
 }
 
-/// The key-values of a record.
-struct Fields(Vec<(String, Json)>);
-
-impl<'kvs> VisitSource<'kvs> for Fields {
-    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        self.0.push((key.as_str().to_owned(), to_json(&value)));
-        Ok(())
-    }
+/// Texts of bounded length: a huge value costs no more than that.
+pub(super) struct Capped {
+    text: String,
+    max: usize,
 }
-
-fn to_json(value: &Value<'_>) -> Json {
-    if let Some(flag) = value.to_bool() {
-        Json::from(flag)
-    } else if let Some(number) = value.to_u64() {
-        Json::from(number)
-    } else if let Some(number) = value.to_i64() {
-        Json::from(number)
-    } else {
-        Json::from(Capped::text(value))
-    }
-}
-
-/// Collects text up to the length of a line, so that a huge value costs no more than that.
-struct Capped(String);
 
 impl Capped {
-    fn text(value: impl fmt::Display) -> String {
-        let mut capped = Self(String::new());
-        // It fails when it is full, which is what it is for.
-        let _ = write!(capped, "{value}");
-        capped.0
+    /// Texts of so many bytes, and what tells that one was cut.
+    pub(super) fn new(max: usize) -> Self {
+        Self { text: String::new(), max }
+    }
+
+    /// The value as text. It is overwritten by the next.
+    pub(super) fn take(&mut self, value: impl fmt::Display) -> &str {
+        self.text.clear();
+        if write!(self, "{value}").is_err() {
+            self.text.push('…');
+        }
+        &self.text
     }
 }
 
 impl Write for Capped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LOG_LINE_MAX_BYTES - self.0.len();
-        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        let room = self.max - self.text.len();
+        self.text.push_str(&text[..text.floor_char_boundary(room)]);
         if text.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
-/// Writes the object; while it is too long, its longest text is cut to half.
-fn json_line(record: &Record<'_>, now: Timestamp, message: String, rest: Fields) -> String {
-    let mut fields = vec![
-        ("time".to_owned(), Json::from(format!("{now:.3}"))),
-        ("level".to_owned(), Json::from(name(record.level()))),
-        ("source".to_owned(), Json::from(Capped::text(record.target()))),
-        ("message".to_owned(), Json::from(message)),
-    ];
-    for (key, value) in rest.0 {
-        // A key twice in an object means something else to every reader.
-        if fields.iter().all(|(taken, _)| *taken != key) {
-            fields.push((key, value));
-        }
-    }
-    let mut line = object(&fields);
-    while line.len() > LOG_LINE_MAX_BYTES && halve_longest(&mut fields) {
-        line = object(&fields);
-    }
-    line
+/// A record for eyes.
+struct Words {
+    line: String,
+    text: Capped,
 }
 
-fn object(fields: &[(String, Json)]) -> String {
-    let mut line = String::from("{");
-    for (index, (key, value)) in fields.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        push(&mut line, format_args!("{comma}{}:{value}", Json::from(key.as_str())));
+impl<'kvs> VisitSource<'kvs> for Words {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let Self { line, text } = self;
+        push(line, format_args!("  {key}={}", quoted(text.take(value))));
+        Ok(())
     }
-    line.push('}');
-    line
 }
 
-/// Whether there was a text left to cut.
-fn halve_longest(fields: &mut [(String, Json)]) -> bool {
-    let texts = fields.iter_mut().filter_map(|(_, value)| match value {
-        Json::String(text) => Some(text),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => None,
-    });
-    let Some(longest) = texts.max_by_key(|text| text.len()).filter(|text| text.len() > 8) else {
-        return false;
-    };
-    longest.truncate(longest.floor_char_boundary(longest.len() / 2 - '…'.len_utf8()));
-    longest.push('…');
-    true
-}
-
-fn words(
-    record: &Record<'_>,
-    now: Timestamp,
-    zone: &TimeZone,
-    message: &str,
-    fields: &Fields,
-    colour: &str,
-) -> String {
+fn words(record: &Record<'_>, now: Timestamp, zone: &TimeZone, colour: &str) -> String {
     let time = now.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string();
     let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
     let level = name(record.level()).to_ascii_uppercase();
-    let mut line = format!("{time} {colour}{level:<5}{reset}  {}", escaped(message));
-    for (key, value) in &fields.0 {
-        let value = match value {
-            Json::String(text) => quoted(text).into_owned(),
-            other => other.to_string(),
-        };
-        push(&mut line, format_args!("  {key}={value}"));
-    }
-    cut(line)
+    let mut text = Capped::new(LOG_LINE_MAX_BYTES);
+    let message = escaped(text.take(record.args()));
+    let line = format!("{time} {colour}{level:<5}{reset}  {message}");
+    let mut words = Words { line, text };
+    // Gathering fields cannot fail: every value has a text.
+    let _ = record.key_values().visit(&mut words);
+    cut(words.line)
 }
 
 fn cut(mut line: String) -> String {
@@ -205,7 +147,7 @@ pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-const fn name(level: Level) -> &'static str {
+pub(super) const fn name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -232,6 +174,7 @@ fn push(line: &mut String, words: fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value as Json;
 
     const PLAIN: Form = Form::Plain(TimeZone::UTC);
 
