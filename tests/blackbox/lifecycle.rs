@@ -51,8 +51,7 @@ fn a_late_driver_gets_an_opened_for_what_is_connected_and_covered() {
     let mut ids = [late.expect_opened().1, late.expect_opened().1];
     ids.sort();
     assert_eq!(ids, [0, 2]);
-    late.sync();
-    assert!(late.has_heard_nothing_else());
+    late.expect_nothing_else();
     late.write("127.0.0.2", 2, b"late but there");
     let [_, _, mut third] = _devices;
     third.expect(b"late but there");

@@ -97,8 +97,7 @@ fn accept_judges_the_address_in_the_header() {
     device.send(V1);
     device.expect_end();
     dispatch.expect_logged(&["refused 192.0.2.10", "no driver accepts it"]);
-    driver.sync();
-    assert!(driver.has_heard_nothing_else());
+    driver.expect_nothing_else();
     let mut device = Device::connect(port);
     device.send(b"PROXY TCP4 192.0.2.11 198.51.100.1 1 2\r\n");
     assert_eq!(driver.expect_opened(), ("192.0.2.11".to_owned(), 0));
@@ -232,8 +231,7 @@ fn health_checks_are_closed_without_a_sound() {
     let mut balancer = Device::connect(port);
     balancer.finish();
     balancer.expect_end();
-    driver.sync();
-    assert!(driver.has_heard_nothing_else());
+    driver.expect_nothing_else();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
     let log = dispatch.log();
     let about: Vec<_> =
@@ -262,8 +260,7 @@ fn what_is_no_header_is_closed_with_one_line() {
         dispatch.expect_logged(&[&format!("on port {port}"), why]);
         let lines = dispatch.log().matches(&format!("on port {port} did not get in")).count();
         assert_eq!(lines, 1, "{why}");
-        driver.sync();
-        assert!(driver.has_heard_nothing_else());
+        driver.expect_nothing_else();
         assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
     }
 }
@@ -287,8 +284,7 @@ fn a_connection_without_its_header_shows_nowhere() {
     let mut silent = Device::connect(port);
     let mut slow = Device::connect(port);
     slow.send(&V1[..20]);
-    driver.sync();
-    assert!(driver.has_heard_nothing_else());
+    driver.expect_nothing_else();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
     // Both end with the port.
     driver.leave();
@@ -407,8 +403,7 @@ fn datagrams_without_a_whole_header_are_dropped_and_checks_are_silent() {
     balancer.send(port, &v2(LOCAL, 0, b""));
     balancer.send(port, &[&whole[..], b"good"].concat());
     driver.expect_datagram(DEVICE, 56324, b"good");
-    driver.sync();
-    assert!(driver.has_heard_nothing_else());
+    driver.expect_nothing_else();
     dispatch.expect_logged(&["no PROXY header"]);
 }
 
