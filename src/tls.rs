@@ -29,7 +29,7 @@ use rustls::{RootCertStore, ServerConfig, SignatureScheme};
 use x509_cert::der::Decode;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-pub use client::client_config;
+pub use client::{AcceptAnything, client_config};
 #[cfg(test)]
 pub(crate) use client::{insecure_client_config, insecure_client_config_by};
 pub use files::{Reloadable, server_config_from_files};

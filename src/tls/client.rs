@@ -21,7 +21,7 @@ pub fn client_config(ca: Option<&Path>, insecure: bool) -> Result<Arc<ClientConf
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let config = if insecure {
-        let verifier = Arc::new(AcceptAnything { provider: provider() });
+        let verifier = Arc::new(AcceptAnything::new(provider()));
         builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
     } else {
         builder.with_root_certificates(roots(ca)?).with_no_client_auth()
@@ -43,7 +43,7 @@ pub(crate) fn insecure_client_config_by(
     provider: Arc<CryptoProvider>,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<Arc<ClientConfig>, Error> {
-    let verifier = Arc::new(AcceptAnything { provider: Arc::clone(&provider) });
+    let verifier = Arc::new(AcceptAnything::new(Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(Arc::new(builder.with_no_client_auth()))
@@ -68,8 +68,15 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
 
 /// Accepts every certificate, but still checks that the server has the key to it.
 #[derive(Debug)]
-struct AcceptAnything {
+pub struct AcceptAnything {
     provider: Arc<CryptoProvider>,
+}
+
+impl AcceptAnything {
+    /// Checks signatures with what this provider knows.
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider }
+    }
 }
 
 impl ServerCertVerifier for AcceptAnything {

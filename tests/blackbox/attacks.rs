@@ -6,7 +6,8 @@ use dispatch::limits::{MESSAGE_MAX_BYTES, WRONG_TOKEN_DELAY, WRONG_TOKENS_FREE};
 use socket2::{Domain, Socket, Type};
 
 use crate::util::{
-    BINARY, CONTINUATION, Device, Dispatch, Http, PING, TEXT, Tcp, UPGRADE, free_port, masked,
+    BINARY, CONTINUATION, Device, Dispatch, Folder, Http, PING, TEXT, Tcp, UPGRADE, free_port,
+    masked,
 };
 
 const HEALTH: &str = "/api/server/healthz";
@@ -329,18 +330,16 @@ fn the_token_is_not_to_be_seen_in_the_process_list() {
 #[test]
 fn a_token_from_a_file_is_not_in_the_environment_either() {
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("PLACE_SERVER_SECRET"), format!("{token}\n")).unwrap();
+    let folder = Folder::new();
+    folder.write("PLACE_SERVER_SECRET", &format!("{token}\n"));
     let wrapper = ["/usr/bin/env", "-u", "PLACE_SERVER_SECRET"];
-    let setup = Dispatch::setup().env("SECRETS_PATH", folder.to_str().unwrap());
+    let setup = Dispatch::setup().env("SECRETS_PATH", folder.word());
     let dispatch = setup.through(&wrapper).start();
     let header = format!("Authorization: Bearer {token}");
     dispatch.http().request("GET", "/api/server", &[&header]).response().expect_status(200);
     let environment = std::fs::read(format!("/proc/{}/environ", dispatch.pid())).unwrap();
     assert!(!String::from_utf8_lossy(&environment).contains(&token));
     assert!(!dispatch.log().contains(&token));
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

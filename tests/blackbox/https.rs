@@ -3,46 +3,38 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::util::{
-    Authority, Bridge, DEADLINE, Device, Dispatch, DriverRequest, Http, OpenSsl, Pair, Protocol,
-    Tcp, Tls, TlsDevice, TlsVersion, Udp, assert_same_bytes, eventually, free_port, has_openssl,
-    pattern, spawn, write_through,
+    Authority, Bridge, DEADLINE, Device, Dispatch, DriverRequest, Folder, Http, OpenSsl, Pair,
+    Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, assert_same_bytes, eventually, free_port,
+    has_openssl, pattern, spawn, write_through,
 };
 
 /// A dispatcher that serves https, with the files of its certificate.
 struct Secure {
     dispatch: Dispatch,
-    place: PathBuf,
+    folder: Folder,
     bridge: Bridge,
 }
 
 impl Secure {
     fn start(pair: &Pair) -> Self {
-        let name = format!("dispatch-{}", uuid::Uuid::new_v4().simple());
-        let place = std::env::temp_dir().join(name);
-        fs::create_dir(&place).unwrap();
-        let (cert, key) = (place.join("cert.pem"), place.join("key.pem"));
-        fs::write(&cert, &pair.certificate).unwrap();
-        fs::write(&key, &pair.key).unwrap();
-        let dispatch = Dispatch::setup()
-            .arg("--tls-cert")
-            .arg(cert.to_str().unwrap())
-            .env("SG_TLS_KEY", key.to_str().unwrap())
-            .start();
+        let folder = Folder::new();
+        let cert = folder.write("cert.pem", &pair.certificate);
+        let key = folder.write("key.pem", &pair.key);
+        let dispatch =
+            Dispatch::setup().arg("--tls-cert").arg(&cert).env("SG_TLS_KEY", &key).start();
         let bridge = Bridge::to(dispatch.address());
-        Self { dispatch, place, bridge }
+        Self { dispatch, folder, bridge }
     }
 
     /// Puts another certificate and key in the place of those that are there.
     fn replace(&self, certificate: &str, key: &str) {
         for (name, text) in [("key.pem", key), ("cert.pem", certificate)] {
-            let new = self.place.join("new");
-            fs::write(&new, text).unwrap();
-            fs::rename(&new, self.place.join(name)).unwrap();
+            let new = self.folder.write("new", text);
+            fs::rename(new, self.folder.file(name)).unwrap();
         }
     }
 
@@ -62,12 +54,6 @@ impl Secure {
 
     fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/api/dispatch/v1/healthz", self.dispatch.address().port())
-    }
-}
-
-impl Drop for Secure {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.place);
     }
 }
 
@@ -225,10 +211,7 @@ fn a_silent_client_costs_no_processor_time() {
     let _silent = TcpStream::connect(secure.dispatch.address()).unwrap();
     let mut idle = secure.http();
     idle.get("/api/server/healthz").expect_status(200);
-    let before = secure.dispatch.cpu_ticks();
-    std::thread::sleep(Duration::from_secs(1));
-    let spent = secure.dispatch.cpu_ticks() - before;
-    assert!(spent <= 15, "{spent} hundredths of a second of nothing to do");
+    secure.dispatch.expect_idle(15);
     idle.get("/api/server/healthz").expect_status(200);
 }
 
@@ -311,7 +294,7 @@ fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
 fn files_that_vanish_leave_the_old_pair_in_use() {
     let old = Pair::self_signed("old");
     let secure = Secure::start(&old);
-    fs::remove_file(secure.place.join("key.pem")).unwrap();
+    fs::remove_file(secure.folder.file("key.pem")).unwrap();
     assert_eq!(secure.shown(), old.der());
     secure.dispatch.expect_logged(&["the old certificate stays in use", "key.pem"]);
     assert_eq!(secure.shown(), old.der());
@@ -320,17 +303,13 @@ fn files_that_vanish_leave_the_old_pair_in_use() {
 #[test]
 fn a_pair_that_cannot_be_used_is_no_start() {
     let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
-    let name = format!("dispatch-{}", uuid::Uuid::new_v4().simple());
-    let place = std::env::temp_dir().join(name);
-    fs::create_dir(&place).unwrap();
-    let (cert, key) = (place.join("cert.pem"), place.join("key.pem"));
-    let words =
-        ["-p", "0", "--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let folder = Folder::new();
+    let (cert, key) = (folder.file("cert.pem"), folder.file("key.pem"));
+    let words = ["-p", "0", "--tls-cert", &cert, "--tls-key", &key];
     let missing = curl(&words);
-    fs::write(&cert, &pair.certificate).unwrap();
-    fs::write(&key, &other.key).unwrap();
+    folder.write("cert.pem", &pair.certificate);
+    folder.write("key.pem", &other.key);
     let mismatch = curl(&words);
-    fs::remove_dir_all(&place).unwrap();
     for (output, why) in [(missing, "cert.pem"), (mismatch, "belongs to another key")] {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
@@ -345,10 +324,8 @@ fn a_pair_that_cannot_be_used_is_no_start() {
 fn curl_checks_https_by_the_ca_that_it_is_given() {
     let authority = Authority::new("CA of the building");
     let secure = Secure::start(&authority.sign("dispatch.example"));
-    let (ca, wrong) = (secure.place.join("ca.pem"), secure.place.join("wrong.pem"));
-    fs::write(&ca, &authority.certificate).unwrap();
-    fs::write(&wrong, Authority::new("another").certificate).unwrap();
-    let (ca, wrong) = (ca.to_str().unwrap(), wrong.to_str().unwrap());
+    let ca = &secure.folder.write("ca.pem", &authority.certificate);
+    let wrong = &secure.folder.write("wrong.pem", &Authority::new("another").certificate);
     let url = &secure.url("localhost");
 
     assert_eq!(curl(&["--curl", url, "--ca", ca]).status.code(), Some(0));
@@ -371,8 +348,8 @@ fn curl_checks_https_by_the_ca_that_it_is_given() {
 fn curl_takes_a_self_signed_certificate_as_its_own_ca() {
     let pair = Pair::self_signed("dispatch.example");
     let secure = Secure::start(&pair);
-    let cert = secure.place.join("cert.pem");
-    let output = curl(&["--curl", &secure.url("localhost"), "--ca", cert.to_str().unwrap()]);
+    let cert = secure.folder.file("cert.pem");
+    let output = curl(&["--curl", &secure.url("localhost"), "--ca", &cert]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{errors}");
 }

@@ -1,5 +1,5 @@
 //! Black-box tests: the built program, real sockets on loopback, and nothing of its insides but
-//! the message codec and the bounds. Each test is one sentence of the contract.
+//! the message codec, the bounds and what trusts any certificate. Each test is one sentence of the contract.
 //!
 //! All of it is one binary, since a binary per topic would link the same harness ten times.
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::expect_bytes;
+
 /// A device that is connected over TCP.
 pub struct Device {
     stream: TcpStream,
@@ -54,9 +56,7 @@ impl Device {
     /// Reads exactly as many bytes and compares them.
     #[track_caller]
     pub fn expect(&mut self, wanted: &[u8]) {
-        let mut got = vec![0; wanted.len()];
-        self.stream.read_exact(&mut got).expect("the device gets its bytes");
-        super::assert_same_bytes(&got, wanted);
+        expect_bytes(&mut self.stream, wanted);
     }
 
     /// Everything up to the orderly end of the stream.

@@ -5,18 +5,21 @@
 
 mod device;
 mod driver;
+mod folder;
 mod frame;
 mod http;
 mod ports;
 mod server;
 mod tls;
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 pub use device::{Device, Peer};
 pub use driver::{
     Driver, DriverRequest, Event, Heard, Protocol, Tcp, Tls, Udp, encode, write_through,
 };
+pub use folder::Folder;
 pub use frame::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked};
 pub use http::{Http, Response};
 pub use ports::{allow_many_descriptors, free_port, has_ipv6, nothing_is_started, spawn};
@@ -69,4 +72,12 @@ pub fn assert_same_bytes(got: &[u8], wanted: &[u8]) {
     let differs = got.iter().zip(wanted).position(|(got, wanted)| got != wanted);
     assert_eq!(differs, None, "the bytes differ first at this place");
     assert_eq!(got.len(), wanted.len(), "as many bytes as were sent");
+}
+
+/// Reads exactly as many bytes and compares them.
+#[track_caller]
+pub fn expect_bytes(from: &mut impl Read, wanted: &[u8]) {
+    let mut got = vec![0; wanted.len()];
+    from.read_exact(&mut got).expect("the device gets its bytes");
+    assert_same_bytes(&got, wanted);
 }

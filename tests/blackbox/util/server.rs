@@ -238,8 +238,17 @@ impl Dispatch {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// The processor time it has used, in the kernel's hundredths of a second.
-    pub fn cpu_ticks(&self) -> u64 {
+    /// Passes when it uses no more processor time within a second than this many of the kernel's
+    /// hundredths: one that spins would use all hundred.
+    #[track_caller]
+    pub fn expect_idle(&self, most: u64) {
+        let before = self.cpu_ticks();
+        std::thread::sleep(Duration::from_secs(1));
+        let used = self.cpu_ticks() - before;
+        assert!(used <= most, "it spins: {used} hundredths of a second of nothing to do");
+    }
+
+    fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let after_name = stat.rsplit_once(") ").expect("the name is in brackets").1;
         after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()

@@ -1,0 +1,200 @@
+//! Handshakes that fail: one line of the log says why, and nobody else notices.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use super::{VERSIONS, open_port};
+use crate::util::{
+    Authority, Device, Dispatch, Driver, OpenSsl, Pair, Tls, TlsDevice, TlsVersion, eventually,
+    free_port, has_openssl,
+};
+
+/// Passes when the port stays as it was, and one line of the log tells why.
+#[track_caller]
+fn expect_one_line(dispatch: &Dispatch, driver: &mut Driver, port: u16, why: &str) {
+    dispatch.expect_logged(&["did not get in", &port.to_string(), why]);
+    let log = dispatch.log();
+    let port_words = format!("on port {port} did not get in");
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(&port_words)).collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    driver.expect_nothing_else();
+    assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
+    let mentions = log.lines().filter(|line| line.contains("connected to port")).count();
+    assert_eq!(mentions, 0, "{log}");
+}
+
+#[test]
+fn plain_http_on_a_tls_port_is_named_as_that() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = Device::connect(port);
+    device.send(b"GET / HTTP/1.1\r\nHost: device\r\n\r\n");
+    device.expect_end_after_anything();
+    expect_one_line(&dispatch, &mut driver, port, "plain HTTP on a TLS port");
+}
+
+#[test]
+fn anything_that_is_not_tls_is_named_as_that() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = Device::connect(port);
+    device.send(&[0xff; 64]);
+    device.expect_end_after_anything();
+    expect_one_line(&dispatch, &mut driver, port, "not TLS");
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_handshake_is_one_line() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = TlsDevice::begin(port, TlsVersion::V1_3, None);
+    let hello = device.flight();
+    let mut raw = Device::connect(port);
+    raw.send(&hello);
+    raw.stream().peek(&mut [0]).unwrap();
+    drop(device);
+    raw.reset();
+    // The one that only connected and hung up had begun a handshake, too.
+    eventually("both are logged", || dispatch.log().matches("did not get in").count() == 2);
+    driver.expect_nothing_else();
+    assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
+}
+
+#[test]
+fn alerts_of_a_devices_own_choosing_fill_no_log() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = TlsDevice::begin(port, TlsVersion::V1_2, None);
+    let hello = device.flight();
+    let mut raw = Device::connect(port);
+    raw.send(&hello);
+    raw.stream().peek(&mut [0]).unwrap();
+    for _ in 0..20 {
+        // A warning that nobody asked for: no_renegotiation.
+        let _ = raw.stream().write_all(&[21, 3, 3, 0, 2, 1, 100]);
+    }
+    raw.finish();
+    raw.expect_end_after_anything();
+    dispatch.expect_logged(&["did not get in", &port.to_string()]);
+    driver.sync();
+    let log = dispatch.log();
+    assert!(!log.contains("AlertMessagePayload"), "{log}");
+}
+
+#[test]
+fn an_end_in_the_middle_of_a_handshake_is_one_line() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = TlsDevice::begin(port, TlsVersion::V1_2, None);
+    let hello = device.flight();
+    device.socket().write_all(&hello[..hello.len() / 2]).unwrap();
+    device.finish_without_close_notify();
+    expect_one_line(&dispatch, &mut driver, port, "left in the middle of the handshake");
+}
+
+#[test]
+fn openssl_with_an_old_version_is_refused_with_a_reason() {
+    if !has_openssl("openssl_with_an_old_version_is_refused_with_a_reason") {
+        return;
+    }
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let mut device = OpenSsl::connect(port, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]);
+    device.expect_exit();
+    expect_one_line(&dispatch, &mut driver, port, "TLS");
+}
+
+/// Takes as long as the limit on handshakes, so it runs only when asked for.
+#[test]
+#[ignore = "takes 10 s"]
+fn a_device_that_says_nothing_is_ended_after_ten_seconds() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let begun = std::time::Instant::now();
+    let mut device = Device::connect(port);
+    device.expect_end();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(14), "{took:?}");
+    expect_one_line(&dispatch, &mut driver, port, "took too long");
+}
+
+#[test]
+fn a_device_that_says_nothing_shows_nowhere_and_harms_nobody() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    let _silent: Vec<_> = (0..50).map(|_| Device::connect(port)).collect();
+    let mut device = TlsDevice::connect(port);
+    let (_, id) = driver.expect_opened();
+    device.send(b"works");
+    driver.expect_received(id, b"works");
+    assert_eq!(dispatch.tcp_figures(port), Some((1, 1)));
+    assert!(driver.has_heard_nothing_else());
+}
+
+#[test]
+fn handshakes_under_way_count_toward_the_ceilings() {
+    let dispatch = Dispatch::setup().arg("--max-devices-per-address").arg("2").start();
+    let port = free_port();
+    let mut driver = dispatch.driver(Tls, port).accept("127.0.0.0/8").connect();
+    let silent = Device::connect(port);
+    let _open = TlsDevice::connect(port);
+    driver.expect_opened();
+    let mut third = Device::connect(port);
+    third.expect_end();
+    dispatch.expect_logged(&["refused 127.0.0.1", "--max-devices-per-address"]);
+    let elsewhere = Device::from("127.0.0.2", port);
+    TlsDevice::over(elsewhere, TlsVersion::V1_3, None).shake_hands().unwrap();
+    assert_eq!(driver.expect_opened().0, "127.0.0.2");
+    // One that leaves makes room for another.
+    drop(silent);
+    dispatch.expect_logged(&["left in the middle of the handshake"]);
+    TlsDevice::connect(port);
+    assert_eq!(driver.expect_opened().0, "127.0.0.1");
+}
+
+#[test]
+fn many_failures_a_second_do_not_fill_the_log() {
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    for _ in 0..60 {
+        let mut device = Device::connect(port);
+        device.send(b"GET / HTTP/1.1\r\n\r\n");
+        device.expect_end_after_anything();
+    }
+    driver.sync();
+    thread::sleep(Duration::from_millis(300));
+    let lines = dispatch.log().matches("did not get in").count();
+    assert!(lines < 30, "{lines} lines about 60 failures");
+}
+
+#[test]
+fn a_device_that_goes_on_after_its_failure_gets_the_alert_and_no_reset() {
+    let dispatch = Dispatch::start();
+    let (_driver, port) = open_port(&dispatch);
+    let mut device = Device::connect(port);
+    device.send(&[b'x'; 100_000]);
+    let alert = device.read_to_end();
+    assert_eq!(alert[..3], [21, 3, 3], "an alert record: {alert:?}");
+}
+
+#[test]
+fn a_failed_handshake_is_told_to_the_device_by_an_alert() {
+    let dispatch = Dispatch::start();
+    let authority = Authority::new("CA of the building");
+    let stranger = Pair::self_signed("stranger");
+    let port = free_port();
+    let _driver = dispatch.driver(Tls, port).pem("client_ca", &authority.certificate).connect();
+    for version in VERSIONS {
+        let mut device = TlsDevice::begin(port, version, Some(&stranger));
+        let error = device
+            .shake_hands()
+            .and_then(|()| {
+                // What it sends meanwhile must not cost it the alert.
+                let _ = device.socket().write_all(&[0; 4096]);
+                device.read_some(&mut [0; 16])
+            })
+            .unwrap_err();
+        assert!(error.to_string().contains("alert"), "{version:?}: {error}");
+    }
+}

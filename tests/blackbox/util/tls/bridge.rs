@@ -1,0 +1,113 @@
+//! A bridge over which plain test code reaches an https listener.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustls::ClientConnection;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::TlsVersion;
+use super::device::trusting_config;
+
+/// Listens in the clear and passes every connection on over TLS, so that the rest of the harness
+/// speaks to an https listener as it does to any other.
+pub struct Bridge {
+    address: SocketAddr,
+    shown: Arc<Mutex<Option<CertificateDer<'static>>>>,
+}
+
+impl Bridge {
+    pub fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shown = Arc::new(Mutex::new(None));
+        let latest = shown.clone();
+        thread::spawn(move || {
+            for plain in listener.incoming().flatten() {
+                let latest = latest.clone();
+                thread::spawn(move || carry(plain, server, &latest));
+            }
+        });
+        Self { address, shown }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate that the latest handshake showed.
+    pub fn shown(&self) -> Option<CertificateDer<'static>> {
+        self.shown.lock().unwrap().clone()
+    }
+}
+
+/// Carries bytes both ways, one record or one chunk at a time, until either side ends.
+fn carry(
+    mut plain: TcpStream,
+    server: SocketAddr,
+    shown: &Mutex<Option<CertificateDer<'static>>>,
+) -> Option<()> {
+    let mut sealed = TcpStream::connect(server).ok()?;
+    sealed.set_nodelay(true).ok()?;
+    plain.set_nodelay(true).ok()?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(trusting_config(TlsVersion::V1_3, None), name).unwrap();
+    session.complete_io(&mut sealed).ok()?;
+    *shown.lock().unwrap() = session.peer_certificates().map(|all| all[0].clone().into_owned());
+
+    // One thread per direction over one session: the lock is never held while a socket waits,
+    // except for writing, which the other side of each pair always makes progress on.
+    let session = Arc::new(Mutex::new(session));
+    let (mut plain_in, mut sealed_out) = (plain.try_clone().ok()?, sealed.try_clone().ok()?);
+    let sending = session.clone();
+    let sender = thread::spawn(move || {
+        let mut bytes = vec![0; 16_384];
+        loop {
+            let len = plain_in.read(&mut bytes).unwrap_or(0);
+            let mut out = Vec::new();
+            {
+                let mut session = sending.lock().unwrap();
+                match len {
+                    0 => session.send_close_notify(),
+                    len => session.writer().write_all(&bytes[..len]).unwrap(),
+                }
+                while session.wants_write() {
+                    session.write_tls(&mut out).unwrap();
+                }
+            }
+            if sealed_out.write_all(&out).is_err() || len == 0 {
+                return;
+            }
+        }
+    });
+    let mut cipher = vec![0; 16_384];
+    loop {
+        let len = sealed.read(&mut cipher).unwrap_or(0);
+        let mut out = Vec::new();
+        let mut rest = &cipher[..len];
+        let mut over = len == 0;
+        while !rest.is_empty() {
+            let mut session = session.lock().unwrap();
+            over |= session.read_tls(&mut rest).is_err();
+            match session.process_new_packets() {
+                Ok(state) => {
+                    let start = out.len();
+                    out.resize(start + state.plaintext_bytes_to_read(), 0);
+                    session.reader().read_exact(&mut out[start..]).unwrap();
+                    over |= state.peer_has_closed();
+                }
+                Err(_) => over = true,
+            }
+            if over {
+                break;
+            }
+        }
+        if plain.write_all(&out).is_err() || over {
+            break;
+        }
+    }
+    let _ = plain.shutdown(Shutdown::Write);
+    sender.join().ok()
+}
