@@ -1,9 +1,13 @@
 //! Every bound of the program, with its unit in its name and its reason beside it.
 //!
-//! No queue, buffer, loop or timeout exists without one of these. What an operator may change is
-//! in [`Ceilings`]; its defaults are here too.
+//! No queue, buffer, loop or timeout exists without one of these. What an operator may change,
+//! and what it is where nobody does, is in [`Ceilings`].
+
+mod ceilings;
 
 use std::time::Duration;
+
+pub use ceilings::{Ceilings, QUEUED_LEAST_BYTES};
 
 // ---- WebSocket messages ---------------------------------------------------------------------
 
@@ -200,6 +204,8 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// TCP keepalive: unanswered probes before the connection is dead.
 pub const KEEPALIVE_PROBES: u32 = 3;
 
+// ---- Wrong tokens ---------------------------------------------------------------------------
+
 /// Wrong tokens from one address that are answered at once; typing errors are no attack.
 pub const WRONG_TOKENS_FREE: u32 = 3;
 
@@ -215,6 +221,7 @@ pub const WRONG_TOKENS_FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// Addresses whose wrong tokens are remembered.
 pub const WRONG_TOKEN_ADDRESSES: usize = 4_096;
+
 // ---- Command line ---------------------------------------------------------------------------
 
 /// Longest secret, in a variable or a file; it must fit in a request head.
@@ -335,25 +342,7 @@ pub const PROXY_V1_MAX_BYTES: usize = 107;
 /// cloud balancers add (identifiers, and a client certificate's names), far above what is seen.
 pub const PROXY_V2_MAX_BYTES: usize = 4 << 10;
 
-// ---- Ceilings: defaults of what an operator may set -----------------------------------------
-
-/// Drivers connected at once.
-pub const DRIVERS_MAX: usize = 4_096;
-
-/// Device ports open at once.
-pub const PORTS_MAX: usize = 4_096;
-
-/// Device connections at once, on all ports.
-pub const DEVICES_MAX: usize = 100_000;
-
-/// Device connections at once on one port.
-pub const DEVICES_PER_PORT_MAX: usize = 50_000;
-
-/// Device connections at once from one address: generous, since a NAT may hide a building.
-pub const DEVICES_PER_ADDRESS_MAX: usize = 20_000;
-
-/// Device connections accepted per second and port.
-pub const ACCEPTS_PER_SECOND: u32 = 50_000;
+// ---- Overload -------------------------------------------------------------------------------
 
 /// HTTP connections at once that are no drivers.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
@@ -371,46 +360,6 @@ pub const OVERLOAD_CUTS_PER_TURN: usize = 16;
 /// Connections that are being ended at once; beyond them they are cut off instead.
 pub const FAREWELLS_MAX: usize = 8_192;
 
-/// Bytes queued in all, in every direction.
-pub const QUEUED_MAX_BYTES: usize = 1 << 30;
-
-/// The least that an operator may allow to be queued: less, and one driver's ordinary backlog
-/// would be all of it.
-pub const QUEUED_LEAST_BYTES: usize = 1 << 20;
-
-/// What an operator may set. Reaching one of them is a refusal with words, never a crash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ceilings {
-    /// Drivers connected at once.
-    pub drivers: usize,
-    /// Device ports open at once.
-    pub ports: usize,
-    /// Device connections at once, on all ports.
-    pub devices: usize,
-    /// Device connections at once on one port.
-    pub devices_per_port: usize,
-    /// Device connections at once from one address.
-    pub devices_per_address: usize,
-    /// Bytes queued in all, in every direction.
-    pub queued_bytes: usize,
-    /// Device connections accepted per second and port.
-    pub accepts_per_second: u32,
-}
-
-impl Default for Ceilings {
-    fn default() -> Self {
-        Self {
-            drivers: DRIVERS_MAX,
-            ports: PORTS_MAX,
-            devices: DEVICES_MAX,
-            devices_per_port: DEVICES_PER_PORT_MAX,
-            devices_per_address: DEVICES_PER_ADDRESS_MAX,
-            queued_bytes: QUEUED_MAX_BYTES,
-            accepts_per_second: ACCEPTS_PER_SECOND,
-        }
-    }
-}
-
 // ---- Relations ------------------------------------------------------------------------------
 
 const _: () = {
@@ -422,7 +371,7 @@ const _: () = {
     assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
-    assert!(QUEUED_MAX_BYTES > 4 * MESSAGE_MAX_BYTES);
+    assert!(Ceilings::USUAL.queued_bytes > 4 * MESSAGE_MAX_BYTES);
     assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
