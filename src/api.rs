@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::query::{self, Protocol, Registration};
+use crate::refusal::Refusal;
 use crate::request::{Method, Request, Upgrade};
-use crate::response::Refusal;
 
 /// Where the routes are; older drivers use the second.
 pub const BASE_PATHS: [&str; 2] = ["/api/dispatch/v1", "/api/server"];

@@ -20,7 +20,7 @@
 //!
 //! pure       no socket, no clock, no log
 //!            message       what is on the wire                  frames, envelope, outbox
-//!            request       HTTP heads                           query, response, api, proxy
+//!            request       HTTP heads                           query, refusal, response, api, proxy
 //!            routes        who hears whom                       accept, guesses, throttle
 //!            arena         names that outlive what they name    keys, worklist, timers, readiness
 //!            gather        when a pause saves work
@@ -105,6 +105,7 @@ pub mod outbox;
 pub mod proxy;
 pub mod query;
 pub mod readiness;
+pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod routes;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::accept::{AcceptError, AcceptList};
 use crate::limits::ACCEPT_MAX_ENTRIES;
-use crate::response::Refusal;
+use crate::refusal::Refusal;
 use crate::secret::Secret;
 
 const PORT_RESTRICTION: &str = "1 to 65535";

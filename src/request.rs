@@ -10,7 +10,7 @@ use std::fmt;
 use httparse::{Header, Status};
 
 use crate::limits::{HEAD_MAX_BYTES, HEAD_MAX_FIELDS, LOGGED_PATH_MAX_BYTES, MODULE_ID_MAX_BYTES};
-use crate::response::Refusal;
+use crate::refusal::Refusal;
 
 /// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE_RECORD: u8 = 22;
