@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Bench;
-use super::measure::{Sample, Samples};
+use super::measure::{Findings, Sample};
 use super::rig::Rig;
 use super::server::Subject;
 use super::table::Bar;
@@ -46,30 +46,35 @@ fn shape(bench: &Bench, devices: usize, chunk: usize, size: &str, sends: Sends) 
     if !bench.measures(&shape) {
         return Ok(());
     }
-    let mut samples = bench.compare(&Subject::all(&bench.options), |subject| {
-        flood(&mut Rig::tcp(bench, subject, 1, devices)?, chunk, sends)
-    })?;
+    let mut findings = bench.compare_and_count(
+        &Subject::all(&bench.options),
+        |subject| Rig::tcp(bench, subject, 1, devices),
+        |rig| flood(rig, chunk, sends),
+    )?;
     let bar = match (chunk, sends) {
         (64, Sends::Together) => Bar::AtLeast(1.0),
         (4_096, _) => Bar::AtLeast(0.95),
         _ => Bar::None,
     };
-    print_bulk(bench, &shape, chunk, bar, &samples);
-    print_gathered(bench, &shape, chunk, &mut samples);
+    print_bulk(bench, &shape, chunk, bar, &findings);
+    print_gathered(bench, &shape, chunk, &mut findings);
     Ok(())
 }
 
 /// The same figures of dispatch beside those of the floor that gathers.
-fn print_gathered(bench: &Bench, shape: &str, chunk: usize, samples: &mut Samples) {
-    if samples.len() < 3 {
+fn print_gathered(bench: &Bench, shape: &str, chunk: usize, findings: &mut Findings) {
+    if findings.timed.len() < 3 {
         return;
     }
-    samples.remove(1);
+    findings.leave_out(1);
+    let samples = &findings.timed;
     bench.row(&format!("{shape}: MB/s, floor gathers"), Bar::None, samples, |sample| {
         sample.rate() * chunk as f64 / 1e6
     });
     let what = format!("{shape}: CPU µs/message, floor gathers");
     bench.row(&what, Bar::None, samples, Sample::cost);
+    let what = format!("{shape}: system calls/message, floor gathers");
+    bench.row_of_calls(&what, findings.counted.as_ref());
 }
 
 /// Sends messages to each device in turn, and counts the chunks that came.

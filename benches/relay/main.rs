@@ -17,6 +17,8 @@
 //! A loopback send costs little while the receiver is awake and several times as much when it has
 //! to be woken; figures at a rate are mostly the price of waking up, those flat out are not.
 //!
+//! System calls for each message are counted in one more run of each shape ([`syscalls`]).
+//!
 //! The spinners that keep the CPUs awake give way to relay and loader, but not to programs of
 //! other sessions (the kernel shares a CPU among sessions first). On a machine with other work
 //! the column `others` says so, and the figures are not worth much.
@@ -37,6 +39,7 @@ mod options;
 mod pattern;
 mod rig;
 mod server;
+mod syscalls;
 mod table;
 mod tls;
 mod udp;
@@ -52,6 +55,7 @@ use floor::Toward;
 use machine::Machine;
 use options::{Options, Role};
 use pattern::{Pattern, Random};
+use syscalls::Counter;
 use wire::Mask;
 
 /// What every section needs.
@@ -59,6 +63,8 @@ pub struct Bench {
     options: Options,
     machine: Machine,
     pattern: Pattern,
+    /// What counts system calls, if anything here does.
+    counter: Option<Counter>,
 }
 
 type Section = fn(&Bench) -> io::Result<()>;
@@ -107,7 +113,15 @@ fn measure(options: Options) -> io::Result<()> {
     }
     idle::raise_open_files()?;
     let machine = Machine::prepare(!options.no_spin)?;
-    let bench = Bench { options, machine, pattern: Pattern::default() };
+    let counter = Counter::find()?;
+    match counter {
+        Some(counter) => println!("system calls are counted by {}", counter.name()),
+        None => println!(
+            "warning: system calls are NOT COUNTED: neither perf nor strace is here and may look \
+             into other processes"
+        ),
+    }
+    let bench = Bench { options, machine, pattern: Pattern::default(), counter };
     bench.print_header();
     for (_, section) in SECTIONS.iter().filter(|(name, _)| bench.options.wants(name)) {
         section(&bench)?;

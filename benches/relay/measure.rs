@@ -7,7 +7,9 @@ use nix::unistd::Pid;
 
 use super::Bench;
 use super::machine::cpu_of;
+use super::rig::Rig;
 use super::server::{Server, Subject};
+use super::syscalls::{Count, Counter};
 
 /// Each run warms up for so long before it counts.
 const WARM_UP: Duration = Duration::from_millis(150);
@@ -27,6 +29,8 @@ pub struct Sample {
     pub count: f64,
     /// CPU seconds of the relay.
     pub relay_cpu: f64,
+    /// System calls of the relay, in a run in which they were counted.
+    pub system_calls: Option<u64>,
     /// CPU seconds of the loader.
     pub loader_cpu: f64,
     /// The part of the CPUs that other processes took; `None` without spinners.
@@ -48,6 +52,11 @@ impl Sample {
         self.relay_cpu * 1e6 / self.count
     }
 
+    /// System calls of the relay for each that was counted.
+    pub fn calls(&self) -> f64 {
+        self.system_calls.map_or(f64::NAN, |calls| calls as f64) / self.count
+    }
+
     /// The time that this part of all stayed under.
     pub fn percentile(&self, part: f64) -> f64 {
         let last = self.times.len().saturating_sub(1);
@@ -57,6 +66,22 @@ impl Sample {
 
 /// The samples of each subject, in the order of the subjects.
 pub type Samples = Vec<Vec<Sample>>;
+
+/// What was found of all subjects.
+pub struct Findings {
+    /// In runs that were timed.
+    pub timed: Samples,
+    /// In one more run of each, in which system calls were counted, where that is possible.
+    pub counted: Option<Samples>,
+}
+
+impl Findings {
+    /// Forgets a subject.
+    pub fn leave_out(&mut self, subject: usize) {
+        self.timed.remove(subject);
+        self.counted.as_mut().map(|counted| counted.remove(subject));
+    }
+}
 
 impl Bench {
     /// Measures the subjects in turns, so that what changes meanwhile changes for all of them.
@@ -72,6 +97,32 @@ impl Bench {
             }
         }
         Ok(samples)
+    }
+
+    /// Measures the subjects, then counts their system calls.
+    pub fn compare_and_count<'a>(
+        &'a self,
+        subjects: &[Subject],
+        connect: impl Fn(&Subject) -> io::Result<Rig<'a>>,
+        run: impl Fn(&mut Rig<'a>) -> io::Result<Sample>,
+    ) -> io::Result<Findings> {
+        let timed = self.compare(subjects, |subject| run(&mut connect(subject)?))?;
+        let counted =
+            self.count_calls(subjects, |subject| run(&mut connect(subject)?.counting()))?;
+        Ok(Findings { timed, counted })
+    }
+
+    /// Runs each subject once more; the rigs are to be [`Rig::counting`].
+    pub fn count_calls(
+        &self,
+        subjects: &[Subject],
+        mut run: impl FnMut(&Subject) -> io::Result<Sample>,
+    ) -> io::Result<Option<Samples>> {
+        if self.counter.is_none() {
+            return Ok(None);
+        }
+        let one_run = |subject| Ok(vec![run(subject)?]);
+        subjects.iter().map(one_run).collect::<io::Result<Samples>>().map(Some)
     }
 }
 
@@ -104,17 +155,15 @@ pub struct Window<'a> {
     time: Duration,
     next: Instant,
     opened: Option<Reading>,
+    counter: Option<Counter>,
+    calls: Option<Count>,
 }
 
 impl<'a> Window<'a> {
-    /// Begins with the warm-up.
-    pub fn new(bench: &'a Bench) -> Self {
-        Self::lasting(bench, bench.options.duration())
-    }
-
-    /// The same for another time than what was asked for.
-    pub fn lasting(bench: &'a Bench, time: Duration) -> Self {
-        Self { bench, time, next: Instant::now() + WARM_UP, opened: None }
+    /// Begins with the warm-up. With a counter, the relay's system calls are counted, too.
+    pub fn new(bench: &'a Bench, time: Duration, counter: Option<Counter>) -> Self {
+        let next = Instant::now() + WARM_UP;
+        Self { bench, time, next, opened: None, counter, calls: None }
     }
 
     /// Whether it counts already.
@@ -132,15 +181,24 @@ impl<'a> Window<'a> {
         if now < self.next {
             return Ok(None);
         }
-        let reading = self.read(server, count)?;
-        match &self.opened {
-            Some(opened) => Ok(Some(between(opened, &reading))),
-            None => {
-                self.next = reading.at + self.time;
-                self.opened = Some(reading);
-                Ok(None)
-            }
+        match self.opened.take() {
+            Some(opened) => self.close(&opened, server, count).map(Some),
+            None => self.open(server, count).map(|()| None),
         }
+    }
+
+    fn open(&mut self, server: &Server, count: u64) -> io::Result<()> {
+        self.calls = self.counter.map(|counter| Count::begin(counter, server.pid())).transpose()?;
+        let reading = self.read(server, count)?;
+        self.next = reading.at + self.time;
+        self.opened = Some(reading);
+        Ok(())
+    }
+
+    fn close(&mut self, opened: &Reading, server: &Server, count: u64) -> io::Result<Sample> {
+        let sample = between(opened, &self.read(server, count)?);
+        let system_calls = self.calls.take().map(Count::finish).transpose()?;
+        Ok(Sample { system_calls, ..sample })
     }
 
     fn read(&self, server: &Server, count: u64) -> io::Result<Reading> {

@@ -14,6 +14,7 @@ use super::Bench;
 use super::measure::{Sample, Window};
 use super::pattern::Pattern;
 use super::server::{Server, Subject, connect};
+use super::syscalls::Counter;
 use super::tls::{Line, shake};
 use super::wire::{Event, Incoming};
 
@@ -40,6 +41,7 @@ pub struct Rig<'a> {
     events: Events,
     scratch: Vec<u8>,
     protocol: Protocol,
+    counter: Option<Counter>,
 }
 
 /// What devices speak.
@@ -109,7 +111,13 @@ impl<'a> Rig<'a> {
             events: Events::with_capacity(1024),
             scratch: vec![0; READ_BYTES],
             protocol: Protocol::Tcp,
+            counter: None,
         })
+    }
+
+    /// From now on the relay's system calls are counted in each window, where that is possible.
+    pub fn counting(self) -> Self {
+        Self { counter: self.bench.counter, ..self }
     }
 
     /// Connects a driver and waits until its port is open.
@@ -208,7 +216,12 @@ impl<'a> Rig<'a> {
 
     /// A window that begins now.
     pub fn window(&self) -> Window<'a> {
-        Window::new(self.bench)
+        self.window_lasting(self.bench.options.duration())
+    }
+
+    /// The same for another time than what was asked for.
+    pub fn window_lasting(&self, time: Duration) -> Window<'a> {
+        Window::new(self.bench, time, self.counter)
     }
 
     /// Reads once from every driver, and hands over what they got with the driver's number.

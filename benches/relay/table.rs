@@ -52,10 +52,10 @@ impl Bench {
         let (ours, theirs) = (figures(dispatch, &figure), figures(floor, &figure));
         let ratio = median(&ours) / median(&theirs);
         println!(
-            "{what:<44}{:>12.2}{:>7.1}{:>12.2}{:>7.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
-            median(&ours),
+            "{what:<44}{:>12}{:>7.1}{:>12}{:>7.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
+            digits(median(&ours)),
             spread(&ours),
-            median(&theirs),
+            digits(median(&theirs)),
             spread(&theirs),
             bar.verdict(ratio),
             busy(dispatch),
@@ -64,11 +64,19 @@ impl Bench {
         );
     }
 
+    /// How many system calls each that was counted took, or that nobody can tell.
+    pub fn row_of_calls(&self, what: &str, counted: Option<&Samples>) {
+        match counted {
+            Some(samples) => self.row(what, Bar::None, samples, Sample::calls),
+            None => println!("{what:<44}{:>12}", "NOT COUNTED"),
+        }
+    }
+
     /// A figure that has no floor.
     pub fn lone_row(&self, what: &str, samples: &[Sample], figure: impl Fn(&Sample) -> f64) {
         let ours = figures(samples, &figure);
-        let (middle, around, busy) = (median(&ours), spread(&ours), busy(samples));
-        println!("{what:<44}{middle:>12.2}{around:>7.1}{:>35} {busy:>9} {:>9}", "", "");
+        let (middle, around, busy) = (digits(median(&ours)), spread(&ours), busy(samples));
+        println!("{what:<44}{middle:>12}{around:>7.1}{:>35} {busy:>9} {:>9}", "", "");
     }
 
     /// A title over what follows.
@@ -79,6 +87,11 @@ impl Bench {
 
 fn figures(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
     samples.iter().map(figure).collect()
+}
+
+/// Two digits after the point, and four where two would leave hardly any.
+fn digits(figure: f64) -> String {
+    if figure.abs() < 0.1 { format!("{figure:.4}") } else { format!("{figure:.2}") }
 }
 
 /// How busy relay and loader were: who is near 100 was the bottleneck.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::Bench;
-use super::measure::{Sample, Window};
+use super::measure::Sample;
 use super::pattern::Pattern;
 use super::rig::{Link, Rig};
 use super::server::Subject;
@@ -73,10 +73,19 @@ fn measure(bench: &Bench, shape: &str, drivers: usize, size: usize) -> io::Resul
     let what = format!("{shape}: thousand/s{whose}");
     bench.row(&what, Bar::None, &found, |sample| sample.rate() / 1e3);
     bench.row(&format!("{shape}: CPU µs/datagram"), Bar::None, &found, Sample::cost);
+    let limit = |subject: &Subject| {
+        let nth = subjects.iter().position(|one| one == subject).unwrap_or(0);
+        super::measure::median(&limits[nth])
+    };
+    let counted = bench.count_calls(&subjects, |subject| {
+        let load = Load::start(bench, subject, drivers, size)?;
+        load.counting().offer(limit(subject), bench.options.duration())
+    })?;
+    let what = format!("{shape}: system calls/datagram");
+    bench.row_of_calls(&what, counted.as_ref());
 
     let beyond = bench.compare(&subjects, |subject| {
-        let nth = subjects.iter().position(|one| one == subject).unwrap_or(0);
-        let rate = 1.5 * super::measure::median(&limits[nth]);
+        let rate = 1.5 * limit(subject);
         let mut load = Load::start(bench, subject, drivers, size)?;
         load.offer(rate.min(FLOOD), bench.options.duration())
     })?;
@@ -124,6 +133,10 @@ impl<'a> Load<'a> {
         Ok(Self { rig, senders, drivers: drivers as u64, size })
     }
 
+    fn counting(self) -> Self {
+        Self { rig: self.rig.counting(), ..self }
+    }
+
     /// Offers more and more until something is lost in every try.
     fn search(&mut self) -> io::Result<Limit> {
         let (mut below, mut rate) = (Sample { seconds: 1.0, ..Sample::default() }, FIRST_RATE);
@@ -151,7 +164,7 @@ impl<'a> Load<'a> {
         let bursts = rate / BURST as f64;
         let (mut schedule, started) =
             (Schedule::new(Arrivals::Independent, bursts), Instant::now());
-        let mut window = Window::lasting(self.rig.bench, time);
+        let mut window = self.rig.window_lasting(time);
         let (mut sent, mut arrived, mut looked) = (0_u64, 0_u64, started);
         let mut sample = loop {
             if let Some(sample) = self.rig.step(&mut window, arrived / self.drivers)? {

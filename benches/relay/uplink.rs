@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Bench;
-use super::measure::{Sample, Samples};
+use super::measure::{Findings, Sample};
 use super::pattern::Random;
 use super::rig::Rig;
 use super::server::Subject;
@@ -41,22 +41,25 @@ pub fn flat_out(bench: &Bench) -> io::Result<()> {
             if !bench.measures(&shape) {
                 continue;
             }
-            let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-                flood(&mut Rig::tcp(bench, subject, 1, devices)?, devices, chunk)
-            })?;
+            let findings = bench.compare_and_count(
+                &Subject::pair(&bench.options),
+                |subject| Rig::tcp(bench, subject, 1, devices),
+                |rig| flood(rig, devices, chunk),
+            )?;
             let bar = match chunk {
                 65_536 => Bar::AtLeast(0.9),
                 4_096 => Bar::AtLeast(0.95),
                 _ => Bar::None,
             };
-            print_bulk(bench, &shape, chunk, bar, &samples);
+            print_bulk(bench, &shape, chunk, bar, &findings);
         }
     }
     Ok(())
 }
 
 /// The rows of one shape in which chunks were counted.
-pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, samples: &Samples) {
+pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, findings: &Findings) {
+    let samples = &findings.timed;
     bench.row(&format!("{shape}: MB/s"), bar, samples, |sample| sample.rate() * chunk as f64 / 1e6);
     bench.row(&format!("{shape}: thousand messages/s"), Bar::None, samples, |sample| {
         sample.rate() / 1e3
@@ -65,6 +68,7 @@ pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, samples: &
     bench.row(&format!("{shape}: CPU s/GB"), Bar::None, samples, |sample| {
         sample.cost() * 1e3 / chunk as f64
     });
+    bench.row_of_calls(&format!("{shape}: system calls/message"), findings.counted.as_ref());
 }
 
 /// Sends chunks from each device in turn, and counts those that every driver got.
