@@ -14,6 +14,7 @@ mod client;
 mod files;
 mod peer;
 mod pump;
+mod retry;
 mod stream;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Where the bytes of TLS connections wait, and the buffer that all of them share.
 
 use std::cell::Cell;
+use std::io::{self, ErrorKind, Write};
 
 use crate::limits::{
     TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES,
@@ -48,11 +49,24 @@ impl Queue {
         self.bytes.extend_from_slice(data);
     }
 
-    pub fn front(&self) -> &[u8] {
+    /// Sends until all is sent or the socket says `WouldBlock`.
+    pub fn send(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        while !self.is_empty() {
+            match socket.write(self.front()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => self.consume(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn front(&self) -> &[u8] {
         &self.bytes[self.consumed..]
     }
 
-    pub fn consume(&mut self, n: usize) {
+    fn consume(&mut self, n: usize) {
         self.consumed += n;
         if self.consumed == self.bytes.len() {
             *self = Self::default();

@@ -3,11 +3,15 @@
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, UnbufferedStatus,
+    WriteTraffic,
 };
 
 use super::buffers::{Queue, Taken};
 use super::peer::words;
 use crate::limits::TLS_IDLE_ROUNDS_MAX;
+
+/// Encrypts what is to be sent.
+pub(super) type Traffic<'a> = WriteTraffic<'a, ServerConnectionData>;
 
 /// What became of some ciphertext.
 pub(super) struct Pumped {
@@ -71,8 +75,38 @@ fn queue_alert(
     }
 }
 
+/// Why nothing can be sent.
+pub(super) enum Unready {
+    /// Before the end of the handshake, or after that of the connection.
+    NotConnected,
+    /// Nothing that follows can be understood.
+    Failed(rustls::Error),
+    /// rustls always has something else to do first.
+    Endless,
+}
+
+/// Has rustls do what it must before anything is sent, and then `send`.
+pub(super) fn when_ready<T>(
+    session: &mut UnbufferedServerConnection,
+    incoming: &mut [u8],
+    outgoing: &mut Queue,
+    send: impl FnOnce(&mut Traffic<'_>) -> T,
+) -> Result<T, Unready> {
+    for _ in 0..TLS_IDLE_ROUNDS_MAX {
+        match session.process_tls_records(incoming).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => return Ok(send(&mut traffic)),
+            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, outgoing),
+            Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
+            Ok(ConnectionState::PeerClosed) => {}
+            Ok(_) => return Err(Unready::NotConnected),
+            Err(error) => return Err(Unready::Failed(error)),
+        }
+    }
+    Err(Unready::Endless)
+}
+
 /// Queues a record that rustls made by itself.
-pub(super) fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Queue) {
+fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Queue) {
     let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
         data.encode(&mut [])
     else {

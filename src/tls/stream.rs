@@ -15,15 +15,14 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::buffers::{Queue, Taken, with_scratch};
 use super::peer::{PeerIdentity, peer_identity};
-use super::pump::{Pumped, encode, pump};
+use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
+use super::retry::{read_retrying, write_retrying};
 use crate::limits::{
-    TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_IDLE_ROUNDS_MAX, TLS_INCOMPLETE_MAX_BYTES,
-    TLS_READ_MAX_BYTES, TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES,
-    TLS_WRITE_MAX_BYTES,
+    TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
+    TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
 };
 use crate::net::Stream;
 
@@ -239,7 +238,11 @@ impl<S: Stream> TlsStream<S> {
             false => 0,
         };
         self.outgoing.push(&sealed[sent..len]);
-        self.push_quietly()
+        match self.push() {
+            // It is no failure that something still waits.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            pushed => pushed,
+        }
     }
 
     fn seal(&mut self, data: &[u8], sealed: &mut [u8]) -> io::Result<usize> {
@@ -249,24 +252,18 @@ impl<S: Stream> TlsStream<S> {
         if self.session.is_handshaking() {
             return Err(ErrorKind::NotConnected.into());
         }
-        for _ in 0..TLS_IDLE_ROUNDS_MAX {
-            let UnbufferedStatus { state, .. } =
-                self.session.process_tls_records(&mut self.incomplete);
-            match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return traffic.encrypt(data, sealed).map_err(io::Error::other);
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
-                Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                Ok(_) => return Err(ErrorKind::NotConnected.into()),
-                Err(error) => {
-                    self.input = Input::Failed(error.to_string());
-                    return Err(io::Error::other(error));
-                }
+        let encrypt = |traffic: &mut Traffic<'_>| traffic.encrypt(data, sealed);
+        match when_ready(&mut self.session, &mut self.incomplete, &mut self.outgoing, encrypt) {
+            Ok(encrypted) => encrypted.map_err(io::Error::other),
+            Err(Unready::NotConnected) => Err(ErrorKind::NotConnected.into()),
+            Err(Unready::Failed(error)) => {
+                self.input = Input::Failed(error.to_string());
+                Err(io::Error::other(error))
+            }
+            Err(Unready::Endless) => {
+                Err(io::Error::other("the TLS connection does not get ready to send"))
             }
         }
-        Err(io::Error::other("the TLS connection does not get ready to send"))
     }
 
     /// Sends what waits until all is sent or the socket says `WouldBlock`.
@@ -275,23 +272,7 @@ impl<S: Stream> TlsStream<S> {
         if matches!(self.output, Output::Closed) {
             self.outgoing = Queue::default();
         }
-        while !self.outgoing.is_empty() {
-            match self.socket.write(self.outgoing.front()) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => self.outgoing.consume(n),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// As `push`, where it is no failure that something still waits.
-    fn push_quietly(&mut self) -> io::Result<()> {
-        match self.push() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            pushed => pushed,
-        }
+        self.outgoing.send(&mut self.socket)
     }
 
     fn queue_close_notify(&mut self) {
@@ -299,22 +280,12 @@ impl<S: Stream> TlsStream<S> {
             return;
         }
         let mut alert = [0; 2 * TLS_RECORD_OVERHEAD_BYTES];
-        for _ in 0..TLS_IDLE_ROUNDS_MAX {
-            let UnbufferedStatus { state, .. } =
-                self.session.process_tls_records(&mut self.incomplete);
-            match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    if let Ok(len) = traffic.queue_close_notify(&mut alert) {
-                        self.outgoing.push(&alert[..len]);
-                    }
-                    return;
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
-                Ok(ConnectionState::TransmitTlsData(transmitted)) => transmitted.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                // In the handshake, or after a failure, there is nobody to be polite to.
-                Ok(_) | Err(_) => return,
-            }
+        let close = |traffic: &mut Traffic<'_>| traffic.queue_close_notify(&mut alert);
+        // In the handshake, or after a failure, there is nobody to be polite to.
+        if let Ok(Ok(len)) =
+            when_ready(&mut self.session, &mut self.incomplete, &mut self.outgoing, close)
+        {
+            self.outgoing.push(&alert[..len]);
         }
     }
 }
@@ -424,24 +395,4 @@ fn failure(why: &str) -> io::Error {
 
 fn ended_early() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "the device left in the middle of the handshake")
-}
-
-fn read_retrying(socket: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match socket.read(buf) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
-
-/// How much the socket takes now, which may be nothing.
-fn write_retrying(socket: &mut impl Write, data: &[u8]) -> io::Result<usize> {
-    loop {
-        match socket.write(data) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-            written => return written,
-        }
-    }
 }
