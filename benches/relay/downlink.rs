@@ -73,7 +73,7 @@ fn print_gathered(bench: &Bench, shape: &str, chunk: usize, findings: &mut Findi
     });
     let what = format!("{shape}: CPU µs/message, floor gathers");
     bench.row(&what, Bar::None, samples, Sample::cost);
-    let what = format!("{shape}: system calls/message, floor gathers");
+    let what = format!("{shape}: calls/message, floor gathers");
     bench.row_of_calls(&what, findings.counted.as_ref());
 }
 

@@ -1,7 +1,7 @@
 //! How fast dispatch is, measured against the least that a relay must do.
 //!
 //! ```text
-//! cargo bench                                  everything, in about six minutes
+//! cargo bench                                  everything, in about seven minutes
 //! cargo bench -- uplink echo                   two sections
 //! cargo bench -- downlink --runs 7 --seconds 3
 //! cargo bench -- --against ../old/dispatch     two builds against each other

@@ -108,14 +108,20 @@ impl Count {
     }
 }
 
-/// The line is `145,,raw_syscalls:sys_enter,…`.
+/// The line is `145,,raw_syscalls:sys_enter,…`, and `<not counted>,,…` if the relay never ran.
 fn counted_by_perf(report: &str) -> Option<u64> {
     let line = report.lines().find(|line| line.contains("raw_syscalls"))?;
-    line.split(',').next()?.parse().ok()
+    match line.split(',').next()? {
+        "<not counted>" => Some(0),
+        count => count.parse().ok(),
+    }
 }
 
 /// The last line is `100.00 0.012345 1 145 18 total`; the fourth of its fields says how many.
+/// Without a call there is no table, only the word that strace has let go.
 fn counted_by_strace(report: &str) -> Option<u64> {
-    let line = report.lines().find(|line| line.ends_with(" total"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+    match report.lines().find(|line| line.ends_with(" total")) {
+        Some(line) => line.split_whitespace().nth(3)?.parse().ok(),
+        None => report.contains("detached").then_some(0),
+    }
 }
