@@ -56,6 +56,11 @@ impl<S: Stream> Connection<S> {
         self.peer == Peer::Talking && (self.readiness.is_readable() || self.transport.has_input())
     }
 
+    /// Whether the next read may find the peer's end.
+    pub fn is_ending(&self) -> bool {
+        self.peer == Peer::Talking && self.readiness.is_ending()
+    }
+
     /// Whether the peer has ended its side.
     pub fn has_ended(&self) -> bool {
         self.peer == Peer::Ended

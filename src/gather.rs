@@ -1,17 +1,17 @@
 //! When to let events gather before they are dealt with.
 //!
 //! Many devices that talk independently of each other wake the loop for each message, and then
-//! sleeping, waking and writing cost more than the message. A pause of some microseconds lets a
-//! few gather, which then share one wake-up and one write. A lone device, or a few, are never
-//! paused for: an answer may depend on each of their messages. Nor are new connections, and nor
-//! is a busy loop, in whose turns events gather anyway.
+//! sleeping, waking and writing cost more than the message. Where turns begin at a distance of
+//! some microseconds at least, a few gather, which then share one wake-up and one write. A lone
+//! device, or a few, are never made to wait: an answer may depend on each of their messages. Nor
+//! are new connections, and a busy loop, whose turns are longer than that, has no pause in it.
 //!
-//! It has no clock and does not sleep: `now` is given, and it only says whether to pause.
+//! It has no clock and does not sleep: `now` is given, and it only says until when to pause.
 
 use std::time::{Duration, Instant};
 
 use crate::keys::Source;
-use crate::limits::{GATHER_CROWD, GATHER_FULL_TURN, GATHER_TURNS};
+use crate::limits::{GATHER_CROWD, GATHER_TURN_DISTANCE, GATHER_TURNS};
 use crate::net::Token;
 
 /// Sources are counted anew in each window of this length.
@@ -27,7 +27,6 @@ pub struct Gather {
     window: u32,
     window_end: Instant,
     sources: usize,
-    events: usize,
     newcomers: usize,
     turns: usize,
     verdict: Verdict,
@@ -48,7 +47,6 @@ impl Gather {
             window: 1,
             window_end: now + WINDOW,
             sources: 0,
-            events: 0,
             newcomers: 0,
             turns: 0,
             verdict: Verdict::Go,
@@ -57,7 +55,6 @@ impl Gather {
 
     /// Counts an event.
     pub fn handle_event(&mut self, token: Token) {
-        self.events += 1;
         if let Some(Source::Door(_) | Source::Port(_)) = Source::from_token(token) {
             self.newcomers += 1;
         }
@@ -68,27 +65,29 @@ impl Gather {
         }
     }
 
-    /// Ends a turn, and says whether to pause before the next one.
+    /// Ends a turn that began at `now`, and says when the next one should begin at the earliest.
     #[must_use]
-    pub fn handle_turn(&mut self, now: Instant) -> bool {
+    pub fn handle_turn(&mut self, now: Instant) -> Option<Instant> {
         self.turns += 1;
         if now >= self.window_end {
             self.judge();
             self.window = self.window.wrapping_add(1).max(1);
             self.window_end = now + WINDOW;
-            (self.sources, self.events, self.newcomers, self.turns) = (0, 0, 0, 0);
+            (self.sources, self.newcomers, self.turns) = (0, 0, 0);
         }
-        self.verdict == Verdict::Pause
+        match self.verdict {
+            Verdict::Go => None,
+            Verdict::Pause => Some(now + GATHER_TURN_DISTANCE),
+        }
     }
 
     /// A crowd that comes one by one is worth a pause. It shows by many turns; while they are
     /// paused between, there are few.
     fn judge(&mut self) {
         let is_crowd = self.sources >= GATHER_CROWD;
-        let is_full = self.events >= GATHER_FULL_TURN * self.turns;
         let are_new = 4 * self.newcomers >= self.turns;
         let are_many = self.turns >= GATHER_TURNS || self.verdict == Verdict::Pause;
-        let is_worth_it = is_crowd && are_many && !is_full && !are_new;
+        let is_worth_it = is_crowd && are_many && !are_new;
         self.verdict = if is_worth_it { Verdict::Pause } else { Verdict::Go };
     }
 }
@@ -106,7 +105,7 @@ mod tests {
     fn after(devices: usize, per_turn: usize, micros: u64, others: &[Token]) -> bool {
         let start = Instant::now();
         let mut gather = Gather::new(start);
-        let (mut next, mut pause) = (0, false);
+        let (mut next, mut pause) = (0, None);
         for turn in 1..200 {
             others.iter().for_each(|&token| gather.handle_event(token));
             for _ in 0..per_turn {
@@ -115,7 +114,7 @@ mod tests {
             }
             pause = gather.handle_turn(start + turn * Duration::from_micros(micros));
         }
-        pause
+        pause.is_some()
     }
 
     #[test]
@@ -129,7 +128,7 @@ mod tests {
         let mut gather = Gather::new(start);
         let (mut now, mut next, mut paused) = (start, 0, 0);
         for _ in 0..1000 {
-            let pause = gather.handle_turn(now);
+            let pause = gather.handle_turn(now).is_some();
             paused += usize::from(pause);
             let (events, micros) = if pause { (5, 120) } else { (1, 25) };
             now += Duration::from_micros(micros);
@@ -156,8 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn full_turns_need_no_pause() {
-        assert!(!after(64, 48, 100, &[]));
+    fn a_pause_is_counted_from_the_beginning_of_the_turn() {
+        let mut gather = Gather { verdict: Verdict::Pause, ..Gather::new(Instant::now()) };
+        let now = gather.window_end - WINDOW;
+        assert_eq!(gather.handle_turn(now), Some(now + GATHER_TURN_DISTANCE));
     }
 
     #[test]

@@ -69,12 +69,13 @@ pub const GATHER_CROWD: usize = 10;
 /// Turns in a millisecond from which on the loop wakes up too often for what it does.
 pub const GATHER_TURNS: usize = 16;
 
-/// Events in one turn from which on enough gather by themselves.
-pub const GATHER_FULL_TURN: usize = 8;
+/// Turns begin so far apart at least while events are let gather: far below what a device or a
+/// driver notices, and long enough for a few of 40,000 messages a second.
+pub const GATHER_TURN_DISTANCE: Duration = Duration::from_micros(40);
 
-/// How long events gather. The kernel adds its timer slack of 50 µs; far below what a device or
-/// a driver notices, and long enough for several of 20,000 messages a second.
-pub const GATHER_PAUSE: Duration = Duration::from_micros(50);
+/// How late the kernel may end a sleep of the loop. Its default of 50 µs would be longer than the
+/// pause itself.
+pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 
 /// Connections the kernel queues for us before they are accepted: a building's devices all
 /// reconnect at once after a power cut. The kernel caps it at `net.core.somaxconn`.

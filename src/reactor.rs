@@ -7,7 +7,7 @@
 //! A turn has three parts. *Timers*: what is overdue is dealt with. *Drive*: each source that
 //! has something to do takes one budgeted step. *Flush*: each connection that was written to is
 //! flushed once, many messages with one `write`. What ends is freed on the spot, since nothing
-//! else is borrowed then; keys that outlive it find nothing.
+//! else is borrowed then; keys that outlive it find nothing. Only its socket is closed last.
 
 mod accept;
 mod arrive;
@@ -34,6 +34,7 @@ use rustls::ServerConfig;
 
 use crate::api::Statistics;
 use crate::arena::Arena;
+use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::device::Device;
 use crate::driver::Driver;
@@ -100,6 +101,8 @@ pub struct Reactor<N: Net> {
     arrivals: Arena<tag::Arrival, Arrival<N::Stream>>,
     devices: Arena<tag::Device, Device<N::Stream>>,
     farewells: Arena<tag::Farewell, Farewell<N::Stream>>,
+    /// What has ended in this turn and is closed after what is to be told of it has left.
+    ended: Vec<Connection<N::Stream>>,
     by_number: BTreeMap<(Transport, u16), PortKey>,
     /// Devices per address, arrivals included.
     by_address: FxHashMap<IpAddr, usize>,
@@ -166,6 +169,7 @@ impl<N: Net> Reactor<N> {
             arrivals: Arena::default(),
             devices: Arena::default(),
             farewells: Arena::default(),
+            ended: Vec::new(),
             by_number: BTreeMap::new(),
             by_address: FxHashMap::default(),
             timers: Timers::default(),
@@ -225,6 +229,7 @@ impl<N: Net> Reactor<N> {
         for _ in 0..FLUSH_ROUNDS {
             self.flush();
         }
+        self.reap();
         self.relieve_overload();
         self.pursue_shutdown();
     }

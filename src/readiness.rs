@@ -17,6 +17,10 @@ impl Readiness {
     /// Ready to be written to, as a new connection is.
     pub const WRITABLE: Self = Self(WRITABLE);
 
+    /// What may be true of a connection that was accepted just now: many devices have spoken by
+    /// then, and some have ended their side already.
+    pub const UNTRIED: Self = Self(READABLE | WRITABLE | ENDED);
+
     /// Puts together what an event says; `ended` when the peer closed its direction or the
     /// connection failed.
     pub fn from_event(readable: bool, writable: bool, ended: bool) -> Self {
@@ -42,9 +46,14 @@ impl Readiness {
         self.0 & WRITABLE != 0
     }
 
-    /// A read said `WouldBlock`.
+    /// Whether the next read may find the end.
+    pub fn is_ending(self) -> bool {
+        self.0 & (READABLE | ENDED) == READABLE | ENDED
+    }
+
+    /// A read said `WouldBlock`, which it does not at the end.
     pub fn reading_blocked(&mut self) {
-        self.0 &= !READABLE;
+        self.0 &= !(READABLE | ENDED);
     }
 
     /// A read took less than it had room for, which proves the socket empty. Its end may have
@@ -79,6 +88,18 @@ mod tests {
         readiness.read_short();
         assert!(readiness.is_readable());
         readiness.reading_blocked();
+        assert!(!readiness.is_readable());
+    }
+
+    #[test]
+    fn what_was_only_guessed_of_a_new_connection_is_forgotten_by_a_vain_read() {
+        let mut readiness = Readiness::UNTRIED;
+        readiness.read_short();
+        assert!(readiness.is_ending());
+        readiness.reading_blocked();
+        readiness.add(Readiness::READABLE);
+        assert!(!readiness.is_ending());
+        readiness.read_short();
         assert!(!readiness.is_readable());
     }
 

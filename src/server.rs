@@ -13,13 +13,14 @@ use log::{info, warn};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
+use nix::sys::prctl::set_timerslack;
 
 use crate::build_info::BUILD;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gather::Gather;
 use crate::keys::Source;
-use crate::limits::{EVENTS_PER_POLL, GATHER_PAUSE};
+use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
 use crate::net::Token;
 use crate::reactor::{Reactor, Settings};
 use crate::readiness::Readiness;
@@ -126,6 +127,7 @@ impl Server {
     /// # Errors
     /// The system refuses to go on polling.
     pub fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
+        wake_in_time();
         let fd = signals.wake().as_raw_fd();
         let registry = self.poll.registry();
         registry
@@ -154,6 +156,7 @@ impl Server {
     /// # Errors
     /// The system refuses to go on polling.
     pub fn run_forever(mut self) -> Result<(), StartError> {
+        wake_in_time();
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         loop {
             self.turn(&mut events).map_err(StartError::System)?;
@@ -188,8 +191,9 @@ impl Server {
         }
         let now = self.now();
         self.reactor.step(now);
-        if self.gather.handle_turn(now) {
-            thread::sleep(GATHER_PAUSE);
+        if let Some(next) = self.gather.handle_turn(now) {
+            // It returns at once when the time is over already.
+            thread::sleep(next.saturating_duration_since(self.now()));
         }
         Ok(woken)
     }
@@ -218,6 +222,12 @@ impl Server {
             (Some(Ok(())) | None, _) => {}
         }
     }
+}
+
+/// Has this thread woken up when it asked to. If the system refuses, messages of a crowd take some
+/// microseconds longer, and nothing else changes.
+fn wake_in_time() {
+    let _ = set_timerslack(TIMER_SLACK.as_nanos() as u64);
 }
 
 /// What ended a sleep, among others.

@@ -258,7 +258,7 @@ impl<N: Net> Reactor<N> {
         // Most devices speak at once. What they say then leaves together with their OPENED, and
         // what a TLS handshake brought along raises no event anyway.
         if let Some(device) = self.devices.get_mut(key) {
-            device.connection.handle_ready(Readiness::READABLE);
+            device.connection.handle_ready(Readiness::UNTRIED);
             self.work.devices.insert(key);
         }
     }

@@ -111,7 +111,7 @@ impl<N: Net> Reactor<N> {
         patience: Duration,
     ) {
         if outbox.is_empty() && connection.is_over() {
-            return;
+            return self.ended.push(connection);
         }
         if self.farewells.len() >= FAREWELLS_MAX {
             let _ = connection.finish();
@@ -130,6 +130,11 @@ impl<N: Net> Reactor<N> {
             Ok(key) => self.work.farewells.insert(key),
             Err(mut farewell) => farewell.abandon(&mut self.buffers),
         }
+    }
+
+    /// Closes the sockets of those that have ended, which takes longer than all else about it.
+    pub(super) fn reap(&mut self) {
+        drop(std::mem::take(&mut self.ended));
     }
 
     /// Takes a device out of everything that knows of it, but tells nobody.

@@ -25,31 +25,45 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Reads a device once, into the outboxes of the drivers that cover it.
+    /// Reads a device once; and again if that may find its end, which then needs no turn and no
+    /// message of its own.
     pub(super) fn drive_device(&mut self, key: DeviceKey) {
-        if self.park_behind_congestion(key) {
-            return;
+        let mut has_spoken = self.read_device(key);
+        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_ending()) {
+            has_spoken = self.read_device(key);
         }
-        let Some(device) = self.devices.get_mut(key) else { return };
+        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_readable()) {
+            self.work.devices.insert(key);
+        }
+    }
+
+    /// Reads a device once, into the outboxes of the drivers that cover it. Whether it said
+    /// something.
+    fn read_device(&mut self, key: DeviceKey) -> bool {
+        if self.park_behind_congestion(key) {
+            return false;
+        }
+        let Some(device) = self.devices.get_mut(key) else { return false };
         let taken = match device.audience[..] {
             [only] => read_into(device, only, &mut self.drivers, &mut self.buffers),
             _ => device.read_frame(&mut self.scratch.frame),
         };
         match taken {
-            Ok(Taken::Bytes(len)) => self.hear(key, len),
+            Ok(Taken::Bytes(len)) => {
+                self.hear(key, len);
+                return true;
+            }
             Ok(Taken::Blocked) => self.await_device(key),
             Ok(Taken::End) => self.handle_device_end(key),
             Err(error) => self.end_device(key, Ending::Broken(error.to_string())),
         }
+        false
     }
 
     /// A frame was read from a device: into the outbox of its only driver, or else into the
     /// scratch buffer, from where every driver that covers it gets a copy.
     fn hear(&mut self, key: DeviceKey, frame_len: usize) {
         let Some(device) = self.devices.get(key) else { return };
-        if device.connection.is_readable() {
-            self.work.devices.insert(key);
-        }
         if device.connection.wants_write() {
             self.work.dirty_devices.insert(key);
         }
