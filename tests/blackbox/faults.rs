@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -277,13 +278,21 @@ fn a_standstill_of_the_program_is_not_held_against_a_device() {
     let mut driver = dispatch.driver(Tcp, port).connect();
     let mut slow = Device::with_small_window(port);
     let (ip, id) = driver.expect_opened();
-    let data = pattern(id, 16 << 20);
-    let mut sender = driver.sender();
+    // More than the buffers of any kernel take beside what dispatch does.
+    let data = pattern(id, 128 << 20);
+    let (mut sender, sent) = (driver.sender(), AtomicUsize::new(0));
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            data.chunks(1 << 20).for_each(|chunk| write_through(&mut sender, &ip, id, chunk));
+            for chunk in data.chunks(1 << 20) {
+                write_through(&mut sender, &ip, id, chunk);
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
         });
-        thread::sleep(Duration::from_millis(1000));
+        eventually("the device holds the driver", || {
+            let before = sent.load(Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(300));
+            before > 4 && before == sent.load(Ordering::SeqCst)
+        });
         assert!(!writer.is_finished(), "the device does not hold the driver");
         // Longer than a device may hold its driver, of which it is hardly guilty.
         dispatch.signal("STOP");
