@@ -27,10 +27,8 @@ pub struct AcceptList {
 /// Why a text is no accept list. It counts entries from 1 and never repeats what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptError {
-    /// There is nothing at all.
+    /// There is no entry at all.
     Empty,
-    /// Nothing stands between two commas, or before the first or after the last.
-    EmptyEntry(usize),
     /// An entry is neither address nor range.
     NoAddress(usize),
     /// More than [`ACCEPT_MAX_ENTRIES`] different entries.
@@ -41,7 +39,6 @@ impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AcceptError::Empty => write!(f, "the list is empty"),
-            AcceptError::EmptyEntry(number) => write!(f, "entry {number} is empty"),
             AcceptError::NoAddress(number) => {
                 write!(f, "entry {number} is no IP address or CIDR range")
             }
@@ -54,24 +51,24 @@ impl std::error::Error for AcceptError {}
 
 impl AcceptList {
     /// Reads a list that is percent-decoded already. Bits of a range's address beyond its prefix
-    /// are ignored: `10.1.2.3/8` is `10.0.0.0/8`.
+    /// are ignored: `10.1.2.3/8` is `10.0.0.0/8`. So are empty entries, as after a comma at the
+    /// end: drivers put lists together and have always been understood.
     ///
     /// # Errors
     /// Says which entry is wrong.
     pub fn parse(text: &str) -> Result<Self, AcceptError> {
-        if trim_blanks(text).is_empty() {
-            return Err(AcceptError::Empty);
-        }
-        let numbered = text.split(',').zip(1..);
-        let mut entries = numbered
-            .map(|(entry, number)| parse_entry(entry, number))
+        let written = text.split(',').map(trim_blanks).zip(1..);
+        let mut entries = written
+            .filter(|(entry, _)| !entry.is_empty())
+            .map(|(entry, number)| parse_net(entry).ok_or(AcceptError::NoAddress(number)))
             .collect::<Result<Vec<_>, _>>()?;
         entries.sort_unstable();
         entries.dedup();
-        if entries.len() > ACCEPT_MAX_ENTRIES {
-            return Err(AcceptError::TooMany);
+        match entries.len() {
+            0 => Err(AcceptError::Empty),
+            1..=ACCEPT_MAX_ENTRIES => Ok(Self::from_entries(entries)),
+            _ => Err(AcceptError::TooMany),
         }
-        Ok(Self::from_entries(entries))
     }
 
     /// Whether a device at `ip` is covered. Cheap, since it is asked for every datagram.
@@ -129,14 +126,6 @@ pub fn canonical(ip: IpAddr) -> IpAddr {
 /// Reads an address such as a message carries, in its canonical form.
 pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.parse().ok().map(canonical)
-}
-
-fn parse_entry(text: &str, number: usize) -> Result<IpNet, AcceptError> {
-    let text = trim_blanks(text);
-    if text.is_empty() {
-        return Err(AcceptError::EmptyEntry(number));
-    }
-    parse_net(text).ok_or(AcceptError::NoAddress(number))
 }
 
 fn parse_net(text: &str) -> Option<IpNet> {
@@ -269,12 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_or_entry_is_refused() {
-        assert_eq!(AcceptList::parse(""), Err(AcceptError::Empty));
-        assert_eq!(AcceptList::parse(" \t"), Err(AcceptError::Empty));
-        assert_eq!(AcceptList::parse("10.0.0.1,"), Err(AcceptError::EmptyEntry(2)));
-        assert_eq!(AcceptList::parse(",10.0.0.1"), Err(AcceptError::EmptyEntry(1)));
-        assert_eq!(AcceptList::parse("::1, ,::2"), Err(AcceptError::EmptyEntry(2)));
+    fn empty_entries_are_ignored() {
+        for text in ["10.0.0.1,", ",10.0.0.1", "10.0.0.1, ,", ",,10.0.0.1,\t,"] {
+            assert_eq!(list(text), list("10.0.0.1"), "{text:?}");
+        }
+        assert_eq!(list("::1,,::2,").to_string(), "::1,::2");
+    }
+
+    #[test]
+    fn a_list_without_any_entry_is_refused() {
+        for text in ["", " \t", ",", " ,\t,, "] {
+            assert_eq!(AcceptList::parse(text), Err(AcceptError::Empty), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_entry_has_its_number_among_empty_ones() {
+        assert_eq!(AcceptList::parse(",10.0.0.1,,localhost"), Err(AcceptError::NoAddress(4)));
     }
 
     #[test]

@@ -88,8 +88,10 @@ fn check_registration(query: &str, registration: &Registration) {
     assert!(!lists.is_empty());
     let entries = lists.iter().flat_map(|list| list.split(','));
     let ranges: Vec<_> = entries
+        .filter(|entry| !entry.trim_matches([' ', '\t']).is_empty())
         .map(|entry| Range::parse(entry).unwrap_or_else(|| panic!("entry {entry:?}")))
         .collect();
+    assert!(!ranges.is_empty(), "a list without any entry was taken");
     check_covered(&ranges, &registration.accept);
     check_secrets(registration);
 }

@@ -243,11 +243,21 @@ fn an_invalid_accept_list_is_a_400_that_says_what_is_allowed() {
         "127.0.0.1;127.0.0.2",
         "127.0.0.1,example.com",
         "10.0.0.1:80",
+        ",",
+        "%20,,",
     ] {
         let target = format!("{TCP}?port={}&accept={accept}", free_port());
         dispatch.upgrade(&target).expect_fault(400, "accept");
     }
     dispatch.expect_nothing_open();
+}
+
+#[test]
+fn a_comma_too_many_in_an_accept_list_is_no_fault() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).accept(",127.0.0.1,, 127.0.0.2 ,").connect();
+    let _device = Device::connect(port);
+    assert_eq!(driver.expect_opened().0, "127.0.0.1");
 }
 
 #[test]
