@@ -19,8 +19,8 @@ use crate::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
 
 mod values;
 use values::{
-    parse_binds, parse_count, parse_integer, parse_level, parse_mode, parse_networks, parse_port,
-    parse_size, parse_switch, remove_repeated,
+    parse_binds, parse_count, parse_integer, parse_level, parse_log_filter, parse_mode,
+    parse_networks, parse_port, parse_size, parse_switch, remove_repeated,
 };
 
 /// Everything that the server needs to start.
@@ -60,7 +60,7 @@ pub enum Mode {
 pub struct LogSettings {
     /// `LOG_LEVEL`, else the default of the mode.
     pub level: LevelFilter,
-    /// `RUST_LOG`, which wins.
+    /// `RUST_LOG`, which wins; its levels are spelled as the log crate does.
     pub filter: Option<String>,
 }
 
@@ -155,14 +155,16 @@ impl LogSettings {
     /// Which lines `LOG_LEVEL` and `RUST_LOG` ask for.
     ///
     /// # Errors
-    /// `LOG_LEVEL` is none of the known levels.
+    /// One of them can't be understood.
     pub fn from(environment: &Environment, mode: Mode) -> Result<Self, ConfigError> {
-        let given = Settings { environment }.value(None, NO_FLAG, "LOG_LEVEL", parse_level)?;
+        let settings = Settings { environment };
+        let level = settings.value(None, NO_FLAG, "LOG_LEVEL", parse_level)?;
+        let filter = settings.value(None, NO_FLAG, "RUST_LOG", parse_log_filter)?;
         let default = match mode {
             Mode::Production => LevelFilter::Info,
             Mode::Development => LevelFilter::Debug,
         };
-        Ok(Self { level: given.unwrap_or(default), filter: environment.get("RUST_LOG")? })
+        Ok(Self { level: level.unwrap_or(default), filter })
     }
 }
 
@@ -365,6 +367,7 @@ mod tests {
             ("", ("SG_PROCESS_COUNT", "-1"), "SG_PROCESS_COUNT: "),
             ("", ("SG_ENV", "prod"), "SG_ENV: "),
             ("", ("LOG_LEVEL", "loud"), "LOG_LEVEL: "),
+            ("", ("RUST_LOG", "dispatch=loud"), "RUST_LOG: "),
             ("", ("SG_MAX_DRIVERS", "0"), "SG_MAX_DRIVERS: "),
             ("--max-queued-bytes 1", ("SG_ENV", ""), "--max-queued-bytes: "),
             ("", ("SG_TRUSTED_PROXIES", "lb"), "SG_TRUSTED_PROXIES: "),

@@ -114,6 +114,8 @@ fn a_bad_variable_is_one_line_that_names_it() {
     assert!(complaint(2, &[], &[("SG_SERVER_PORT", "http")]).contains("SG_SERVER_PORT"));
     assert!(complaint(2, &[], &[("SG_SERVER_HOST", "[::1")]).contains("SG_SERVER_HOST"));
     assert!(complaint(2, &[], &[("LOG_LEVEL", "loud")]).contains("LOG_LEVEL"));
+    assert!(complaint(2, &[], &[("RUST_LOG", "dispatch=loud")]).contains("RUST_LOG"));
+    assert!(complaint(2, &["listen", "6001"], &[("RUST_LOG", "loud")]).contains("RUST_LOG"));
 }
 
 #[test]

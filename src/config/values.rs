@@ -24,8 +24,32 @@ pub(super) fn parse_level(text: &str) -> Result<LevelFilter, String> {
         "info" | "notice" => Ok(LevelFilter::Info),
         "warn" => Ok(LevelFilter::Warn),
         "error" | "fatal" => Ok(LevelFilter::Error),
-        "none" => Ok(LevelFilter::Off),
+        "none" | "off" => Ok(LevelFilter::Off),
         _ => Err(format!("{text:?} is not trace, debug, info, notice, warn, error, fatal or none")),
+    }
+}
+
+/// `RUST_LOG`: levels, and levels of modules, with commas; what stands behind a slash is looked
+/// for in the lines.
+pub(super) fn parse_log_filter(text: &str) -> Result<String, String> {
+    let (directives, sought) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let written = directives.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let directives: Vec<_> = written.map(parse_directive).collect::<Result<_, _>>()?;
+    if directives.is_empty() {
+        return Err("it names no level".to_owned());
+    }
+    let filter = directives.join(",") + sought;
+    let parsed = env_filter::Builder::new().try_parse(&filter).map(drop);
+    parsed.map(|()| filter).map_err(|error| error.to_string())
+}
+
+/// A level, with our names for some of them, or a module with one.
+fn parse_directive(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((module, level)) => Ok(format!("{}={}", module.trim(), parse_level(level.trim())?)),
+        // Another word is a misspelt level: taken for a module, it would silence all others.
+        None if text.starts_with("dispatch") => Ok(text.to_owned()),
+        None => parse_level(text).map(|level| level.to_string()),
     }
 }
 
@@ -219,6 +243,27 @@ mod tests {
         let levels = names.map(|name| parse_level(name).unwrap());
         assert_eq!(levels, [Trace, Debug, Info, Info, Warn, Error, Error, Off]);
         assert!(parse_level("loud").is_err());
+    }
+
+    #[test]
+    fn a_log_filter_has_the_same_levels_by_module() {
+        for (text, filter) in [
+            ("notice", "INFO"),
+            ("warn,dispatch::reactor=trace", "WARN,dispatch::reactor=TRACE"),
+            (" none , mio = Fatal ,", "OFF,mio=ERROR"),
+            ("off/port 6001", "OFF/port 6001"),
+            ("dispatch::listen", "dispatch::listen"),
+        ] {
+            assert_eq!(parse_log_filter(text).as_deref(), Ok(filter), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_that_can_not_be_understood_is_refused() {
+        for wrong in ["loud", "inof,mio=warn", "dispatch=", "a=warn=info", "info/a/b", ",", "/a"] {
+            let error = parse_log_filter(wrong).unwrap_err();
+            assert!(!error.is_empty(), "{wrong}");
+        }
     }
 
     #[test]

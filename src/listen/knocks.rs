@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use env_filter::Filter;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::kv::Key;
@@ -60,7 +61,7 @@ impl Hints {
 }
 
 struct Logger {
-    filter: env_logger::Logger,
+    filter: Filter,
     form: Form,
     accept: AcceptList,
     knocks: SyncSender<IpAddr>,
