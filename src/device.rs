@@ -16,6 +16,7 @@ use crate::net::Stream;
 use crate::outbox::{Buffers, Flushed, Outbox};
 use crate::readiness::Readiness;
 use crate::timers::Armed;
+use crate::waiting_line::Place;
 
 /// One device.
 pub struct Device<S> {
@@ -29,8 +30,8 @@ pub struct Device<S> {
     /// The drivers that cover it: those that were sent its OPENED.
     pub(crate) audience: Vec<DriverKey>,
     pub(crate) life: Life,
-    /// The driver whose backlog it waits for before it is read on.
-    pub(crate) parked_on: Option<DriverKey>,
+    /// What it waits for before it is read on.
+    pub(crate) parked: Option<Parked>,
     /// The drivers that it holds back, if its backlog is over the mark.
     pub(crate) hold: Option<Box<Hold>>,
     pub(crate) armed: Armed,
@@ -46,6 +47,13 @@ pub(crate) enum Life {
     Flushing { until: Instant },
     /// It can't be written to any more; what it sent before is still read.
     Receding { until: Instant },
+}
+
+/// It stands in line until a driver's backlog has drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parked {
+    pub(crate) on: DriverKey,
+    pub(crate) place: Place,
 }
 
 /// Drivers that are not read until the device has taken enough.
@@ -72,7 +80,7 @@ impl<S: Stream> Device<S> {
             envelope: Envelope::new(address, id),
             audience,
             life: Life::Open,
-            parked_on: None,
+            parked: None,
             hold: None,
             armed: Armed::default(),
         }

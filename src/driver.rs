@@ -3,7 +3,6 @@
 //! It holds what is queued toward the driver and what is half received from it. What a message
 //! does to devices is the reactor's to decide.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
@@ -11,13 +10,14 @@ use tungstenite::protocol::frame::coding::Control;
 
 use crate::connection::{Connection, Taken};
 use crate::frames::{FrameReader, control_frame};
-use crate::keys::{DeviceKey, PortKey};
+use crate::keys::{DeviceKey, PortKey, tag};
 use crate::limits::{
     DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_SILENCE_MAX, DRIVER_STALL_MAX, PING_INTERVAL,
 };
 use crate::net::Stream;
 use crate::outbox::{Buffers, Flushed, Outbox};
 use crate::timers::Armed;
+use crate::waiting_line::WaitingLine;
 
 /// One driver.
 pub struct Driver<S> {
@@ -31,7 +31,7 @@ pub struct Driver<S> {
     pub(crate) intake: Intake,
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
-    pub(crate) waiting: VecDeque<DeviceKey>,
+    pub(crate) waiting: WaitingLine<tag::Device>,
     /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
@@ -96,7 +96,7 @@ impl<S: Stream> Driver<S> {
             leftover,
             intake: Intake::Flowing,
             backlog: Backlog::Flowing,
-            waiting: VecDeque::new(),
+            waiting: WaitingLine::default(),
             dropped_datagrams: 0,
             dropped_unlogged: 0,
             last_heard: now,

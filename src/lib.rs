@@ -22,7 +22,7 @@
 //!            message       what is on the wire                  frames, envelope, outbox
 //!            request       HTTP heads                           query, refusal, response, api, proxy
 //!            routes        who hears whom                       accept, guesses, throttle
-//!            arena         names that outlive what they name    keys, worklist, timers, readiness
+//!            arena         names that outlive what they name    keys, worklist, waiting_line, timers, readiness
 //!            gather        when a pause saves work
 //!            limits        every bound, with its reason
 //! ```
@@ -112,6 +112,7 @@ pub mod routes;
 pub mod secret;
 pub mod throttle;
 pub mod timers;
+pub mod waiting_line;
 pub mod worklist;
 
 pub mod fuzzing;

@@ -163,8 +163,15 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Forgets the arrivals of a port that is closed.
+    /// Forgets the arrivals of a port that is being closed.
     pub(super) fn forget_arrivals(&mut self, port: PortKey) {
+        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(port) else {
+            return;
+        };
+        // Nearly always there is none, and then those of all other ports need not be walked.
+        if listener.arrivals == 0 {
+            return;
+        }
         let gone = |(key, arrival): (_, &Arrival<_>)| (arrival.port == port).then_some(key);
         let keys: Vec<ArrivalKey> = self.arrivals.iter().filter_map(gone).collect();
         for key in keys {

@@ -6,7 +6,7 @@
 
 use log::warn;
 
-use crate::device::{Hold, Life};
+use crate::device::{Hold, Life, Parked};
 use crate::driver::Intake;
 use crate::keys::{DeviceKey, DriverKey};
 use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, WAKES_PER_FLUSH};
@@ -20,14 +20,14 @@ impl<N: Net> Reactor<N> {
     /// Puts the device in line behind a driver of its audience that does not keep up.
     pub(super) fn park_behind_congestion(&mut self, key: DeviceKey) -> bool {
         let Some(device) = self.devices.get_mut(key) else { return false };
-        if device.parked_on.is_some() {
+        if device.parked.is_some() {
             return true;
         }
         for &driver_key in &device.audience {
             let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
             if driver.is_congested() {
-                driver.waiting.push_back(key);
-                device.parked_on = Some(driver_key);
+                let place = driver.waiting.join(key);
+                device.parked = Some(Parked { on: driver_key, place });
                 return true;
             }
         }
@@ -89,8 +89,7 @@ impl<N: Net> Reactor<N> {
         if driver.waiting.is_empty() || driver.is_congested() {
             return;
         }
-        let woken = driver.waiting.len().min(WAKES_PER_FLUSH);
-        let woken: Vec<DeviceKey> = driver.waiting.drain(..woken).collect();
+        let woken = driver.waiting.take_up_to(WAKES_PER_FLUSH);
         if !driver.waiting.is_empty() {
             self.work.dirty_drivers.insert(key);
         }
@@ -101,7 +100,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn unpark(&mut self, keys: Vec<DeviceKey>) {
         for &key in &keys {
             if let Some(device) = self.devices.get_mut(key) {
-                device.parked_on = None;
+                device.parked = None;
             }
         }
         self.work.devices.insert_first(keys);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::device::Parked;
 use crate::driver::{Driver, Intake};
 use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{
@@ -142,10 +143,10 @@ impl<N: Net> Reactor<N> {
     }
 
     fn check_waiting(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
-        for (place, &device) in driver.waiting.iter().enumerate() {
-            let parked = self.devices.get(device).is_some_and(|d| d.parked_on == Some(key));
-            let once = !driver.waiting.iter().skip(place + 1).any(|&other| other == device);
-            ensure(parked && once, || format!("{device:?} stands wrongly in line at {key:?}"))?;
+        for (place, device) in driver.waiting.iter() {
+            let parked = self.devices.get(device).and_then(|device| device.parked);
+            let right = parked == Some(Parked { on: key, place });
+            ensure(right, || format!("{device:?} stands wrongly in line at {key:?}"))?;
         }
         let moves = driver.is_congested() || self.work.dirty_drivers.contains(key);
         ensure(driver.waiting.is_empty() || moves, || format!("the line at {key:?} stands still"))
@@ -164,17 +165,17 @@ impl<N: Net> Reactor<N> {
             })?;
             let Socket::Stream(listener) = &port.socket else { return Err("on UDP".into()) };
             ensure(listener.devices.get(&device.id) == Some(&key), || "no client id".into())?;
-            self.check_parking(key, device.parked_on)?;
+            self.check_parking(key, device.parked)?;
             self.check_hold(key)?;
         }
         Ok(())
     }
 
-    fn check_parking(&self, key: DeviceKey, parked_on: Option<DriverKey>) -> Checked {
-        let Some(driver_key) = parked_on else { return Ok(()) };
-        let driver = self.drivers.get(driver_key);
-        let stands = driver.is_some_and(|driver| driver.waiting.contains(&key));
-        ensure(stands, || format!("device {key:?} waits for {driver_key:?} but not in its line"))
+    fn check_parking(&self, key: DeviceKey, parked: Option<Parked>) -> Checked {
+        let Some(Parked { on, place }) = parked else { return Ok(()) };
+        let driver = self.drivers.get(on);
+        let stands = driver.is_some_and(|driver| driver.waiting.iter().any(|w| w == (place, key)));
+        ensure(stands, || format!("device {key:?} waits for {on:?} but not in its line"))
     }
 
     fn check_hold(&self, key: DeviceKey) -> Checked {
@@ -281,7 +282,7 @@ impl<N: Net> Reactor<N> {
             ensure(!forgotten, || format!("driver {key:?} has bytes waiting and room for them"))?;
         }
         for (key, device) in self.devices.iter() {
-            let reads = device.connection.is_readable() && device.parked_on.is_none();
+            let reads = device.connection.is_readable() && device.parked.is_none();
             let forgotten = reads && !self.work.devices.contains(key);
             ensure(!forgotten, || format!("device {key:?} has something to say unheard"))?;
             let writes = device.connection.is_writable() && !device.outbox.is_empty();

@@ -10,7 +10,7 @@ use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::connection::Connection;
-use crate::device::Device;
+use crate::device::{Device, Parked};
 use crate::driver::{Driver, Intake};
 use crate::farewell::{Farewell, Parting};
 use crate::frames::close_frame;
@@ -71,7 +71,7 @@ impl<N: Net> Reactor<N> {
         self.buffers.count_held(driver.held_bytes(), 0);
         self.log_driver_end(&driver, &leave);
         self.withdraw_hold(key, driver.intake);
-        self.unpark(std::mem::take(&mut driver.waiting).into());
+        self.unpark(driver.waiting.take_up_to(usize::MAX));
         if let Some(port) = self.ports.get_mut(driver.port) {
             port.subscribers.remove(key);
         }
@@ -148,18 +148,18 @@ impl<N: Net> Reactor<N> {
         if let Some(hold) = device.hold.take() {
             self.release_drivers(&hold.drivers);
         }
-        self.forget_parking(key, &device);
+        self.forget_parking(&device);
         self.release_address(device.address);
         Some(device)
     }
 
     /// A parked device that is gone must not stand in line any longer: the line would grow with
     /// every device that comes and goes while a driver does not read.
-    fn forget_parking(&mut self, key: DeviceKey, device: &Device<N::Stream>) {
-        let Some(driver) = device.parked_on.and_then(|driver| self.drivers.get_mut(driver)) else {
-            return;
-        };
-        driver.waiting.retain(|&waiting| waiting != key);
+    fn forget_parking(&mut self, device: &Device<N::Stream>) {
+        let Some(Parked { on, place }) = device.parked else { return };
+        if let Some(driver) = self.drivers.get_mut(on) {
+            driver.waiting.leave(place);
+        }
     }
 
     /// One device less from an address.
@@ -205,13 +205,13 @@ impl<N: Net> Reactor<N> {
         if self.ports.get(key).is_none_or(|port| !port.subscribers.is_empty()) {
             return;
         }
+        self.forget_arrivals(key);
         let Some(mut port) = self.ports.remove(key) else { return };
         self.by_number.remove(&(port.protocol.transport(), port.number));
         self.timers.set(Source::Port(key), &mut port.armed, None);
         if let Socket::Datagram(udp) = &mut port.socket {
             udp.shut(&mut self.net, &mut self.buffers);
         }
-        self.forget_arrivals(key);
         info!(
             server_protocol:% = port.protocol, server_port = port.number;
             "closing the {} port {}: no driver wants it any longer", port.protocol, port.number
