@@ -50,6 +50,10 @@ pub const DATAGRAM_BATCH: usize = 32;
 /// counted. It grants no more than `net.core.rmem_max`.
 pub const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
+/// Errors of receiving in a row after which a UDP port pauses. One is about a single peer and is
+/// gone with the next call; an error that lasts must not keep the loop turning.
+pub const RECEIVE_FAILURES_MAX: u32 = 16;
+
 /// Connections accepted from one listener in one turn, so that a flood of connects does not
 /// delay those that are connected.
 pub const ACCEPTS_PER_TURN: usize = 64;
@@ -196,7 +200,8 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_millis(4_500);
 /// A sleep that lasts so much longer than it was to means that the process was not allowed to run.
 pub const STANDSTILL_MIN: Duration = Duration::from_secs(1);
 
-/// Accepting pauses for so long when descriptors have run out.
+/// Accepting pauses for so long when descriptors have run out, and receiving when it goes on to
+/// fail.
 pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(200);
 
 /// TCP keepalive: idle time before the first probe, and between probes.
@@ -335,6 +340,10 @@ pub const TLS_FILE_MAX_BYTES: u64 = 1 << 20;
 /// UDP peers behind load balancers that a port remembers the way back to. When they are more,
 /// all are forgotten, and remembered again with their next datagram.
 pub const PROXIED_PEERS_MAX: usize = 16_384;
+
+/// Link-local UDP peers of which a port remembers the interface that they are behind. When they
+/// are more, all are forgotten, and remembered again with their next datagram.
+pub const LINK_LOCAL_PEERS_MAX: usize = 4_096;
 
 /// Longest PROXY header of version 1, its CRLF included (section 2.1 of its specification).
 pub const PROXY_V1_MAX_BYTES: usize = 107;

@@ -76,7 +76,7 @@ pub trait Net {
     /// proves the socket empty.
     ///
     /// # Errors
-    /// `WouldBlock` when none waits; any other error is about one peer and not the socket.
+    /// `WouldBlock` when none waits; any other error is about one peer, unless it lasts.
     fn receive(&mut self, udp: &Self::Udp, batch: &mut Datagrams) -> io::Result<()>;
 
     /// Sends one datagram.

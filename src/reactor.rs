@@ -18,6 +18,8 @@ mod http;
 mod invariants;
 mod overload;
 mod reap;
+#[cfg(test)]
+mod rig;
 mod shutdown;
 mod subscribe;
 mod timeouts;

@@ -153,6 +153,8 @@ impl Stream for Scripted {
 pub(crate) struct ScriptedNet {
     /// How many datagrams it takes before it says `WouldBlock`.
     pub(crate) room: usize,
+    /// How often receiving fails before there is nothing to be received.
+    pub(crate) receive_failures: u32,
     /// Nothing can be sent to this address.
     pub(crate) unreachable: Option<SocketAddr>,
     pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
@@ -188,7 +190,11 @@ impl Net for ScriptedNet {
     }
 
     fn receive(&mut self, (): &(), _: &mut Datagrams) -> io::Result<()> {
-        Err(ErrorKind::WouldBlock.into())
+        match self.receive_failures.checked_sub(1) {
+            Some(left) => self.receive_failures = left,
+            None => return Err(ErrorKind::WouldBlock.into()),
+        }
+        Err(ErrorKind::ConnectionRefused.into())
     }
 
     fn send(&mut self, (): &(), to: SocketAddr, data: &[u8]) -> io::Result<()> {

@@ -1,12 +1,16 @@
 //! Datagrams from UDP peers to drivers.
 
+use std::io;
 use std::net::SocketAddr;
 
+use log::warn;
+
 use crate::envelope::Envelope;
-use crate::keys::{DriverKey, PortKey};
+use crate::keys::{DriverKey, PortKey, Source};
+use crate::limits::EXHAUSTION_PAUSE;
 use crate::message::Kind;
 use crate::net::Net;
-use crate::port::{Gate, Port, Socket, is_idle};
+use crate::port::{Port, Received, Socket};
 use crate::proxy::{self, Header};
 
 use super::Reactor;
@@ -25,15 +29,27 @@ impl<N: Net> Reactor<N> {
         let Self { ports, net, scratch, work, buffers, .. } = self;
         let Some(Port { socket: Socket::Datagram(udp), .. }) = ports.get_mut(key) else { return };
         udp.flush(net, buffers);
-        let Gate::Open(socket) = &udp.gate else { return };
-        match net.receive(socket, &mut scratch.datagrams) {
-            Ok(()) if scratch.datagrams.is_full() => work.ports.insert(key),
-            Ok(()) => {}
-            Err(error) if is_idle(&error) => return,
-            // An error is about one peer; there may be datagrams of others behind it.
-            Err(_) => return work.ports.insert(key),
+        match udp.receive(net, &mut scratch.datagrams) {
+            Received::Some => work.ports.insert(key),
+            Received::Last => {}
+            Received::Nothing => return,
+            Received::Disturbed => return work.ports.insert(key),
+            Received::Broken(error) => return self.pause_receiving(key, &error),
         }
         self.hear_datagrams(key);
+    }
+
+    fn pause_receiving(&mut self, key: PortKey, error: &io::Error) {
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let number = port.number;
+        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+            warn!(
+                server_protocol = "udp", server_port = number, left_out = left_out;
+                "nothing can be received on UDP port {number} at present: {error}"
+            );
+        }
+        let then = self.now + EXHAUSTION_PAUSE;
+        self.timers.set(Source::Port(key), &mut port.armed, Some(then));
     }
 
     fn hear_datagrams(&mut self, key: PortKey) {
@@ -69,12 +85,15 @@ impl<N: Net> Reactor<N> {
     }
 
     fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
-        let Some(port) = self.ports.get(key) else { return };
+        let Some(port) = self.ports.get_mut(key) else { return };
         let peer = from.ip().to_canonical();
         let mut audience = std::mem::take(&mut self.scratch.audience);
         audience.extend(port.subscribers.covering(peer));
-        if audience.is_empty() {
-            self.refuse(key, peer, "no driver accepts datagrams from it");
+        match &mut port.socket {
+            Socket::Datagram(udp) if !audience.is_empty() => udp.note_scope(from),
+            Socket::Datagram(_) | Socket::Stream(_) => {
+                self.refuse(key, peer, "no driver accepts datagrams from it");
+            }
         }
         let envelope = Envelope::new(peer, u64::from(from.port()));
         for driver in audience.drain(..) {
@@ -96,5 +115,33 @@ impl<N: Net> Reactor<N> {
         let len = envelope.frame(Kind::Received, data, room);
         driver.outbox.commit(&mut self.buffers, len);
         self.relieve(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::rig::reactor;
+    use crate::limits::{Ceilings, RECEIVE_FAILURES_MAX};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_goes_on_to_fail_does_not_keep_the_loop_turning() {
+        let mut reactor = reactor(Ceilings::default());
+        let key = reactor.insert_udp_port();
+        reactor.net.receive_failures = u32::MAX;
+        reactor.work.ports.insert(key);
+        for _ in 0..=RECEIVE_FAILURES_MAX {
+            assert_eq!(reactor.poll_timeout(reactor.now), Some(Duration::ZERO));
+            reactor.step_after(Duration::ZERO);
+        }
+        assert_eq!(reactor.poll_timeout(reactor.now), Some(EXHAUSTION_PAUSE));
+        reactor.step_after(EXHAUSTION_PAUSE);
+        assert_eq!(reactor.poll_timeout(reactor.now), Some(EXHAUSTION_PAUSE), "it tried once");
+        reactor.net.receive_failures = 0;
+        reactor.step_after(EXHAUSTION_PAUSE);
+        assert_eq!(reactor.poll_timeout(reactor.now), None, "it is well again");
     }
 }

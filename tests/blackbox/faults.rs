@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::util::{
-    Device, Dispatch, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually, free_port, pattern,
-    spawn, write_through,
+    Device, Dispatch, Elsewhere, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually,
+    free_port, ip, pattern, spawn, write_through,
 };
 
 #[test]
@@ -321,64 +321,18 @@ fn a_standstill_of_the_program_is_not_held_against_a_driver() {
 
 // ---- A dropped route ------------------------------------------------------------------------
 
-/// A network namespace, joined to this one by a pair of interfaces.
-struct Elsewhere {
-    name: String,
-    ours: String,
-    own_ip: String,
-}
-
-impl Elsewhere {
-    /// Makes one where this machine lets us.
-    fn new() -> Option<Self> {
-        let n = std::process::id() % 50_000;
-        let (name, ours, theirs) = (format!("dispatch{n}"), format!("dsp{n}a"), format!("dsp{n}b"));
-        let net = format!("10.213.{}", n % 250 + 1);
-        let elsewhere = Self { name, ours, own_ip: format!("{net}.1") };
-        let Self { name, ours, .. } = &elsewhere;
-        for args in [
-            format!("netns add {name}"),
-            format!("link add {ours} type veth peer name {theirs}"),
-            format!("link set {theirs} netns {name}"),
-            format!("addr add {net}.1/24 dev {ours}"),
-            format!("link set {ours} up"),
-            format!("-n {name} addr add {net}.2/24 dev {theirs}"),
-            format!("-n {name} link set {theirs} up"),
-        ] {
-            if !ip(&args) {
-                eprintln!("SKIPPED: a_driver_behind_a_dropped_route_is_let_go: no `ip {args}`");
-                return None;
-            }
-        }
-        Some(elsewhere)
-    }
-
-    /// From now on nothing passes, and nobody is told.
-    fn drop_route(&self) {
-        assert!(ip(&format!("-n {} link set lo down", self.name)));
-        assert!(ip(&format!("link set {} down", self.ours)));
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        ip(&format!("link del {}", self.ours));
-        ip(&format!("netns del {}", self.name));
-    }
-}
-
-fn ip(args: &str) -> bool {
-    let words = args.split(' ');
-    let status = Command::new("ip").args(words).stderr(std::process::Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
-}
-
 #[test]
 #[ignore = "takes 75 s, after which a silent driver is dead, and needs root"]
 fn a_driver_behind_a_dropped_route_is_let_go() {
-    let Some(elsewhere) = Elsewhere::new() else { return };
-    let dispatch = Dispatch::setup().arg("-b").arg(&elsewhere.own_ip).start();
-    let door = format!("listening on http://{}:", elsewhere.own_ip);
+    let test = "a_driver_behind_a_dropped_route_is_let_go";
+    let Some(elsewhere) = Elsewhere::new(test, 1) else { return };
+    let (name, link) = (elsewhere.name(), &elsewhere.links()[0]);
+    let net = format!("10.213.{}", std::process::id() % 250 + 1);
+    let own_ip = format!("{net}.1");
+    assert!(ip(&format!("addr add {own_ip}/24 dev {}", link.ours)));
+    assert!(ip(&format!("-n {name} addr add {net}.2/24 dev {}", link.theirs)));
+    let dispatch = Dispatch::setup().arg("-b").arg(&own_ip).start();
+    let door = format!("listening on http://{own_ip}:");
     dispatch.expect_logged(&[&door]);
     let log = dispatch.log();
     let digits = |c: char| !c.is_ascii_digit();
@@ -387,11 +341,11 @@ fn a_driver_behind_a_dropped_route_is_let_go() {
     let script = format!(
         "exec 3<>/dev/tcp/{}/{http_port}; cat >&3; \
          while sleep 5; do printf '\\x8a\\x80\\0\\0\\0\\0' >&3; done",
-        elsewhere.own_ip
+        own_ip
     );
     let port = free_port();
     let mut bash = Command::new("ip");
-    bash.args(["netns", "exec", &elsewhere.name, "bash", "-c", &script]);
+    bash.args(["netns", "exec", name, "bash", "-c", &script]);
     let mut program = spawn(bash.stdin(std::process::Stdio::piped())).unwrap();
     let mut input = program.stdin.take().unwrap();
     input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
@@ -400,7 +354,9 @@ fn a_driver_behind_a_dropped_route_is_let_go() {
     let mut device = Device::connect(port);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
     thread::sleep(Duration::from_secs(20));
-    elsewhere.drop_route();
+    // From now on nothing passes, and nobody is told.
+    assert!(ip(&format!("-n {name} link set lo down")));
+    assert!(ip(&format!("link set {} down", link.ours)));
     let dropped = Instant::now();
     while dispatch.tcp_figures(port).is_some() {
         assert!(dropped.elapsed() < Duration::from_secs(90), "the port is still open");

@@ -1,6 +1,6 @@
 //! UDP ports.
 
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use crate::util::{
@@ -257,4 +257,45 @@ fn a_trap_of_a_real_snmp_agent_is_heard() {
     assert!(agent.wait().unwrap().success());
     assert_eq!((trap.kind, trap.ip.as_str()), (dispatch::message::Kind::Received, "127.0.0.1"));
     assert!(trap.data.windows(10).any(|part| part == b"building-7"), "{:?}", trap.data);
+}
+
+// ---- Link-local peers -----------------------------------------------------------------------
+
+/// A link-local address of this machine, with the number of its interface.
+fn link_local() -> Option<SocketAddrV6> {
+    let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let found = table.lines().find_map(link_local_in);
+    if found.is_none() {
+        eprintln!("SKIPPED: this machine has no link-local IPv6 address");
+    }
+    found
+}
+
+/// One line: address, interface, length of the prefix, scope, flags, all in hexadecimal, and the
+/// interface's name. An address that is still being tried out can't be used.
+fn link_local_in(line: &str) -> Option<SocketAddrV6> {
+    const LINK: u32 = 0x20;
+    const TENTATIVE: u32 = 0x40;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = |at: usize| words.get(at).and_then(|word| u32::from_str_radix(word, 16).ok());
+    let address = u128::from_str_radix(words.first()?, 16).ok()?;
+    let is_usable = number(3)? == LINK && number(4)? & TENTATIVE == 0;
+    is_usable.then_some(SocketAddrV6::new(Ipv6Addr::from(address), 0, 0, number(1)?))
+}
+
+#[test]
+fn a_link_local_peer_is_answered_by_the_address_that_it_is_shown_with() {
+    let Some(mut own) = link_local() else { return };
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Udp, port).accept("fe80::/10").connect();
+    let peer = UdpSocket::bind(own).expect("an address of this machine");
+    peer.set_read_timeout(Some(crate::util::patience())).unwrap();
+    own.set_port(port);
+    peer.send_to(b"who-is", own).expect("a datagram can be sent");
+    let (ip, peer_port) = (own.ip().to_string(), peer.local_addr().unwrap().port());
+    driver.expect_datagram(&ip, peer_port, b"who-is");
+    driver.write(&ip, u64::from(peer_port), b"i-am");
+    let mut answer = [0; 9];
+    let len = peer.recv(&mut answer).expect("the answer arrives");
+    assert_eq!(&answer[..len], b"i-am");
 }

@@ -5,6 +5,7 @@
 
 mod device;
 mod driver;
+mod elsewhere;
 mod folder;
 mod frame;
 mod http;
@@ -19,6 +20,7 @@ pub use device::{Device, Peer};
 pub use driver::{
     Driver, DriverRequest, Event, Heard, Protocol, Tcp, Tls, Udp, encode, write_through,
 };
+pub use elsewhere::{Elsewhere, Link, ip};
 pub use folder::Folder;
 pub use frame::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked};
 pub use http::{Http, Response};
