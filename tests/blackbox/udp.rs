@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use crate::util::{
-    Device, Dispatch, Peer, Tcp, Udp, free_port, has_ipv6, nothing_is_started, pattern, spawn,
+    Device, Dispatch, Elsewhere, Link, Peer, Tcp, Udp, eventually, free_port, has_ipv6,
+    nothing_is_started, patience, pattern, spawn,
 };
 
 /// Proves that the port still receives and sends.
@@ -261,41 +262,47 @@ fn a_trap_of_a_real_snmp_agent_is_heard() {
 
 // ---- Link-local peers -----------------------------------------------------------------------
 
-/// A link-local address of this machine, with the number of its interface.
-fn link_local() -> Option<SocketAddrV6> {
-    let table = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    let found = table.lines().find_map(link_local_in);
-    if found.is_none() {
-        eprintln!("SKIPPED: this machine has no link-local IPv6 address");
-    }
-    found
-}
-
-/// One line: address, interface, length of the prefix, scope, flags, all in hexadecimal, and the
-/// interface's name. An address that is still being tried out can't be used.
-fn link_local_in(line: &str) -> Option<SocketAddrV6> {
-    const LINK: u32 = 0x20;
-    const TENTATIVE: u32 = 0x40;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let number = |at: usize| words.get(at).and_then(|word| u32::from_str_radix(word, 16).ok());
-    let address = u128::from_str_radix(words.first()?, 16).ok()?;
-    let is_usable = number(3)? == LINK && number(4)? & TENTATIVE == 0;
-    is_usable.then_some(SocketAddrV6::new(Ipv6Addr::from(address), 0, 0, number(1)?))
+/// The link-local address of an interface, once the system has tried it out.
+fn link_local_of(interface: &str) -> Option<SocketAddrV6> {
+    const TENTATIVE: &str = "c0";
+    let table = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    table.lines().find_map(|line| {
+        // Address, interface, length of the prefix, scope, flags, name.
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [address, number, _, _, flags, name] = words[..] else { return None };
+        let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
+        let scope = u32::from_str_radix(number, 16).ok()?;
+        let is_usable = name == interface && flags != TENTATIVE && address.is_unicast_link_local();
+        is_usable.then_some(SocketAddrV6::new(address, 0, 0, scope))
+    })
 }
 
 #[test]
-fn a_link_local_peer_is_answered_by_the_address_that_it_is_shown_with() {
-    let Some(mut own) = link_local() else { return };
+fn link_local_peers_on_several_interfaces_are_answered_by_the_addresses_they_are_shown_with() {
+    if !has_ipv6() {
+        return;
+    }
+    let test = "link_local_peers_on_several_interfaces_are_answered";
+    let Some(elsewhere) = Elsewhere::new(test, 2) else { return };
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).accept("fe80::/10").connect();
-    let peer = UdpSocket::bind(own).expect("an address of this machine");
-    peer.set_read_timeout(Some(crate::util::patience())).unwrap();
-    own.set_port(port);
-    peer.send_to(b"who-is", own).expect("a datagram can be sent");
-    let (ip, peer_port) = (own.ip().to_string(), peer.local_addr().unwrap().port());
-    driver.expect_datagram(&ip, peer_port, b"who-is");
-    driver.write(&ip, u64::from(peer_port), b"i-am");
-    let mut answer = [0; 9];
-    let len = peer.recv(&mut answer).expect("the answer arrives");
-    assert_eq!(&answer[..len], b"i-am");
+    for Link { ours, theirs } in elsewhere.links() {
+        eventually("our address can be used", || link_local_of(ours).is_some());
+        let to = *link_local_of(ours).expect("it was there").ip();
+        let peer = elsewhere.within(|| {
+            eventually("its address can be used", || link_local_of(theirs).is_some());
+            let own = link_local_of(theirs).expect("it was there");
+            let peer = UdpSocket::bind(own).expect("an address of the namespace");
+            peer.connect(SocketAddrV6::new(to, port, 0, own.scope_id())).expect("a neighbour");
+            peer
+        });
+        peer.set_read_timeout(Some(patience())).unwrap();
+        let own = peer.local_addr().unwrap();
+        peer.send(b"who-is").expect("a datagram can be sent");
+        driver.expect_datagram(&own.ip().to_string(), own.port(), b"who-is");
+        driver.write(&own.ip().to_string(), u64::from(own.port()), b"i-am");
+        let mut answer = [0; 9];
+        let len = peer.recv(&mut answer).expect("the answer arrives");
+        assert_eq!(&answer[..len], b"i-am");
+    }
 }
