@@ -181,7 +181,11 @@ impl<N: Net> Reactor<N> {
     /// Takes a device connection, or closes it straight away where nobody covers it.
     fn receive_device(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
         if self.settings.is_trusted_proxy(peer) {
-            return self.await_proxy_header(key, stream, peer);
+            // Which device it is will be known from its header alone.
+            return match self.device_ceiling_reached(key) {
+                Some(why) => self.refuse(key, peer, why),
+                None => self.await_proxy_header(key, stream, peer),
+            };
         }
         self.receive_from(key, stream, peer);
     }
@@ -264,6 +268,16 @@ impl<N: Net> Reactor<N> {
     }
 
     fn ceiling_reached(&self, key: PortKey, peer: IpAddr) -> Option<&'static str> {
+        let most = self.settings.ceilings.devices_per_address;
+        self.device_ceiling_reached(key).or_else(|| {
+            let count = self.by_address.get(&peer).copied().unwrap_or_default();
+            (count >= most)
+                .then_some("too many devices from this address (--max-devices-per-address)")
+        })
+    }
+
+    /// The same for a connection of which it is not known yet which device it is.
+    fn device_ceiling_reached(&self, key: PortKey) -> Option<&'static str> {
         let ceilings = &self.settings.ceilings;
         let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(key) else {
             return Some("the port is closed");
@@ -272,8 +286,6 @@ impl<N: Net> Reactor<N> {
             Some("too many devices (--max-devices)")
         } else if listener.devices.len() + listener.arrivals >= ceilings.devices_per_port {
             Some("too many devices on this port (--max-devices-per-port)")
-        } else if self.by_address.get(&peer).is_some_and(|&n| n >= ceilings.devices_per_address) {
-            Some("too many devices from this address (--max-devices-per-address)")
         } else {
             None
         }

@@ -154,6 +154,46 @@ fn connections_that_make_no_tls_handshake_count_like_devices() {
     }
 }
 
+#[test]
+fn connections_that_send_no_proxy_header_count_like_devices() {
+    for flag in ["--max-devices", "--max-devices-per-port"] {
+        let (dispatch, port) = (behind_balancer(flag, "3"), free_port());
+        let _driver = dispatch.driver(Tcp, port).connect();
+        let before = dispatch.descriptors();
+        // They say nothing, and would be waited for.
+        let crowd: Vec<_> = (0..40).map(|_| Device::connect(port)).collect();
+        dispatch.expect_logged(&["refused", flag]);
+        eventually("most are closed", || dispatch.descriptors() <= before + 3);
+        drop(crowd);
+        eventually("all are closed", || dispatch.descriptors() <= before);
+    }
+}
+
+#[test]
+fn the_ceiling_of_an_address_goes_by_the_one_in_the_proxy_header() {
+    let (dispatch, port) = (behind_balancer("--max-devices-per-address", "2"), free_port());
+    let mut driver = dispatch.driver(Tcp, port).accept("192.0.2.0/24").connect();
+    let connect = |source| {
+        let mut device = Device::connect(port);
+        device.send(format!("PROXY TCP4 192.0.2.{source} 192.0.2.1 1 2\r\n").as_bytes());
+        device
+    };
+    let _two = [7, 7].map(|source| {
+        let device = connect(source);
+        assert_eq!(driver.expect_opened().0, "192.0.2.7");
+        device
+    });
+    connect(7).expect_end();
+    dispatch.expect_logged(&["refused 192.0.2.7", "--max-devices-per-address"]);
+    let _another = connect(8);
+    assert_eq!(driver.expect_opened().0, "192.0.2.8");
+}
+
+/// All of loopback is a load balancer's.
+fn behind_balancer(flag: &str, value: &str) -> Dispatch {
+    Dispatch::setup().arg("--trusted-proxies").arg("127.0.0.0/8").arg(flag).arg(value).start()
+}
+
 /// A driver of a TLS port with a certificate that dispatch makes.
 fn tls_driver(dispatch: &Dispatch, port: u16) -> Http {
     let target = format!("/api/server/tls_dispatch?port={port}&accept=127.0.0.1");
