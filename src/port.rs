@@ -29,6 +29,16 @@ pub struct Port<N: Net> {
     pub(crate) armed: Armed,
 }
 
+impl<N: Net> Port<N> {
+    /// Bytes that wait to be sent from it.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        match &self.socket {
+            Socket::Stream(_) => 0,
+            Socket::Datagram(udp) => udp.backlog_bytes(),
+        }
+    }
+}
+
 /// What is behind a port.
 pub(crate) enum Socket<N: Net> {
     Stream(Listener<N>),

@@ -192,6 +192,11 @@ impl<N: Net> Udp<N> {
     pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut Buffers) {
         self.flush(net, buffers);
         self.gate = Gate::Shut;
+        self.forget_waiting(buffers);
+    }
+
+    /// Forgets what waits for the system to have room.
+    pub(crate) fn forget_waiting(&mut self, buffers: &mut Buffers) {
         self.backlog.clear();
         self.count(0, buffers);
     }

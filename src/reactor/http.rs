@@ -45,6 +45,13 @@ impl<N: Net> Reactor<N> {
         self.part(connection, outbox, DRIVER_CLOSE_MAX);
     }
 
+    /// Cuts off an HTTP connection, with what is queued on it.
+    pub(super) fn drop_http(&mut self, key: HttpKey) {
+        let Some(http) = self.take_http(key) else { return };
+        let (_, mut outbox, _) = http.into_parts();
+        outbox.clear(&mut self.buffers);
+    }
+
     /// Takes an HTTP connection out, to be ended or to become a driver.
     pub(super) fn take_http(&mut self, key: HttpKey) -> Option<crate::http::Http<N::Stream>> {
         let mut http = self.https.remove(key)?;

@@ -9,9 +9,10 @@ use std::time::Instant;
 use log::warn;
 
 use crate::driver::{Backlog, Intake};
-use crate::keys::{DeviceKey, DriverKey, Source};
+use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAUSE};
 use crate::net::Net;
+use crate::port::Socket;
 
 use super::Reactor;
 use super::reap::{Ending, Leave};
@@ -75,7 +76,10 @@ impl<N: Net> Reactor<N> {
         let devices = self.devices.iter().map(|(key, d)| (d.outbox.len(), Source::Device(key)));
         let farewells =
             self.farewells.iter().map(|(key, f)| (f.queued_bytes(), Source::Farewell(key)));
-        if let Some((bytes @ 1.., holder)) = drivers.chain(devices).chain(farewells).max() {
+        let https = self.https.iter().map(|(key, http)| (http.queued_bytes(), Source::Http(key)));
+        let ports = self.ports.iter().map(|(key, port)| (port.queued_bytes(), Source::Port(key)));
+        let holders = drivers.chain(devices).chain(farewells).chain(https).chain(ports);
+        if let Some((bytes @ 1.., holder)) = holders.max() {
             act(self, holder, bytes);
         }
     }
@@ -85,9 +89,10 @@ impl<N: Net> Reactor<N> {
         match holder {
             Source::Driver(key) => self.pause_driver(key),
             Source::Device(key) => self.pause_device(key),
-            // Nobody adds to what a connection is sent that is being ended.
-            Source::Farewell(_) => {}
-            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {}
+            // Nobody adds to what a connection is sent that is being ended, an HTTP client asks
+            // for nothing more before it has its answer, and datagrams are never waited for.
+            Source::Farewell(_) | Source::Http(_) | Source::Port(_) => {}
+            Source::Door(_) | Source::Arrival(_) => {}
         }
         warn!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
@@ -103,7 +108,17 @@ impl<N: Net> Reactor<N> {
             Source::Driver(key) => self.remove_driver(key, Leave::Lost(why)),
             Source::Device(key) => self.end_device(key, Ending::Broken(why)),
             Source::Farewell(key) => self.drop_farewell(key),
-            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {}
+            Source::Http(key) => self.drop_http(key),
+            Source::Port(key) => self.forget_datagrams(key),
+            Source::Door(_) | Source::Arrival(_) => {}
+        }
+    }
+
+    /// Forgets the datagrams that wait for the network to have room.
+    fn forget_datagrams(&mut self, key: PortKey) {
+        match self.ports.get_mut(key).map(|port| &mut port.socket) {
+            Some(Socket::Datagram(udp)) => udp.forget_waiting(&mut self.buffers),
+            Some(Socket::Stream(_)) | None => {}
         }
     }
 
@@ -137,9 +152,87 @@ impl<N: Net> Reactor<N> {
                 format!("the device {} (client id {})", device.address, device.id)
             }),
             Source::Farewell(_) => "a connection that is being ended".to_string(),
-            Source::Door(_) | Source::Http(_) | Source::Port(_) | Source::Arrival(_) => {
-                String::new()
-            }
+            Source::Http(key) => self.https.get(key).map_or_else(String::new, |http| {
+                format!("an answer to the HTTP client {}", http.peer)
+            }),
+            Source::Port(key) => self.ports.get(key).map_or_else(String::new, |port| {
+                format!("what waits to be sent from UDP port {}", port.number)
+            }),
+            Source::Door(_) | Source::Arrival(_) => String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::rig::reactor;
+    use crate::http::Http;
+    use crate::limits::{Ceilings, HEAD_MAX_BYTES};
+    use crate::request::Connection as Afterwards;
+    use crate::response::{Manner, Response};
+    use crate::scripted::{Room, Scripted, ScriptedNet};
+
+    use super::*;
+
+    const CEILING: usize = 8_000;
+
+    fn over_the_ceiling() -> Reactor<ScriptedNet> {
+        reactor(Ceilings { queued_bytes: CEILING, ..Ceilings::default() })
+    }
+
+    /// Lets more be queued than the ceiling allows, by whom there is no other holder beside.
+    fn queue_datagrams(reactor: &mut Reactor<ScriptedNet>, bytes: usize) -> PortKey {
+        let key = reactor.insert_udp_port();
+        let Reactor { ports, net, buffers, .. } = reactor;
+        let Some(Socket::Datagram(udp)) = ports.get_mut(key).map(|port| &mut port.socket) else {
+            panic!("it was put in");
+        };
+        udp.send(net, buffers, "10.0.0.9:7".parse().unwrap(), &vec![0; bytes]);
+        key
+    }
+
+    fn queue_answer(reactor: &mut Reactor<ScriptedNet>, bytes: usize) {
+        let mut connection = Scripted::connect([]);
+        connection.socket().room = Room::Bytes(0);
+        let mut http = Http::new(connection, "10.0.0.9".parse().unwrap(), reactor.now);
+        let manner = Manner { connection: Afterwards::KeepAlive, ..Manner::LAST };
+        let answer = Response::Json("x".repeat(bytes));
+        http.answer(&answer, "id", manner, &mut reactor.buffers, reactor.now);
+        reactor.https.insert(http);
+    }
+
+    #[test]
+    fn datagrams_that_wait_are_forgotten_when_they_are_the_most_of_too_much() {
+        let mut reactor = over_the_ceiling();
+        queue_datagrams(&mut reactor, CEILING + 1);
+        reactor.relieve_overload();
+        assert_eq!(reactor.queued_bytes(), CEILING + 1, "they have a moment to leave");
+        reactor.now += OVERLOAD_PAUSE;
+        reactor.relieve_overload();
+        assert_eq!(reactor.queued_bytes(), 0);
+        assert_eq!(reactor.ports.len(), 1, "the port stays open");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_is_cut_off_when_it_is_the_most_of_too_much() {
+        let mut reactor = over_the_ceiling();
+        queue_datagrams(&mut reactor, 1_000);
+        queue_answer(&mut reactor, CEILING);
+        reactor.step_after(Duration::ZERO);
+        reactor.step_after(OVERLOAD_PAUSE);
+        assert_eq!((reactor.queued_bytes(), reactor.https.len()), (1_000, 0));
+    }
+
+    #[test]
+    fn however_much_is_queued_and_by_whom_there_is_somebody_to_cut_off() {
+        let mut reactor = over_the_ceiling();
+        for _ in 0..4 {
+            queue_datagrams(&mut reactor, CEILING);
+            queue_answer(&mut reactor, HEAD_MAX_BYTES);
+        }
+        reactor.relieve_overload();
+        assert!(reactor.queued_bytes() <= CEILING + CEILING / OVERLOAD_GRACE_DIVISOR);
     }
 }
