@@ -26,6 +26,8 @@ pub struct Http<S> {
     seen: usize,
     outbox: Outbox,
     stage: Stage,
+    /// Since when it is at that.
+    since: Instant,
     /// Where it came from.
     pub(crate) peer: IpAddr,
     pub(crate) armed: Armed,
@@ -68,6 +70,7 @@ impl<S: Stream> Http<S> {
             seen: 0,
             outbox: Outbox::default(),
             stage: Stage::Handshake { until: now + HEAD_TIMEOUT },
+            since: now,
             peer,
             armed: Armed::default(),
         }
@@ -115,7 +118,7 @@ impl<S: Stream> Http<S> {
             },
             Stage::Answering { .. } => match self.connection.flush(&mut self.outbox, buffers)? {
                 Flushed::Part(_) => return Ok(Progress::Waiting),
-                Flushed::All => self.stage = Stage::Idle { until: now + KEEP_ALIVE_TIMEOUT },
+                Flushed::All => self.enter(Stage::Idle { until: now + KEEP_ALIVE_TIMEOUT }, now),
             },
             Stage::Delaying { .. } => return Ok(Progress::Waiting),
             Stage::Last => return Ok(Progress::Over),
@@ -136,10 +139,11 @@ impl<S: Stream> Http<S> {
         let mut bytes = Vec::new();
         response.write(&mut bytes, request_id, manner);
         self.outbox.extend(buffers, &bytes);
-        self.stage = match manner.connection {
+        let stage = match manner.connection {
             Afterwards::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
             Afterwards::Close => Stage::Last,
         };
+        self.enter(stage, now);
     }
 
     /// Queues a last answer, to be sent after `delay`.
@@ -154,7 +158,20 @@ impl<S: Stream> Http<S> {
         let mut answer = Vec::new();
         let manner = Manner { connection: Afterwards::Close, ..manner };
         response.write(&mut answer, request_id, manner);
-        self.stage = Stage::Delaying { until: now + delay, answer };
+        self.enter(Stage::Delaying { until: now + delay, answer }, now);
+    }
+
+    /// Since when it waits for the client, or the client for an answer that is held back.
+    pub(crate) fn waiting_since(&self) -> Instant {
+        self.since
+    }
+
+    /// Whether the client has yet to be given an answer, be it to a request that is not complete.
+    pub(crate) fn owes_answer(&self) -> bool {
+        match self.stage {
+            Stage::Handshake { .. } | Stage::Head { .. } | Stage::Delaying { .. } => true,
+            Stage::Idle { .. } | Stage::Answering { .. } | Stage::Last => false,
+        }
     }
 
     /// Gives up the connection, with what is queued toward the client and what it sent behind
@@ -173,6 +190,11 @@ impl<S: Stream> Http<S> {
             Stage::Delaying { .. } => false,
             Stage::Last => true,
         }
+    }
+
+    fn enter(&mut self, stage: Stage, now: Instant) {
+        self.stage = stage;
+        self.since = now;
     }
 
     fn handle_overdue(&mut self, buffers: &mut Buffers) -> Progress {
@@ -237,7 +259,7 @@ impl<S: Stream> Http<S> {
     fn await_rest(&mut self, now: Instant) {
         match self.stage {
             Stage::Idle { .. } if !self.input.is_empty() => {
-                self.stage = Stage::Head { until: now + HEAD_TIMEOUT };
+                self.enter(Stage::Head { until: now + HEAD_TIMEOUT }, now);
             }
             Stage::Idle { .. }
             | Stage::Handshake { .. }

@@ -63,6 +63,9 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// those that are connected must not wait for all of them.
 pub const HANDSHAKES_PER_TURN: usize = 8;
 
+/// HTTP clients without TLS that are accepted, and that are read, in one turn.
+pub const HEADS_PER_TURN: usize = 64;
+
 /// Events taken from one poll; the rest come with the next.
 pub const EVENTS_PER_POLL: usize = 1024;
 
@@ -354,7 +357,9 @@ pub const PROXY_V2_MAX_BYTES: usize = 4 << 10;
 
 // ---- Overload -------------------------------------------------------------------------------
 
-/// HTTP connections at once that are no drivers.
+/// HTTP connections at once that are no drivers. When they are more, one gives way to the
+/// newcomer: of the address that has the most, the one that has been waiting longest. So a crowd
+/// of half-open requests keeps nobody out who asks for something.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
 /// When too much is queued in all, who holds most of it is paused and has so long to drain.
@@ -370,6 +375,11 @@ pub const OVERLOAD_CUTS_PER_TURN: usize = 16;
 /// Connections that are being ended at once; beyond them they are cut off instead.
 pub const FAREWELLS_MAX: usize = 8_192;
 
+/// How many of these may be when another HTTP client or device that did not get in is ended:
+/// beyond them such a one is cut off, so that strangers leave room for what drivers wrote to
+/// devices.
+pub const FAREWELLS_OF_STRANGERS_MAX: usize = 1_024;
+
 // ---- Relations ------------------------------------------------------------------------------
 
 const _: () = {
@@ -380,6 +390,7 @@ const _: () = {
     assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");
     assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
+    assert!(FAREWELLS_OF_STRANGERS_MAX < FAREWELLS_MAX);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(Ceilings::USUAL.queued_bytes > 4 * MESSAGE_MAX_BYTES);
     assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());

@@ -45,7 +45,7 @@ use crate::farewell::Farewell;
 use crate::guesses::Guesses;
 use crate::http::Http;
 use crate::keys::{DriverKey, PortKey, Source, tag};
-use crate::limits::{Ceilings, DRIVER_READ_BYTES, HANDSHAKES_PER_TURN};
+use crate::limits::{Ceilings, DRIVER_READ_BYTES, HANDSHAKES_PER_TURN, HEADS_PER_TURN};
 use crate::net::{Net, Token};
 use crate::outbox::Buffers;
 use crate::port::{Port, Socket};
@@ -116,6 +116,7 @@ pub struct Reactor<N: Net> {
     self_signed: SelfSigned,
     guesses: Guesses,
     exhaustion_log: Throttle,
+    crowd_log: Throttle,
     counters: Counters,
 }
 
@@ -187,6 +188,7 @@ impl<N: Net> Reactor<N> {
             self_signed: SelfSigned::default(),
             guesses: Guesses::default(),
             exhaustion_log: Throttle::default(),
+            crowd_log: Throttle::default(),
             counters: Counters::default(),
         }
     }
@@ -288,13 +290,24 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    /// HTTP connections that are accepted, and that get on, in one turn: as many of these as of
+    /// those, so that nobody has to give way before being heard.
+    fn http_steps_per_turn(&self) -> usize {
+        match self.https_config {
+            Some(_) => HANDSHAKES_PER_TURN,
+            None => HEADS_PER_TURN,
+        }
+    }
+
     /// Lets every source that is listed take one step. Who still has something to do afterwards
     /// is listed again and comes with the next turn.
     fn drive(&mut self) {
         let doors = self.work.doors.take();
         doors.iter().for_each(|&key| self.drive_door(key));
         self.work.doors.give_back(doors);
-        let https = self.work.https.take_up_to(HANDSHAKES_PER_TURN);
+        let most = self.http_steps_per_turn();
+        let Self { work, https, .. } = self;
+        let https = work.https.take_up_to(most, |key| https.get(key).is_some());
         https.iter().for_each(|&key| self.drive_http(key));
         self.work.https.give_back(https);
         let drivers = self.work.drivers.take();
@@ -303,7 +316,9 @@ impl<N: Net> Reactor<N> {
         let ports = self.work.ports.take();
         ports.iter().for_each(|&key| self.drive_port(key));
         self.work.ports.give_back(ports);
-        let arrivals = self.work.arrivals.take_up_to(HANDSHAKES_PER_TURN);
+        let Self { work, arrivals, .. } = self;
+        let is_there = |key| arrivals.get(key).is_some();
+        let arrivals = work.arrivals.take_up_to(HANDSHAKES_PER_TURN, is_there);
         arrivals.iter().for_each(|&key| self.drive_arrival(key));
         self.work.arrivals.give_back(arrivals);
         let devices = self.work.devices.take();

@@ -43,14 +43,23 @@ impl<Tag> Worklist<Tag> {
     }
 
     /// Takes so many keys at most, those first that were listed first; the others stay listed.
+    /// Keys of what is gone do not count: they would pile up where more are listed than taken.
     #[must_use]
-    pub fn take_up_to(&mut self, max: usize) -> Vec<Key<Tag>> {
+    pub fn take_up_to(&mut self, max: usize, is_there: impl Fn(Key<Tag>) -> bool) -> Vec<Key<Tag>> {
         let mut keys = std::mem::take(&mut self.spare);
-        keys.extend(self.keys.drain(..max.min(self.keys.len())));
-        for key in &keys {
+        let mut looked_at = 0;
+        for &key in &self.keys {
+            if keys.len() == max {
+                break;
+            }
+            looked_at += 1;
             // Its successor in the slot may be listed still.
-            self.listed[key.slot()].take_if(|listed| listed == key);
+            self.listed[key.slot()].take_if(|listed| *listed == key);
+            if is_there(key) {
+                keys.push(key);
+            }
         }
+        self.keys.drain(..looked_at);
         keys
     }
 
@@ -128,12 +137,12 @@ mod tests {
         let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
         let mut list = Worklist::default();
         [a, b, c].into_iter().for_each(|key| list.insert(key));
-        assert_eq!(list.take_up_to(2), [a, b]);
+        assert_eq!(list.take_up_to(2, |_| true), [a, b]);
         list.insert(a);
         list.insert(c);
-        assert_eq!(list.take_up_to(2), [c, a]);
+        assert_eq!(list.take_up_to(2, |_| true), [c, a]);
         assert!(list.is_empty());
-        assert_eq!(list.take_up_to(2), []);
+        assert_eq!(list.take_up_to(2, |_| true), []);
     }
 
     #[test]
@@ -145,8 +154,21 @@ mod tests {
         arena.remove(old);
         let new = arena.insert(());
         list.insert(new);
-        assert_eq!(list.take_up_to(1), [old]);
+        assert_eq!(list.take_up_to(1, |_| true), [old]);
         list.insert(new);
-        assert_eq!(list.take_up_to(2), [new]);
+        assert_eq!(list.take_up_to(2, |_| true), [new]);
+    }
+
+    #[test]
+    fn what_is_gone_takes_nobodys_turn_and_is_listed_no_longer() {
+        let mut arena: Arena<Thing, ()> = Arena::default();
+        let keys: Vec<_> = (0..5).map(|_| arena.insert(())).collect();
+        let mut list = Worklist::default();
+        keys.iter().for_each(|&key| list.insert(key));
+        for gone in [0, 1, 3] {
+            arena.remove(keys[gone]);
+        }
+        assert_eq!(list.take_up_to(2, |key| arena.get(key).is_some()), [keys[2], keys[4]]);
+        assert!(list.is_empty());
     }
 }

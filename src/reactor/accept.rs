@@ -1,27 +1,26 @@
 //! Taking connections: on our own HTTP listeners and on device ports.
 
+use std::cmp::Reverse;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use log::{info, warn};
+use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::connection::Connection;
 use crate::device::Device;
 use crate::http::Http;
-use crate::keys::{DeviceKey, DoorKey, DriverKey, PortKey, Source};
+use crate::keys::{DeviceKey, DoorKey, DriverKey, HttpKey, PortKey, Source};
 use crate::limits::{
-    ACCEPTS_PER_TURN, DRIVER_CLOSE_MAX, EXHAUSTION_PAUSE, HTTP_CONNECTIONS_MAX,
-    REFUSALS_LOGGED_PER_SECOND,
+    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, HTTP_CONNECTIONS_MAX, REFUSALS_LOGGED_PER_SECOND,
 };
 use crate::message::Kind;
 use crate::net::{Net, is_exhaustion};
-use crate::outbox::Outbox;
 use crate::port::{Gate, Listener, Port, Socket, is_idle};
 use crate::readiness::Readiness;
-use crate::response::{Manner, Refusal, Response};
 use crate::timers::Armed;
 use crate::transport::Transport;
 
@@ -68,7 +67,7 @@ impl<N: Net> Reactor<N> {
     }
 
     pub(super) fn drive_door(&mut self, key: DoorKey) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..self.http_steps_per_turn() {
             let Some(door) = self.doors.get(key) else { return };
             match self.net.accept(&door.listener) {
                 Ok((stream, peer)) => self.welcome(stream, peer.ip().to_canonical()),
@@ -81,7 +80,7 @@ impl<N: Net> Reactor<N> {
         self.work.doors.insert(key);
     }
 
-    /// Takes an HTTP connection, or turns it away where there are too many.
+    /// Takes an HTTP connection, for which another gives way where there are too many.
     fn welcome(&mut self, stream: N::Stream, peer: IpAddr) {
         let transport = match &self.https_config {
             Some(config) => Transport::tls(stream, Arc::clone(config)),
@@ -90,7 +89,7 @@ impl<N: Net> Reactor<N> {
         let Ok(transport) = transport else { return };
         let mut connection = Connection::new(transport);
         if self.https.len() >= HTTP_CONNECTIONS_MAX {
-            return self.turn_away(connection);
+            self.end_longest_waiting();
         }
         let Self { https, net, now, .. } = self;
         let watched = https.try_insert_with(|key| {
@@ -102,13 +101,27 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn turn_away(&mut self, connection: Connection<N::Stream>) {
-        let refusal = Refusal::unavailable("too many connections at once; try again later");
-        let mut answer = Vec::new();
-        Response::from(refusal).write(&mut answer, &super::http::new_request_id(), Manner::LAST);
-        let mut outbox = Outbox::default();
-        outbox.extend(&mut self.buffers, &answer);
-        self.part(connection, outbox, DRIVER_CLOSE_MAX);
+    fn end_longest_waiting(&mut self) {
+        let Some((key, peer)) = self.longest_waiting() else { return };
+        if let Some(left_out) = self.crowd_log.allow(1, self.now) {
+            warn!(
+                remote_ip:% = peer, left_out = left_out;
+                "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
+            );
+        }
+        self.give_way(key);
+    }
+
+    /// Of the address that has the most HTTP connections, the one that has been waiting longest.
+    fn longest_waiting(&self) -> Option<(HttpKey, IpAddr)> {
+        let mut crowds: FxHashMap<IpAddr, usize> = FxHashMap::default();
+        for (_, http) in self.https.iter() {
+            *crowds.entry(neighbourhood(http.peer)).or_default() += 1;
+        }
+        let longest = self.https.iter().max_by_key(|(_, http)| {
+            (crowds[&neighbourhood(http.peer)], Reverse(http.waiting_since()))
+        });
+        longest.map(|(key, http)| (key, http.peer))
     }
 
     fn pause_door(&mut self, key: DoorKey, pause: Pause) {
@@ -134,6 +147,15 @@ impl<N: Net> Reactor<N> {
             );
         }
         Pause::Until(self.now + EXHAUSTION_PAUSE)
+    }
+}
+
+/// What counts as one address: a host has all of its IPv6 network to choose from.
+fn neighbourhood(ip: IpAddr) -> IpAddr {
+    const HOST_BITS: u32 = 64;
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS).into(),
     }
 }
 

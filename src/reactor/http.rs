@@ -42,7 +42,16 @@ impl<N: Net> Reactor<N> {
     pub(super) fn end_http(&mut self, key: HttpKey) {
         let Some(http) = self.take_http(key) else { return };
         let (connection, outbox, _) = http.into_parts();
-        self.part(connection, outbox, DRIVER_CLOSE_MAX);
+        self.part_with_stranger(connection, outbox, DRIVER_CLOSE_MAX);
+    }
+
+    /// Ends an HTTP connection for another one. Within its TLS handshake it can't be told.
+    pub(super) fn give_way(&mut self, key: HttpKey) {
+        if self.https.get(key).is_some_and(|http| http.owes_answer()) {
+            let refusal = Refusal::unavailable("too many connections at once; try again later");
+            self.answer(key, &refusal.into(), &new_request_id(), Manner::LAST);
+        }
+        self.end_http(key);
     }
 
     /// Cuts off an HTTP connection, with what is queued on it.

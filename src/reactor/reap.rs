@@ -15,7 +15,9 @@ use crate::driver::{Driver, Intake};
 use crate::farewell::{Farewell, Parting};
 use crate::frames::close_frame;
 use crate::keys::{DeviceKey, DriverKey, FarewellKey, PortKey, Source};
-use crate::limits::{DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX, FAREWELLS_MAX};
+use crate::limits::{
+    DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX, FAREWELLS_MAX, FAREWELLS_OF_STRANGERS_MAX,
+};
 use crate::message::Kind;
 use crate::net::Net;
 use crate::outbox::Outbox;
@@ -103,19 +105,38 @@ impl<N: Net> Reactor<N> {
         farewell.abandon(&mut self.buffers);
     }
 
+    /// The same as [`Reactor::part`], for whom no driver wrote anything to.
+    pub(super) fn part_with_stranger(
+        &mut self,
+        connection: Connection<N::Stream>,
+        outbox: Outbox,
+        patience: Duration,
+    ) {
+        match self.farewells.len() < FAREWELLS_OF_STRANGERS_MAX {
+            true => self.part(connection, outbox, patience),
+            false => self.let_go(connection, outbox),
+        }
+    }
+
+    /// Ends a connection with what it takes at once.
+    fn let_go(&mut self, mut connection: Connection<N::Stream>, mut outbox: Outbox) {
+        let _ = connection.flush(&mut outbox, &mut self.buffers);
+        let _ = connection.finish();
+        outbox.clear(&mut self.buffers);
+    }
+
     /// Flushes what is queued on a connection, ends our side and awaits the peer's.
     pub(super) fn part(
         &mut self,
-        mut connection: Connection<N::Stream>,
-        mut outbox: Outbox,
+        connection: Connection<N::Stream>,
+        outbox: Outbox,
         patience: Duration,
     ) {
         if outbox.is_empty() && connection.is_over() {
             return self.ended.push(connection);
         }
         if self.farewells.len() >= FAREWELLS_MAX {
-            let _ = connection.finish();
-            return outbox.clear(&mut self.buffers);
+            return self.let_go(connection, outbox);
         }
         let Self { farewells, net, .. } = self;
         let mut farewell = Farewell::new(connection, outbox, self.now + patience);

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use dispatch::limits::{MESSAGE_MAX_BYTES, WRONG_TOKEN_DELAY, WRONG_TOKENS_FREE};
+use dispatch::limits::{
+    HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES, WRONG_TOKEN_DELAY, WRONG_TOKENS_FREE,
+};
 use socket2::{Domain, Socket, Type};
 
 use crate::util::{
-    BINARY, CONTINUATION, Device, Dispatch, Folder, Http, PING, TEXT, Tcp, UPGRADE, free_port,
-    masked,
+    BINARY, CONTINUATION, Device, Dispatch, Folder, Http, PING, TEXT, Tcp, UPGRADE,
+    allow_many_descriptors, free_port, masked,
 };
 
 const HEALTH: &str = "/api/server/healthz";
@@ -408,7 +410,7 @@ fn a_head_that_trickles_is_ended_after_10_s_although_it_never_stops() {
 
 #[test]
 fn half_open_heads_up_to_the_limit_cost_little() {
-    crate::util::allow_many_descriptors();
+    allow_many_descriptors();
     let dispatch = Dispatch::start();
     let before = dispatch.resident_bytes();
     let mut heads: Vec<_> = (0..900).map(|_| dispatch.http()).collect();
@@ -418,4 +420,55 @@ fn half_open_heads_up_to_the_limit_cost_little() {
     dispatch.get(HEALTH).expect_status(200);
     let grown = dispatch.resident_bytes().saturating_sub(before);
     assert!(grown < 48 << 20, "900 half-open heads made it grow by {grown} bytes");
+}
+
+/// A health check and a driver from each of these addresses, whoever holds what else.
+#[track_caller]
+fn expect_served(dispatch: &Dispatch, addresses: &[&str]) {
+    for ip in addresses {
+        http_from(ip, dispatch).get(HEALTH).expect_status(200);
+        let mut http = http_from(ip, dispatch);
+        http.send(dispatch.driver(Tcp, free_port()).bytes());
+        assert_eq!(http.response().status, 101, "from {ip}");
+    }
+}
+
+/// More requests from 127.0.0.1 than there is room for, each of which ends like this.
+fn crowd(dispatch: &Dispatch, beginning: &str) -> Vec<Http> {
+    allow_many_descriptors();
+    let begin = |_| {
+        let mut http = dispatch.http();
+        http.send_what_fits(beginning);
+        http
+    };
+    (0..HTTP_CONNECTIONS_MAX + 200).map(begin).collect()
+}
+
+#[test]
+fn a_crowd_of_half_open_heads_keeps_nobody_out() {
+    let dispatch = Dispatch::start();
+    let mut heads = crowd(&dispatch, "GET / HTTP/1.1\r\nHost: d\r\n");
+    expect_served(&dispatch, &["127.0.0.1", "127.0.0.2"]);
+    let refusal = heads[0].response().expect_status(503);
+    assert!(refusal.error().contains("too many connections"), "{}", refusal.error());
+    heads[0].expect_end();
+}
+
+#[test]
+fn a_crowd_that_says_nothing_or_guesses_tokens_keeps_nobody_out() {
+    let guess = "GET /api/server HTTP/1.1\r\nHost: d\r\nAuthorization: Bearer wrong\r\n\r\n";
+    for beginning in ["", guess] {
+        let dispatch = Dispatch::start();
+        let _crowd = crowd(&dispatch, beginning);
+        expect_served(&dispatch, &["127.0.0.1", "127.0.0.2"]);
+    }
+}
+
+#[test]
+fn a_slow_client_is_not_made_to_pay_for_the_crowd_of_another_address() {
+    let dispatch = Dispatch::start();
+    let mut slow = http_from("127.0.0.2", &dispatch);
+    slow.send(format!("GET {HEALTH} HTTP/1.1\r\n"));
+    let _crowd = crowd(&dispatch, "GET / HTTP/1.1\r\nHost: d\r\n");
+    slow.send("Host: d\r\n\r\n").response().expect_status(200);
 }

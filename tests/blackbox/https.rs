@@ -6,10 +6,12 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use dispatch::limits::HTTP_CONNECTIONS_MAX;
+
 use crate::util::{
     Authority, Bridge, DEADLINE, Device, Dispatch, DriverRequest, Folder, Http, OpenSsl, Pair,
-    Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, assert_same_bytes, eventually, free_port,
-    has_openssl, pattern, spawn, write_through,
+    Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, allow_many_descriptors, assert_same_bytes,
+    eventually, free_port, has_openssl, pattern, spawn, write_through,
 };
 
 /// A dispatcher that serves https, with the files of its certificate.
@@ -85,6 +87,16 @@ fn the_same_routes_are_served_over_https() {
     for _ in 0..5 {
         http.response().expect_status(200);
     }
+}
+
+#[test]
+fn a_crowd_that_makes_no_handshake_keeps_nobody_out() {
+    allow_many_descriptors();
+    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let connect = |_| TcpStream::connect(secure.dispatch.address()).expect("it accepts");
+    let _crowd: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 200).map(connect).collect();
+    secure.http().get("/api/server/healthz").expect_status(200);
+    secure.driver(Tcp, free_port()).connect();
 }
 
 #[test]
