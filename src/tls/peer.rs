@@ -67,6 +67,10 @@ fn certificate_words(why: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the device's certificate is not valid yet".into()
         }
+        // Its type is webpki's, which is no dependency of ours; its name is all that it says.
+        CertificateError::Other(why) if why.to_string() == "UnsupportedCertVersion" => {
+            "the device's certificate is of X.509 version 1 or 2, and 3 is needed".into()
+        }
         other => format!("the device's certificate is refused: {other}"),
     }
 }

@@ -137,6 +137,28 @@ fn a_device_is_who_its_certificate_says() {
     assert_eq!(odd.subject, "(unreadable)");
 }
 
+/// What `openssl x509 -req` made before its version 3.4, unless it was told of an extension.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBFjCBvgIUPcbT2QvarIhiYubU9sPGveBWQPswCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCY2EwIBcNMjYxMTI0MTYxMzM1WhgPMjEyNjEwMzExNjEzMzVaMA4xDDAK
+BgNVBAMMA2RldjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOKME2xQ1CDdJsi6
+yAuJjrWrFL0ZMdHxGy0Goxn5yS0IHVXbo7m4+IrdUDnqzri1THxfLz8cyBrM287s
+zzqLfPwwCgYIKoZIzj0EAwIDRwAwRAIgWulj/e9jBWyNDvSIO9WpC+bZTaWP9vkr
+ChrmSzx0tf0CIBEmcBfLW7M+rHFXmN9OpiHos8YKkP/btLAK4+rV4qx9
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_of_an_old_version_is_refused_in_words() {
+    let (_, ca) = Keys::new("version").pair("ca");
+    let device = parse_chain(VERSION_1.as_bytes()).unwrap();
+    let now = rustls::pki_types::UnixTime::now();
+    let verifier = client_verifier(&ca).unwrap();
+    let error = verifier.verify_client_cert(&device[0], &[], now).unwrap_err();
+    let words = peer::words(&error, &[]);
+    assert!(words.contains("X.509 version 1"), "{words}");
+}
+
 #[test]
 fn files_are_followed_and_a_bad_pair_leaves_the_old_one() {
     let keys = Keys::new("files");
