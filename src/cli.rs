@@ -61,7 +61,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// File with the server's token; else the variable PLACE_SERVER_SECRET is used
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "url")]
     pub token_file: Option<PathBuf>,
     /// Who gets what is typed
     #[arg(long, value_enum, value_name = "WHO", default_value_t = To::Last)]
@@ -70,10 +70,10 @@ pub struct ListenArgs {
     #[arg(long)]
     pub json: bool,
     /// Certificates to trust for an https URL, in a PEM file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
     /// Trust any certificate of an https URL
-    #[arg(long)]
+    #[arg(long, requires = "url")]
     pub insecure: bool,
 }
 

@@ -107,6 +107,10 @@ fn a_bad_flag_is_one_line() {
     assert!(complaint(2, &["--port", "none"], &[]).contains("--port"));
     assert!(complaint(2, &["--curl", "nowhere"], &[]).contains("http://"));
     assert!(complaint(2, &["listen"], &[]).contains("<PORT>"));
+    for flag in [&["--token-file", "token"][..], &["--ca", "ca.pem"], &["--insecure"]] {
+        let args = [&["listen", "6001"], flag].concat();
+        assert!(complaint(2, &args, &[]).contains("--url"), "{flag:?} is for a server's URL");
+    }
 }
 
 #[test]
