@@ -71,7 +71,12 @@ fn checked(text: &str) -> Result<Secret, String> {
     if text.len() > SECRET_MAX_BYTES {
         return Err(format!("a secret is at most {SECRET_MAX_BYTES} bytes long"));
     }
-    Ok(Secret::new(without_newline(text).to_owned()))
+    let text = without_newline(text);
+    // A header field loses them on its way, so such a secret would turn every driver away.
+    if text != text.trim() {
+        return Err("a secret can't begin or end with a blank".to_owned());
+    }
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// Editors and `echo` put a newline at the end; it is no part of the secret.
@@ -162,5 +167,6 @@ mod tests {
         assert!(error.contains(&binary.display().to_string()), "{error}");
         assert!(from_file(&folder.0.join("absent")).is_err());
         assert!(from_file(&folder.write("none", b"")).is_err());
+        assert!(from_file(&folder.write("blanks", b" token \n")).is_err());
     }
 }

@@ -131,6 +131,14 @@ fn production_needs_a_secret_of_its_own() {
 }
 
 #[test]
+fn a_secret_that_no_driver_could_send_is_refused() {
+    for secret in [" ", "padded ", "\tpadded", "padded\n\n"] {
+        let line = complaint(2, &[], &[("PLACE_SERVER_SECRET", secret)]);
+        assert!(line.contains("PLACE_SERVER_SECRET") && !line.contains("padded"), "{line}");
+    }
+}
+
+#[test]
 fn a_listener_that_cannot_be_bound_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
