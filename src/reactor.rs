@@ -154,6 +154,8 @@ pub struct Counters {
     pub refused_devices: u64,
     /// Requests with a wrong token.
     pub wrong_tokens: u64,
+    /// Connections that were cut off because too much was queued in all.
+    pub overload_cuts: u64,
 }
 
 impl<N: Net> Reactor<N> {

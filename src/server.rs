@@ -145,7 +145,8 @@ impl Server {
         info!(
             ignored_messages = counters.ignored_messages,
             dropped_datagrams = counters.dropped_datagrams,
-            refused_devices = counters.refused_devices, wrong_tokens = counters.wrong_tokens;
+            refused_devices = counters.refused_devices, wrong_tokens = counters.wrong_tokens,
+            overload_cuts = counters.overload_cuts;
             "stopped"
         );
         Ok(())

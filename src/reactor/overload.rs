@@ -102,6 +102,7 @@ impl<N: Net> Reactor<N> {
     }
 
     fn cut_off_holder(&mut self, holder: Source, bytes: usize) {
+        self.counters.overload_cuts += 1;
         let why = format!("too much is queued in all, and it holds {bytes} bytes of that");
         warn!("{} is cut off: {why}", self.describe(holder));
         match holder {
