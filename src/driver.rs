@@ -198,20 +198,25 @@ impl<S: Stream> Driver<S> {
         self.next_ping.min(silent).min(stalled)
     }
 
+    /// Whether nothing was heard of it for too long, while it was read.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        self.intake == Intake::Flowing && now >= self.last_heard + DRIVER_SILENCE_MAX
+    }
+
     /// Pings it if that is due, or says why it has to be closed.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
         buffers: &mut Buffers,
     ) -> Option<Overdue> {
-        match (self.backlog, self.intake) {
-            (Backlog::Congested { since }, _) if now >= since + DRIVER_STALL_MAX => {
+        match self.backlog {
+            Backlog::Congested { since } if now >= since + DRIVER_STALL_MAX => {
                 return Some(Overdue::Stalled);
             }
-            (_, Intake::Flowing) if now >= self.last_heard + DRIVER_SILENCE_MAX => {
-                return Some(Overdue::Silent);
-            }
-            (Backlog::Flowing | Backlog::Congested { .. }, _) => {}
+            Backlog::Flowing | Backlog::Congested { .. } => {}
+        }
+        if self.is_silent(now) {
+            return Some(Overdue::Silent);
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_INTERVAL;

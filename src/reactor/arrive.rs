@@ -75,6 +75,11 @@ impl<S: Stream> Arrival<S> {
         self.peer
     }
 
+    /// The port that it came to.
+    pub(super) fn port(&self) -> PortKey {
+        self.port
+    }
+
     /// When it is given up.
     pub(super) fn deadline(&self) -> Instant {
         self.until

@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::device::Parked;
-use crate::driver::{Driver, Intake};
+use crate::driver::{Backlog, Driver, Intake};
 use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{
-    DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES,
-    DRIVER_READ_BYTES, FAREWELLS_MAX, HEAD_MAX_BYTES, HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
+    DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES, DEVICE_STALL_MAX,
+    DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, FAREWELLS_MAX, HEAD_MAX_BYTES,
+    HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
 };
 use crate::net::Net;
 use crate::port::{Port, Socket};
@@ -59,6 +60,7 @@ impl<N: Net> Reactor<N> {
         self.check_timers()?;
         self.check_wakeups()?;
         self.check_limits()?;
+        self.check_ceilings()?;
         self.check_queued()
     }
 
@@ -119,6 +121,10 @@ impl<N: Net> Reactor<N> {
             ensure(there, || format!("port {number} is served by {driver:?}, which is not there"))?;
         }
         let Socket::Stream(listener) = &port.socket else { return Ok(()) };
+        let arrivals = self.arrivals.iter().filter(|(_, arrival)| arrival.port() == key).count();
+        ensure(listener.arrivals == arrivals, || {
+            format!("port {number} counts {} arrivals and has {arrivals}", listener.arrivals)
+        })?;
         for (&id, &device) in &listener.devices {
             let there = self.devices.get(device).is_some_and(|d| d.id == id && d.port == key);
             ensure(there, || format!("port {number} has client {id}, which is not there"))?;
@@ -129,6 +135,7 @@ impl<N: Net> Reactor<N> {
     fn check_drivers(&self) -> Checked {
         for (key, driver) in self.drivers.iter() {
             let port = self.ports.get(driver.port);
+            self.check_patience(key, driver)?;
             let times =
                 port.map_or(0, |port| port.subscribers.iter().filter(|&k| k == key).count());
             ensure(times == 1, || format!("driver {key:?} is on its port {times} times"))?;
@@ -140,6 +147,16 @@ impl<N: Net> Reactor<N> {
             }
         }
         Ok(())
+    }
+
+    /// What is overdue was dealt with in the turn that is just over.
+    fn check_patience(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
+        if let Backlog::Congested { since } = driver.backlog {
+            let stalled = self.now >= since + DRIVER_STALL_MAX;
+            ensure(!stalled, || format!("driver {key:?} has not read for too long"))?;
+        }
+        let silent = driver.is_silent(self.now);
+        ensure(!silent, || format!("nothing was heard of driver {key:?} for too long"))
     }
 
     fn check_waiting(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
@@ -182,14 +199,21 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get(key) else { return Ok(()) };
         let Some(hold) = &device.hold else { return Ok(()) };
         ensure(!hold.drivers.is_empty(), || format!("device {key:?} holds nobody"))?;
+        let stalled = self.now >= hold.since + DEVICE_STALL_MAX;
+        ensure(!stalled, || format!("device {key:?} holds drivers for too long"))?;
         for &driver in &hold.drivers {
             let held = self.drivers.get(driver).map(|driver| driver.intake);
             let right = held == Some(Intake::HeldBy(key));
             ensure(right, || format!("{key:?} holds {driver:?}, which is {held:?}"))?;
         }
+        // One that was paused because too much is queued in all may hold them with less.
         let full = device.outbox.len() > DEVICE_DRAINED_BYTES;
-        let moves = full || self.work.dirty_devices.contains(key);
-        ensure(moves, || format!("device {key:?} holds drivers and has room"))
+        let waits = !device.outbox.is_empty() && !device.connection.is_writable();
+        let moves = full || waits || self.work.dirty_devices.contains(key);
+        ensure(moves, || format!("device {key:?} holds drivers and has room"))?;
+        let once =
+            (1..hold.drivers.len()).all(|at| !hold.drivers[..at].contains(&hold.drivers[at]));
+        ensure(once, || format!("device {key:?} holds a driver twice"))
     }
 
     fn check_addresses(&self) -> Checked {
@@ -197,7 +221,9 @@ impl<N: Net> Reactor<N> {
         for (_, device) in self.devices.iter() {
             *counted.entry(device.address).or_default() += 1;
         }
-        for (_, arrival) in self.arrivals.iter() {
+        for (key, arrival) in self.arrivals.iter() {
+            let there = self.ports.get(arrival.port()).is_some();
+            ensure(there, || format!("arrival {key:?} has no port"))?;
             *counted.entry(arrival.peer()).or_default() += 1;
         }
         let kept: BTreeMap<IpAddr, usize> = self.by_address.iter().map(|(&a, &n)| (a, n)).collect();
@@ -234,6 +260,8 @@ impl<N: Net> Reactor<N> {
             let Some(deadline) = owner.deadline else { continue };
             let in_time = owner.is_listed || owner.armed.is_some_and(|at| at <= deadline);
             ensure(in_time, || format!("{:?} has a deadline and no timer", owner.source))?;
+            let is_due = owner.is_listed || deadline > self.now;
+            ensure(is_due, || format!("{:?} is overdue and nothing was done", owner.source))?;
         }
         Ok(())
     }
@@ -323,6 +351,27 @@ impl<N: Net> Reactor<N> {
             let queued = device.outbox.len();
             let most = DEVICE_BACKLOG_BYTES + MESSAGE_MAX_BYTES;
             ensure(queued <= most, || format!("{queued} bytes queued toward device {key:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_ceilings(&self) -> Checked {
+        let ceilings = &self.settings.ceilings;
+        ensure(self.drivers.len() <= ceilings.drivers, || "too many drivers".into())?;
+        ensure(self.ports.len() <= ceilings.ports, || "too many ports".into())?;
+        let devices = self.devices.len() + self.arrivals.len();
+        ensure(devices <= ceilings.devices, || format!("{devices} devices"))?;
+        let mut by_address: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for (_, device) in self.devices.iter() {
+            *by_address.entry(device.address).or_default() += 1;
+        }
+        let most = by_address.values().max().copied().unwrap_or(0);
+        ensure(most <= ceilings.devices_per_address, || format!("{most} from one address"))?;
+        for (_, port) in self.ports.iter() {
+            let Socket::Stream(listener) = &port.socket else { continue };
+            let devices = listener.devices.len() + listener.arrivals;
+            let fits = devices <= ceilings.devices_per_port;
+            ensure(fits, || format!("{devices} devices on port {}", port.number))?;
         }
         Ok(())
     }
