@@ -12,14 +12,15 @@
 //! SEED=… STEPS=… cargo test --test simulation replay -- --nocapture
 //! ```
 //!
-//! There is no TLS in it: that transport is tested by itself, and the reactor does not know it
-//! from another.
+//! In some histories a port has TLS, or HTTP has; in some an operator allows little of something:
+//! drivers, devices, connections a second, queued bytes.
 //!
 //! [`Reactor::check_invariants`]: crate::reactor::Reactor::check_invariants
 
 mod client;
 mod device;
 mod driver;
+mod line;
 pub mod net;
 mod op;
 mod pattern;
@@ -30,19 +31,13 @@ mod world;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use crate::reactor::Strain;
 
-use device::Pace;
-use driver::Stage;
 use op::Op;
-use world::{Progress, World};
+use world::World;
 
 pub use session::fuzz_session;
-
-/// All that stalls or does not answer is over after so long: the longest timeout is 75 s.
-const ALL_TIMEOUTS: Duration = Duration::from_secs(160);
 
 /// Histories that are tried to find a shorter one.
 const SHRINKING_RUNS: usize = 400;
@@ -58,6 +53,12 @@ pub struct Report {
     pub devices: usize,
     /// Bytes that drivers heard.
     pub heard_bytes: usize,
+    /// Those of the devices that spoke TLS.
+    pub tls_devices: usize,
+    /// Drivers that were told that they read too slowly.
+    pub told_slow: usize,
+    /// Connections cut off because too much was queued in all.
+    pub overload_cuts: u64,
     /// The sum of what was stuck in each turn.
     pub strain: Strain,
 }
@@ -69,6 +70,9 @@ impl Report {
         self.drivers += other.drivers;
         self.devices += other.devices;
         self.heard_bytes += other.heard_bytes;
+        self.tls_devices += other.tls_devices;
+        self.told_slow += other.told_slow;
+        self.overload_cuts += other.overload_cuts;
         self.add_strain(other.strain);
     }
 
@@ -160,94 +164,4 @@ fn play(seed: u64, ops: &[Op]) -> Result<Report, String> {
     }
     world.end_well()?;
     Ok(world.report())
-}
-
-impl World {
-    /// Everybody behaves from now on; at the end nothing may be left.
-    fn end_well(&mut self) -> Result<(), String> {
-        self.make_peace();
-        if self.stage == Progress::Serving {
-            self.advance(ALL_TIMEOUTS)?;
-            self.check_codes()?;
-            self.check_truth()?;
-            self.check_half_of_all_leaving()?;
-        }
-        self.check_stopping()
-    }
-
-    fn make_peace(&mut self) {
-        let mut wire = self.net.wire();
-        wire.faults = wire::Faults::default();
-        wire.set_datagrams_blocked(false);
-        drop(wire);
-        for driver in &mut self.drivers {
-            driver.pace = Pace::Full;
-        }
-        for device in &mut self.devices {
-            device.pace = Pace::Full;
-        }
-    }
-
-    fn check_codes(&self) -> Result<(), String> {
-        for driver in &self.drivers {
-            let (code, expected) = (driver.close_code, driver.expected_code);
-            if expected.is_some() && code != expected {
-                // It may have been closed before, for not reading or not answering.
-                let is_slow = matches!(code, Some(1013)) || (code.is_none() && driver.was_slow);
-                if !is_slow {
-                    return Err(format!("closed with {code:?} instead of {expected:?}"));
-                }
-            }
-        }
-        self.clients.iter().try_for_each(|client| client.check())
-    }
-
-    /// First the devices end orderly, and drivers hear all of it; then the drivers do.
-    fn check_half_of_all_leaving(&mut self) -> Result<(), String> {
-        for device in &mut self.devices {
-            device.is_finishing = true;
-        }
-        self.settle()?;
-        self.check_truth()?;
-        for driver in &mut self.drivers {
-            if driver.stage == Stage::Live {
-                driver.is_leaving = true;
-                driver.say(0x88, &1000u16.to_be_bytes());
-            }
-        }
-        self.clients.iter().for_each(|client| self.net.wire().peer_close(client.id()));
-        self.advance(ALL_TIMEOUTS)?;
-        self.reactor.check_nothing_left()
-    }
-
-    fn check_stopping(&mut self) -> Result<(), String> {
-        self.shut_down();
-        let Progress::Stopping { by } = self.stage else { return Ok(()) };
-        self.settle()?;
-        while !self.reactor.is_over(self.now) {
-            let next = self.reactor.poll_timeout(self.now).ok_or("it never stops")?;
-            if self.now > by {
-                return Err("it takes too long to stop".into());
-            }
-            self.now += next.max(Duration::from_millis(1));
-            self.settle()?;
-        }
-        for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
-            if driver.close_code != Some(1001) {
-                return Err(format!("a driver was told {:?} and not 1001", driver.close_code));
-            }
-        }
-        Ok(())
-    }
-
-    fn report(&self) -> Report {
-        let heard = || self.drivers.iter().flat_map(|driver| driver.heard.values());
-        Report {
-            turns: self.turn,
-            drivers: self.drivers.iter().filter(|d| !d.heard.is_empty()).count(),
-            devices: heard().count(),
-            heard_bytes: heard().map(|heard| heard.len).sum(),
-            strain: self.strain.strain,
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dispatch::reactor::Strain;
 use dispatch::simulation::{Report, run};
 
 /// Histories that `cargo test` runs; `HISTORIES` sets another number.
@@ -35,6 +36,18 @@ fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
     let failures: usize = sums.iter().map(|(_, failures)| failures).sum();
     println!("{histories} histories of {steps} steps: {all:?}");
     assert_eq!(failures, 0, "seeds failed");
+    if histories >= HISTORIES && steps == STEPS {
+        assert_everything_happened(&all);
+    }
+}
+
+/// A simulation in which nothing gets stuck and nobody is turned away shows nothing.
+fn assert_everything_happened(all: &Report) {
+    let Report { tls_devices, told_slow, overload_cuts, strain, .. } = *all;
+    let Strain { congested, parked, holding, arrivals, farewells } = strain;
+    let stuck = [congested, parked, holding, arrivals, farewells];
+    assert!(stuck.iter().all(|&count| count > 0), "{all:?}");
+    assert!(tls_devices > 0 && told_slow > 0 && overload_cuts > 0, "{all:?}");
 }
 
 /// Runs the seeds that no other thread has taken.

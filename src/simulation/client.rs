@@ -1,6 +1,7 @@
 //! An HTTP client of the simulation that is no driver.
 
 use super::driver::Conduct;
+use super::line::Line;
 use super::wire::{Id, Standing, Wire};
 
 /// Answers that a slow client is given in the end: none, or one.
@@ -13,7 +14,7 @@ const REQUESTS: [&str; 4] = [
 
 /// One client.
 pub struct ClientActor {
-    id: Id,
+    line: Line,
     conduct: Conduct,
     outgoing: Vec<u8>,
     expected: usize,
@@ -24,7 +25,7 @@ pub struct ClientActor {
 
 impl ClientActor {
     /// A client that sends some requests at once, or a part of one.
-    pub(super) fn new(id: Id, amount: usize, conduct: Conduct) -> Self {
+    pub(super) fn new(line: Line, amount: usize, conduct: Conduct) -> Self {
         let count = 1 + amount % 5;
         let requests = (0..count).map(|at| REQUESTS[(amount + at) % REQUESTS.len()]);
         let mut outgoing: Vec<u8> = requests.flat_map(str::bytes).collect();
@@ -37,31 +38,30 @@ impl ClientActor {
             };
         }
         let standing = Standing::Open;
-        Self { id, conduct, outgoing, expected: count, answered: 0, incoming: Vec::new(), standing }
+        let incoming = Vec::new();
+        Self { line, conduct, outgoing, expected: count, answered: 0, incoming, standing }
     }
 
     pub(super) fn id(&self) -> Id {
-        self.id
+        self.line.id()
     }
 
     /// Sends and reads what the network allows.
-    pub(super) fn pump(&mut self, wire: &mut Wire) {
+    pub(super) fn pump(&mut self, wire: &mut Wire) -> Result<(), String> {
         if self.standing != Standing::Open {
-            return;
+            return Ok(());
         }
-        if !self.outgoing.is_empty() {
-            let len = 1 + wire.random.below(self.outgoing.len());
-            let sent = wire.peer_write(self.id, &self.outgoing[..len]);
-            self.outgoing.drain(..sent);
-        }
-        let (bytes, standing) = wire.peer_read(self.id, usize::MAX);
+        let len = self.outgoing.len().min(1 + wire.random.below(self.outgoing.len()));
+        let sent = self.line.send(wire, &self.outgoing[..len]);
+        self.outgoing.drain(..sent);
+        let (bytes, standing) = self.line.receive(wire, usize::MAX)?;
         self.incoming.extend_from_slice(&bytes);
-        let answers = self.incoming.windows(9).filter(|nine| nine == b"HTTP/1.1 ").count();
-        self.answered = answers;
+        self.answered = self.incoming.windows(9).filter(|nine| nine == b"HTTP/1.1 ").count();
         self.standing = standing;
         if standing != Standing::Open {
-            wire.peer_close(self.id);
+            wire.peer_close(self.id());
         }
+        Ok(())
     }
 
     /// A well-behaved client has an answer to each of its requests.

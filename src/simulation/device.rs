@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::driver::Conduct;
+use super::line::{Goodbye, Line};
 use super::pattern::{Record, stretch};
 use super::wire::{Id, Standing, Wire};
 
@@ -29,17 +30,27 @@ impl Pace {
     }
 }
 
+/// Whether drivers may ever hear of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Those that cover it must.
+    Due,
+    /// It does not get past what comes before: a PROXY header, a handshake.
+    Never,
+}
+
 /// One device.
 pub struct DeviceActor {
-    pub(super) id: Id,
+    line: Line,
     pub(super) number: usize,
     pub(super) port: u16,
     pub(super) address: IpAddr,
+    pub(super) admission: Admission,
     pub(super) conduct: Conduct,
     pub(super) pace: Pace,
-    /// What it sends before its own bytes: a PROXY header, of a load balancer.
+    /// What it sends before everything else: a PROXY header, of a load balancer.
     preamble: Vec<u8>,
-    pub(super) preamble_len: usize,
+    preamble_len: usize,
     pub(super) sent: usize,
     pub(super) to_send: usize,
     /// It ends its side once all is sent.
@@ -52,21 +63,24 @@ pub struct DeviceActor {
     pub(super) connected_at: u64,
     /// Drivers that said CLOSE, and how many records they had written before.
     pub(super) closed_by: BTreeMap<usize, u32>,
+    /// It may be closed without any fault of its own, and what it was promised be lost.
+    pub(super) is_excused: bool,
 }
 
 impl DeviceActor {
     pub(super) fn new(
-        id: Id,
+        line: Line,
         number: usize,
         (port, address): (u16, IpAddr),
         preamble: Vec<u8>,
         connected_at: u64,
     ) -> Self {
         Self {
-            id,
+            line,
             number,
             port,
             address,
+            admission: Admission::Due,
             conduct: Conduct::Good,
             pace: Pace::Full,
             preamble_len: preamble.len(),
@@ -80,7 +94,33 @@ impl DeviceActor {
             got: BTreeMap::new(),
             connected_at,
             closed_by: BTreeMap::new(),
+            is_excused: false,
         }
+    }
+
+    /// Its connection.
+    pub(super) fn id(&self) -> Id {
+        self.line.id()
+    }
+
+    /// How much of its own bytes we have surely read.
+    pub(super) fn surely_read(&self, wire: &Wire) -> usize {
+        self.line.surely_read(wire.read_by_us(self.id()).saturating_sub(self.preamble_len))
+    }
+
+    /// Whether drivers may hear of it by now.
+    pub(super) fn may_be_known(&self) -> bool {
+        self.admission == Admission::Due && self.preamble.is_empty() && self.line.is_established()
+    }
+
+    /// Whether there is a reason to close it.
+    pub(super) fn may_be_closed(&self) -> bool {
+        self.is_finishing || !self.closed_by.is_empty() || !self.is_promised_all()
+    }
+
+    /// Whether nothing that is written to it may be lost while it is there.
+    pub(super) fn is_promised_all(&self) -> bool {
+        self.conduct == Conduct::Good && !self.is_excused
     }
 
     /// Whether it is connected for all that it knows.
@@ -94,35 +134,54 @@ impl DeviceActor {
             return Ok(());
         }
         if !self.preamble.is_empty() {
-            let sent = wire.peer_write(self.id, &self.preamble);
+            let sent = wire.peer_write(self.id(), &self.preamble);
             self.preamble.drain(..sent);
         }
-        self.send(wire);
+        if self.preamble.is_empty() {
+            self.send(wire);
+        }
         let Some(most) = self.pace.most() else { return Ok(()) };
-        let (bytes, standing) = wire.peer_read(self.id, most);
+        let (bytes, standing) = match (self.line.receive(wire, most), self.conduct) {
+            (Ok(received), _) => received,
+            // We may say what we think of it.
+            (Err(_), Conduct::Bad) => (Vec::new(), Standing::Open),
+            (Err(why), Conduct::Good) => return Err(format!("device {}: {why}", self.number)),
+        };
         self.incoming.extend_from_slice(&bytes);
         self.hear()?;
         self.standing = standing;
         if standing != Standing::Open {
-            wire.peer_close(self.id);
+            wire.peer_close(self.id());
             self.check_end(standing)?;
         }
         Ok(())
     }
 
     fn send(&mut self, wire: &mut Wire) {
-        if self.to_send > 0 && self.preamble.is_empty() {
-            let len = match wire.random.chance(20) {
-                true => 1 + wire.random.below(self.to_send.min(2_000)),
-                false => self.to_send.min(100_000),
-            };
-            let sent = wire.peer_write(self.id, &stretch(self.number, self.sent, len));
-            self.sent += sent;
-            self.to_send -= sent;
-        }
-        if self.is_finishing && self.to_send == 0 && !self.has_finished {
+        let len = match wire.random.chance(20) {
+            true => 1 + wire.random.below(2_000),
+            false => 100_000,
+        };
+        let bytes = stretch(self.number, self.sent, len.min(self.to_send));
+        let sent = self.line.send(wire, &bytes);
+        self.sent += sent;
+        self.to_send -= sent;
+        let may_finish = self.line.is_established() || self.conduct == Conduct::Bad;
+        if self.is_finishing && self.to_send == 0 && may_finish && !self.has_finished {
             self.has_finished = true;
-            wire.peer_finish(self.id);
+            self.line.finish(wire, self.goodbye());
+        }
+    }
+
+    /// It ends in one of several ways, always the same for the same device.
+    fn goodbye(&self) -> Goodbye {
+        [Goodbye::Polite, Goodbye::Spoken, Goodbye::Abrupt][self.number % 3]
+    }
+
+    /// Sends something that breaks TLS, where there is TLS.
+    pub(super) fn misbehave(&mut self) {
+        if self.line.is_established() && self.line.forge() {
+            (self.conduct, self.to_send) = (Conduct::Bad, 0);
         }
     }
 
@@ -151,13 +210,16 @@ impl DeviceActor {
 
     /// After an orderly CLOSE all that its driver wrote before it must be here.
     fn check_end(&self, standing: Standing) -> Result<(), String> {
-        if self.conduct == Conduct::Bad || self.is_finishing || standing == Standing::Reset {
+        if !self.is_promised_all() || self.is_finishing || standing == Standing::Reset {
             return Ok(());
+        }
+        if self.line.is_established() && self.line.would_be_cut() {
+            return Err(format!("device {} was not told of our end", self.number));
         }
         for (driver, count) in &self.closed_by {
             let got = self.got.get(driver).copied().unwrap_or(0);
             let is_only = self.closed_by.len() == 1;
-            if is_only && got < *count {
+            if is_only && *count > 0 && got != *count {
                 return Err(format!(
                     "device {} got {got} of {count} records before the CLOSE of driver {driver}",
                     self.number

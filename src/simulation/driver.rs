@@ -1,19 +1,32 @@
-//! A driver of the simulation, and what it must hear.
+//! A driver of the simulation: what it is, and what it says. What it hears is in [`hearing`].
+
+mod hearing;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::accept::{AcceptList, parse_address};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::accept::AcceptList;
 use crate::message::{self, Kind, Message};
 use crate::query::Protocol;
 
 use super::device::{DeviceActor, Pace};
-use super::pattern::{Record, stretch};
+use super::line::{KEY, Line};
+use super::pattern::Record;
 use super::random::Random;
 use super::wire::{Id, Standing, Wire};
 
+use hearing::Heard;
+
 /// Peers of UDP ports have ports from here.
 pub const FIRST_PEER_PORT: u16 = 5_000;
+
+/// The UDP peer that is behind the load balancer.
+pub const BALANCED_PEER: usize = 2;
+
+/// Where the only trusted load balancer is.
+pub const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 255, 255, 1));
 
 /// Whether a peer keeps to the rules, so that all must be well for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +52,7 @@ pub enum Stage {
 
 /// One driver.
 pub struct DriverActor {
-    pub(super) id: Id,
+    line: Line,
     pub(super) number: usize,
     pub(super) port: u16,
     pub(super) protocol: Protocol,
@@ -69,34 +82,24 @@ pub struct DriverActor {
     /// What we had read of each device when the driver asked.
     read_before: Vec<usize>,
     live_since: u64,
-}
-
-/// What a driver heard of a device.
-pub struct Heard {
-    pub(super) device: usize,
-    /// Where in the device's stream it may have begun to hear.
-    starts: Vec<usize>,
-    pub(super) len: usize,
-    pub(super) is_open: bool,
-}
-
-impl Heard {
-    /// Whether it heard the device's stream up to here.
-    pub(super) fn reaches(&self, end: usize) -> bool {
-        self.len == 0 || self.starts.iter().any(|start| start + self.len == end)
-    }
+    last_pong: Vec<u8>,
+    /// From this record on, what it writes to the peer behind the load balancer goes back the way
+    /// that it has heard it by.
+    balanced_from: Option<u32>,
+    /// Messages sent that must be ignored.
+    pub(super) nonsense: u64,
 }
 
 impl DriverActor {
     pub(super) fn new(
-        id: Id,
+        line: Line,
         number: usize,
         (protocol, port): (Protocol, u16),
         accept: AcceptList,
         read_before: Vec<usize>,
     ) -> Self {
         let mut driver = Self {
-            id,
+            line,
             number,
             port,
             protocol,
@@ -119,6 +122,9 @@ impl DriverActor {
             was_slow: false,
             read_before,
             live_since: 0,
+            last_pong: Vec::new(),
+            balanced_from: None,
+            nonsense: 0,
         };
         let request = driver.request();
         driver.outgoing.extend(request.as_bytes());
@@ -127,12 +133,21 @@ impl DriverActor {
 
     fn request(&self) -> String {
         let Self { protocol, port, accept, .. } = self;
+        let key = match protocol {
+            Protocol::Tcp | Protocol::Udp => String::new(),
+            Protocol::Tls => format!("&private_key={}", utf8_percent_encode(KEY, NON_ALPHANUMERIC)),
+        };
         format!(
-            "GET /api/dispatch/v1/{protocol}_dispatch?port={port}&accept={accept} HTTP/1.1\r\n\
+            "GET /api/dispatch/v1/{protocol}_dispatch?port={port}&accept={accept}{key} HTTP/1.1\r\n\
              Host: sim\r\nAuthorization: Bearer sim\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
+    }
+
+    /// Its connection.
+    pub(super) fn id(&self) -> Id {
+        self.line.id()
     }
 
     /// Whether nothing must go wrong for it.
@@ -142,7 +157,7 @@ impl DriverActor {
 
     /// Whether all that it wanted to send has been read.
     pub(super) fn has_sent_all(&self) -> bool {
-        self.outgoing.is_empty()
+        self.outgoing.is_empty() && self.line.is_flushed()
     }
 
     /// Sends bytes as they are.
@@ -198,15 +213,21 @@ impl DriverActor {
         let record = Record { writer: self.number, reader: device.number, number: *number };
         *number += 1;
         let text = device.address.to_string();
-        self.say_message(
-            &Message {
-                kind: Kind::Write,
-                ip_address: text.as_bytes(),
-                id_or_port: id,
-                data: &record.encode(len),
-            },
-            fragments,
-        );
+        let (kind, ip_address, data) = (Kind::Write, text.as_bytes(), &record.encode(len)[..]);
+        self.say_message(&Message { kind, ip_address, id_or_port: id, data }, fragments);
+    }
+
+    /// Says something about a device, in one frame.
+    pub(super) fn say_to(&mut self, id: u64, device: &DeviceActor, kind: Kind, data: &[u8]) {
+        let text = device.address.to_string();
+        let (ip_address, id_or_port) = (text.as_bytes(), id);
+        self.say_message(&Message { kind, ip_address, id_or_port, data }, 1);
+    }
+
+    /// It does not read any longer, and may be closed for that.
+    pub(super) fn stop_reading(&mut self) {
+        (self.conduct, self.pace) = (Conduct::Bad, Pace::Stalled);
+        self.was_slow = true;
     }
 
     /// Sends and reads what the network allows.
@@ -221,11 +242,11 @@ impl DriverActor {
         }
         self.send(wire);
         let Some(most) = self.pace.most() else { return Ok(()) };
-        let (bytes, standing) = wire.peer_read(self.id, most);
+        let (bytes, standing) = self.line.receive(wire, most)?;
         self.incoming.extend_from_slice(&bytes);
         self.hear(devices, turn)?;
         if standing != Standing::Open {
-            wire.peer_close(self.id);
+            wire.peer_close(self.id());
             self.stage = match self.stage {
                 Stage::Refused(_) => self.stage,
                 Stage::Asking | Stage::Live | Stage::Over => Stage::Over,
@@ -235,190 +256,31 @@ impl DriverActor {
     }
 
     fn send(&mut self, wire: &mut Wire) {
-        if self.outgoing.is_empty() {
-            return;
-        }
         let len = match wire.random.chance(20) {
-            true => 1 + wire.random.below(self.outgoing.len().min(300)),
+            true => self.outgoing.len().min(1 + wire.random.below(300)),
             false => self.outgoing.len(),
         };
-        let sent = wire.peer_write(self.id, &self.outgoing.make_contiguous()[..len]);
+        let sent = self.line.send(wire, &self.outgoing.make_contiguous()[..len]);
         self.outgoing.drain(..sent);
     }
 
-    fn hear(&mut self, devices: &[DeviceActor], turn: u64) -> Result<(), String> {
-        let incoming = std::mem::take(&mut self.incoming);
-        let mut at = 0;
-        if self.stage == Stage::Asking {
-            at = self.hear_answer(&incoming, turn)?;
-        }
-        if self.stage == Stage::Live {
-            while let Some((first, payload, len)) = frame_in(&incoming[at..])? {
-                self.hear_frame(first, payload, devices)?;
-                at += len;
-            }
-        }
-        self.incoming = incoming[at..].to_vec();
-        Ok(())
+    /// Pings once more, to be answered with this number.
+    pub(super) fn ping(&mut self, number: u64) {
+        self.say(0x89, &number.to_be_bytes());
     }
 
-    fn hear_answer(&mut self, bytes: &[u8], turn: u64) -> Result<usize, String> {
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            return Ok(0);
-        };
-        let status = std::str::from_utf8(&bytes[9..12]).ok().and_then(|text| text.parse().ok());
-        match status.ok_or("no status")? {
-            101 => {
-                self.stage = Stage::Live;
-                self.live_since = turn;
-                Ok(end + 4)
-            }
-            refused => {
-                self.stage = Stage::Refused(refused);
-                Ok(bytes.len())
-            }
-        }
+    /// Whether it has the pong of that ping.
+    pub(super) fn is_answered(&self, number: u64) -> bool {
+        self.last_pong == number.to_be_bytes()
     }
 
-    fn hear_frame(
-        &mut self,
-        first: u8,
-        payload: &[u8],
-        devices: &[DeviceActor],
-    ) -> Result<(), String> {
-        if self.close_code.is_some() {
-            return Err(format!("driver {} was sent a frame after Close", self.number));
+    /// A datagram of its went out, to this address.
+    pub(super) fn note_sent(&mut self, record: &Record, to: IpAddr) -> Result<(), String> {
+        let must_return = record.reader == BALANCED_PEER
+            && self.balanced_from.is_some_and(|first| record.number >= first);
+        if must_return && to != PROXY {
+            return Err(format!("{record:?} went to {to}, past the load balancer"));
         }
-        match first {
-            0x82 => {
-                let message = message::decode(payload).map_err(|error| error.to_string())?;
-                self.hear_message(&message, devices)
-            }
-            0x88 => {
-                let code = payload.first_chunk().map_or(1005, |two| u16::from_be_bytes(*two));
-                self.close_code = Some(code);
-                if self.answers {
-                    self.say(0x88, &code.to_be_bytes());
-                }
-                Ok(())
-            }
-            0x89 => {
-                // As drivers of PlaceOS do.
-                if self.answers {
-                    self.say(0x8a, payload);
-                    self.say(0x8a, payload);
-                }
-                Ok(())
-            }
-            0x8a => Ok(()),
-            other => Err(format!("driver {} was sent a frame {other:#x}", self.number)),
-        }
-    }
-
-    fn hear_message(
-        &mut self,
-        message: &Message<'_>,
-        devices: &[DeviceActor],
-    ) -> Result<(), String> {
-        let address = parse_address(message.ip_address).ok_or("no address")?;
-        if !self.accept.covers(address) {
-            return Err(format!("driver {} heard of {address}, uncovered", self.number));
-        }
-        match (self.protocol, message.kind) {
-            (Protocol::Udp, Kind::Received) => self.hear_datagram(message),
-            (Protocol::Udp, kind) => Err(format!("{} on UDP", kind.name())),
-            (Protocol::Tcp | Protocol::Tls, Kind::Opened) => {
-                self.hear_opened(message.id_or_port, address, devices)
-            }
-            (Protocol::Tcp | Protocol::Tls, Kind::Received) => self.hear_bytes(message, devices),
-            (Protocol::Tcp | Protocol::Tls, Kind::Closed) => {
-                match self.heard.get_mut(&message.id_or_port) {
-                    Some(heard) if heard.is_open => {
-                        heard.is_open = false;
-                        Ok(())
-                    }
-                    Some(_) | None => Err(format!("CLOSED of {} unopened", message.id_or_port)),
-                }
-            }
-            (Protocol::Tcp | Protocol::Tls, kind) => Err(format!("{} from us", kind.name())),
-        }
-    }
-
-    fn hear_opened(
-        &mut self,
-        id: u64,
-        address: IpAddr,
-        devices: &[DeviceActor],
-    ) -> Result<(), String> {
-        let number = self.number;
-        if self.last_id.is_some_and(|last| id <= last) {
-            return Err(format!("driver {number}: client id {id} after {:?}", self.last_id));
-        }
-        self.last_id = Some(id);
-        let known = devices.iter().find(|d| d.address == address && d.port == self.port);
-        let device = known.ok_or_else(|| format!("driver {number}: nobody is at {address}"))?;
-        let starts = match device.connected_at > self.live_since {
-            true => vec![0],
-            false => {
-                let first = self.read_before.get(device.number).copied().unwrap_or(0);
-                (first.min(device.sent)..=device.sent).collect()
-            }
-        };
-        self.heard.insert(id, Heard { device: device.number, starts, len: 0, is_open: true });
-        Ok(())
-    }
-
-    fn hear_bytes(&mut self, message: &Message<'_>, devices: &[DeviceActor]) -> Result<(), String> {
-        let (number, id, data) = (self.number, message.id_or_port, message.data);
-        let heard = self.heard.get_mut(&id).filter(|heard| heard.is_open);
-        let heard = heard.ok_or_else(|| format!("driver {number}: RECEIVED of {id} unopened"))?;
-        let device = &devices[heard.device];
-        if data.is_empty() {
-            return Err(format!("driver {number}: an empty RECEIVED of {id}"));
-        }
-        let len = heard.len;
-        // Where a driver that joined late began to hear may be later than what was sent by then.
-        if len == 0 && heard.starts != [0] {
-            let first = heard.starts.first().copied().unwrap_or(0);
-            heard.starts = (first..=device.sent).collect();
-        }
-        heard.starts.retain(|start| {
-            let from = start + len;
-            from + data.len() <= device.sent
-                && stretch(device.number, from, 1)[0] == data[0]
-                && stretch(device.number, from, data.len()) == data
-        });
-        heard.len += data.len();
-        match heard.starts.is_empty() {
-            true => Err(format!(
-                "driver {number}: {} bytes of device {} at {len} are not those that it sent",
-                data.len(),
-                device.number
-            )),
-            false => Ok(()),
-        }
-    }
-
-    fn hear_datagram(&mut self, message: &Message<'_>) -> Result<(), String> {
-        let (record, len) = Record::decode(message.data)?.ok_or("a datagram was cut")?;
-        if len != message.data.len() {
-            return Err("two datagrams in one RECEIVED".into());
-        }
-        let port = u64::from(FIRST_PEER_PORT) + record.writer as u64;
-        if port != message.id_or_port {
-            return Err(format!("a datagram of {port} is said to be of {}", message.id_or_port));
-        }
-        let next = self.peers.entry(record.writer).or_default();
-        if record.number < *next {
-            return Err(format!("datagram {} after {next} of {port}", record.number));
-        }
-        *next = record.number + 1;
-        self.datagrams += 1;
-        Ok(())
-    }
-
-    /// A datagram of its went out.
-    pub(super) fn note_sent(&mut self, record: &Record) -> Result<(), String> {
         let next = self.to_peers.entry(record.reader).or_default();
         match record.number < *next {
             true => Err(format!("{record:?} went out after {next}")),
@@ -444,25 +306,4 @@ impl DriverActor {
         let open = self.open_ids();
         open.get(random.below(open.len())).copied()
     }
-}
-
-/// A first byte, a payload, and the length of the frame.
-type Frame<'a> = (u8, &'a [u8], usize);
-
-/// The first frame of what a server sent: its first byte, its payload, and its length in all.
-fn frame_in(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
-    let &[first, second, ..] = bytes else { return Ok(None) };
-    let (header, len) = match second {
-        126 => match bytes.get(2..4) {
-            Some(len) => (4, usize::from(u16::from_be_bytes([len[0], len[1]]))),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10).and_then(|len| len.first_chunk::<8>()) {
-            Some(len) => (10, u64::from_be_bytes(*len) as usize),
-            None => return Ok(None),
-        },
-        masked if masked > 127 => return Err("a masked frame from us".into()),
-        short => (2, usize::from(short)),
-    };
-    Ok(bytes.get(header..header + len).map(|payload| (first, payload, header + len)))
 }

@@ -29,8 +29,8 @@ pub const SOCKET_BUFFER_BYTES: usize = 48 << 10;
 /// What a socket's buffer holds of what we have yet to read: more than one read of ours takes.
 pub const RECEIVE_BUFFER_BYTES: usize = 160 << 10;
 
-/// Connections that wait to be accepted; more are refused.
-const BACKLOG: usize = 64;
+/// Connections that wait to be accepted, more than are taken in a turn; others are refused.
+const BACKLOG: usize = 150;
 
 /// Datagrams that wait to be received; more are lost.
 const DATAGRAMS_WAITING: usize = 96;
@@ -100,6 +100,7 @@ struct Listening {
     port: u16,
     token: Token,
     waiting: VecDeque<Id>,
+    accepted: u64,
 }
 
 /// A UDP socket.

@@ -2,27 +2,33 @@
 //! them.
 
 mod acts;
+mod bounds;
+mod devices;
+mod drivers;
+mod ending;
+mod terms;
 mod truth;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use crate::limits::Ceilings;
 use crate::reactor::{Reactor, Settings};
 use crate::secret::Secret;
 
 use super::Report;
 use super::client::ClientActor;
 use super::device::DeviceActor;
-use super::driver::DriverActor;
+use super::driver::{DriverActor, PROXY};
 use super::net::SimNet;
 use super::random::Random;
+use super::wire::Id;
+
+use bounds::Window;
+use terms::{Terms, https_config};
 
 /// The port of HTTP.
 pub const HTTP_PORT: u16 = 3_000;
-
-/// Where the only trusted load balancer is.
-const PROXY: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 1);
 
 /// Turns in which the world must come to rest.
 const SETTLE_TURNS: usize = 20_000;
@@ -46,6 +52,11 @@ pub struct World {
     pub(super) datagrams_sent: [u32; 4],
     pub(super) stage: Progress,
     pub(super) strain: Report,
+    terms: Terms,
+    /// Peers that were cut off because too much was queued.
+    cuts: u64,
+    over_since: Option<Instant>,
+    accepts: BTreeMap<Id, Window>,
 }
 
 /// Whether the program runs.
@@ -57,16 +68,17 @@ pub enum Progress {
 
 impl World {
     pub(super) fn new(seed: u64) -> Result<Self, String> {
-        let net = SimNet::new(seed);
         let mut random = Random::new(seed ^ 0x5151);
-        let ceilings = match random.chance(20) {
-            true => Ceilings { devices_per_port: 3, drivers: 3, ports: 2, ..Ceilings::default() },
-            false => Ceilings::default(),
-        };
+        let terms = Terms::new(&mut random);
+        Self::under(terms, seed)
+    }
+
+    fn under(terms: Terms, seed: u64) -> Result<Self, String> {
+        let net = SimNet::new(seed);
         let settings = Settings {
             secret: Secret::new("sim".into()),
-            ceilings,
-            trusted_proxies: vec![IpAddr::V4(PROXY).into()],
+            ceilings: terms.ceilings,
+            trusted_proxies: vec![PROXY.into()],
             forbid_accept_all: false,
             version_json: "{}".into(),
         };
@@ -74,11 +86,14 @@ impl World {
         let mut reactor = Reactor::new(net.clone(), settings, now);
         let door = (Ipv4Addr::LOCALHOST, HTTP_PORT).into();
         reactor.open_door(door).map_err(|error| error.to_string())?;
+        if terms.has_https {
+            reactor.set_https(https_config()?);
+        }
         Ok(Self {
             reactor,
             net,
             now,
-            random,
+            random: Random::new(seed),
             turn: 0,
             drivers: Vec::new(),
             devices: Vec::new(),
@@ -86,6 +101,10 @@ impl World {
             datagrams_sent: [0; 4],
             stage: Progress::Serving,
             strain: Report::default(),
+            terms,
+            cuts: 0,
+            over_since: None,
+            accepts: BTreeMap::new(),
         })
     }
 
@@ -101,6 +120,7 @@ impl World {
         }
         self.reactor.step(self.now);
         self.reactor.check_invariants()?;
+        self.check_bounds()?;
         self.strain.add(&Report { strain: self.reactor.strain(), ..Report::default() });
         let mut wire = self.net.wire();
         for driver in &mut self.drivers {
@@ -109,7 +129,9 @@ impl World {
         for device in &mut self.devices {
             device.pump(&mut wire)?;
         }
-        self.clients.iter_mut().for_each(|client| client.pump(&mut wire));
+        for client in &mut self.clients {
+            client.pump(&mut wire)?;
+        }
         drop(wire);
         self.check_sent_datagrams()?;
         self.check_nobody_wronged()
@@ -166,4 +188,46 @@ impl World {
 /// The port that `who` picks.
 fn device_port(who: usize) -> u16 {
     6_001 + (who % 2) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Ceilings, QUEUED_LEAST_BYTES};
+    use crate::simulation::op::{Op, What};
+
+    /// Plays a history in a world with such ceilings. What happens, to whom, and how much of it.
+    fn plays_well(ceilings: Ceilings, history: &[(What, usize, usize)]) {
+        let terms = Terms { ceilings, has_tls: false, has_https: false };
+        let mut world = World::under(terms, 1).unwrap();
+        for (seed, &(what, who, amount)) in (1..).zip(history) {
+            world.apply(&Op { what, who, amount, seed }).unwrap();
+        }
+        world.end_well().unwrap();
+    }
+
+    #[test]
+    fn connections_whose_proxy_header_is_awaited_count_for_the_ceilings() {
+        let ceilings = Ceilings { devices: 4, devices_per_port: 3, ..Ceilings::default() };
+        let connect = [3, 13, 23, 33, 43, 53].map(|amount| (What::DeviceConnects, 0, amount));
+        plays_well(ceilings, &[&[(What::DriverAsks, 0, 1)][..], &connect].concat());
+    }
+
+    #[test]
+    fn datagrams_that_wait_are_forgotten_where_they_are_too_much_in_all() {
+        let ceilings = Ceilings { queued_bytes: QUEUED_LEAST_BYTES, ..Ceilings::default() };
+        plays_well(
+            ceilings,
+            &[
+                (What::DriverAsks, 0, 0),
+                (What::DriverAsks, 1, 0),
+                (What::Settles, 0, 0),
+                (What::DatagramsBlocked, 0, 0),
+                (What::DriverWritesMuch, 0, 0),
+                (What::DriverWritesMuch, 1, 0),
+                (What::Settles, 0, 0),
+                (What::Seconds, 0, 5_000),
+            ],
+        );
+    }
 }

@@ -20,7 +20,7 @@ impl Wire {
             return Err(ErrorKind::AddrInUse.into());
         }
         let id = self.new_id();
-        self.listeners.insert(id, Listening { port, token, waiting: VecDeque::new() });
+        self.listeners.insert(id, Listening { port, token, waiting: VecDeque::new(), accepted: 0 });
         Ok(id)
     }
 
@@ -46,6 +46,7 @@ impl Wire {
         self.activity += 1;
         let listening = self.listeners.get_mut(&listener).ok_or(ErrorKind::NotConnected)?;
         let id = listening.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        listening.accepted += 1;
         let connection = self.connections.get(&id).ok_or(ErrorKind::ConnectionAborted)?;
         Ok((id, connection.peer))
     }

@@ -43,6 +43,9 @@ impl Wire {
     /// Sends what there is room for, and says how much that was.
     pub fn peer_write(&mut self, id: Id, data: &[u8]) -> usize {
         let Some(connection) = self.connections.get_mut(&id) else { return data.len() };
+        if data.is_empty() {
+            return 0;
+        }
         if connection.ours == Side::Gone {
             self.reset_peer(id);
             return data.len();
@@ -109,6 +112,12 @@ impl Wire {
         self.forget_if_gone(id);
     }
 
+    /// How many connections we have taken from each listener but those of a port.
+    pub fn accepted(&self, but: u16) -> impl Iterator<Item = (Id, u64)> {
+        let others = self.listeners.iter().filter(move |(_, listening)| listening.port != but);
+        others.map(|(&id, listening)| (id, listening.accepted))
+    }
+
     /// How much of what the peer sent we have read.
     pub fn read_by_us(&self, id: Id) -> usize {
         self.connections.get(&id).map_or(usize::MAX, |connection| connection.inbound_read)
@@ -129,6 +138,16 @@ impl Wire {
     /// Datagrams that found no room in a socket.
     pub fn lost_datagrams(&self) -> u64 {
         self.lost_datagrams
+    }
+
+    /// Datagrams that nobody has received yet.
+    pub fn waiting_datagrams(&self) -> usize {
+        self.udps.values().map(|udp| udp.inbound.len()).sum()
+    }
+
+    /// Whether connections or datagrams are taken at any port.
+    pub fn is_open(&self) -> bool {
+        !self.listeners.is_empty() || !self.udps.is_empty()
     }
 
     /// Fills or frees the send buffer of all UDP sockets.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::query::Protocol;
+use crate::query::{Protocol, Transport};
 
+use super::super::device::Admission;
 use super::super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
 use super::super::pattern::Record;
 use super::super::wire::{Standing, is_unreachable};
@@ -25,7 +26,7 @@ impl World {
                 if !right {
                     return Err(format!("{record:?} was sent to {to}"));
                 }
-                self.drivers[record.writer].note_sent(&record)?;
+                self.drivers[record.writer].note_sent(&record, to.ip())?;
             }
         }
         Ok(())
@@ -37,18 +38,13 @@ impl World {
             return Ok(());
         }
         for driver in &self.drivers {
-            let number = driver.number;
-            let is_good = driver.conduct == Conduct::Good && !driver.is_leaving;
-            if is_good && (driver.stage == Stage::Over || driver.close_code.is_some()) {
-                return Err(format!("driver {number} was closed: {:?}", driver.close_code));
-            }
             if let Stage::Refused(status) = driver.stage
                 && ![403, 409, 503].contains(&status)
             {
-                return Err(format!("driver {number} was refused with {status}"));
+                return Err(format!("driver {} was refused with {status}", driver.number));
             }
         }
-        Ok(())
+        self.check_wronged()
     }
 
     /// What drivers know, once everything is at rest and nobody has misbehaved any more.
@@ -63,7 +59,9 @@ impl World {
                 if heard.is_open != device.is_open() && device.standing != Standing::Open {
                     return Err(format!("driver {name} thinks that {id} is open"));
                 }
-                let is_whole = device.conduct == Conduct::Good && device.closed_by.is_empty();
+                let is_whole = device.conduct == Conduct::Good
+                    && device.closed_by.is_empty()
+                    && !device.is_excused;
                 let may_be_cut = !heard.is_open && !device.is_finishing;
                 if is_whole && !may_be_cut && !heard.reaches(device.sent) {
                     return Err(format!(
@@ -76,7 +74,30 @@ impl World {
             self.check_opened(driver)?;
         }
         self.check_devices()?;
+        self.check_at_rest()?;
+        self.check_ignored()?;
         self.check_figures()
+    }
+
+    /// Nothing lies about: everybody reads and everything can be sent.
+    fn check_at_rest(&self) -> Checked {
+        let waiting = self.net.wire().waiting_datagrams();
+        let queued = self.reactor.queued_bytes();
+        match waiting > 0 || queued > 0 {
+            true => Err(format!("{waiting} datagrams lie unread and {queued} bytes unsent")),
+            false => Ok(()),
+        }
+    }
+
+    /// What is ignored is counted.
+    fn check_ignored(&self) -> Checked {
+        let sound = self.drivers.iter().filter(|driver| driver.is_sound());
+        let (sent, counted) =
+            (sound.map(|d| d.nonsense).sum::<u64>(), self.reactor.counters().ignored_messages);
+        match sent > counted {
+            true => Err(format!("{sent} messages were to be ignored, and {counted} were")),
+            false => Ok(()),
+        }
     }
 
     /// What a driver wrote to a device that is still there has arrived.
@@ -102,7 +123,7 @@ impl World {
         for device in self.devices.iter().filter(|device| device.is_open()) {
             let is_heard = driver.heard.values().any(|h| h.device == device.number && h.is_open);
             let covers = device.port == driver.port && driver.accept.covers(device.address);
-            if covers && !is_heard {
+            if covers && !is_heard && device.admission == Admission::Due {
                 let (number, name) = (device.number, driver.number);
                 return Err(format!("driver {name} does not know of device {number}"));
             }
@@ -115,7 +136,7 @@ impl World {
         for device in self.devices.iter().filter(|device| device.is_open()) {
             let covers = |driver: &DriverActor| {
                 driver.stage == Stage::Live
-                    && driver.protocol == Protocol::Tcp
+                    && driver.protocol != Protocol::Udp
                     && driver.port == device.port
                     && driver.accept.covers(device.address)
             };
@@ -128,24 +149,25 @@ impl World {
 
     fn check_figures(&self) -> Checked {
         let statistics = self.reactor.statistics();
-        for (figures, protocol) in
-            [(&statistics.tcp_listeners, Protocol::Tcp), (&statistics.udp_listeners, Protocol::Udp)]
-        {
+        for (figures, transport) in [
+            (&statistics.tcp_listeners, Transport::Stream),
+            (&statistics.udp_listeners, Transport::Datagram),
+        ] {
             for port in (0..2).map(device_port) {
-                let live = self.drivers.iter().filter(|driver| {
-                    driver.stage == Stage::Live
-                        && driver.protocol == protocol
-                        && driver.port == port
-                });
-                let (live, said) = (live.count(), figures.get(&port).copied());
+                let live = self.live_on(transport, port).count();
+                let said = figures.get(&port).copied();
                 if said.unwrap_or(0) != live || (live == 0 && said.is_some()) {
-                    return Err(format!("{said:?} drivers on {protocol} {port}, truly {live}"));
+                    return Err(format!("{said:?} drivers on port {port}, truly {live}"));
                 }
             }
         }
         for (&port, &said) in &statistics.tcp_clients {
-            let drivers = self.drivers.iter().filter(|d| d.port == port && d.stage == Stage::Live);
-            let known: BTreeSet<usize> = drivers
+            let protocols = self.live_on(Transport::Stream, port).map(|driver| driver.protocol);
+            if protocols.clone().min() != protocols.max() {
+                return Err(format!("port {port} is served as TCP and as TLS"));
+            }
+            let known: BTreeSet<usize> = self
+                .live_on(Transport::Stream, port)
                 .flat_map(|d| d.heard.values().filter(|h| h.is_open).map(|h| h.device))
                 .collect();
             if said != known.len() {
@@ -153,5 +175,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn live_on(
+        &self,
+        transport: Transport,
+        port: u16,
+    ) -> impl Iterator<Item = &DriverActor> + Clone {
+        self.drivers.iter().filter(move |driver| {
+            driver.stage == Stage::Live
+                && driver.protocol.transport() == transport
+                && driver.port == port
+        })
     }
 }
