@@ -2,14 +2,15 @@
 //!
 //! 404, 405, 401, 426 or 400 for the handshake, 403 for a foreign web page, then 422 or 400 for
 //! a parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer.
-//! Opening the port, and what can go wrong with it, is not known here.
+//! Bad keys alone are told before the 426. Opening the port, and what can go wrong with it, is
+//! not known here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::query::{self, Protocol, Registration};
+use crate::query::{self, Protocol, Registration, TlsParameters};
 use crate::refusal::Refusal;
 use crate::request::{Method, Request, Upgrade};
 
@@ -77,6 +78,14 @@ pub enum Route {
         registration: Registration,
         /// The key of its handshake.
         websocket_key: String,
+    },
+    /// A port without a WebSocket: a 426, or a 400 where the keys are bad. PlaceOS dispatch judges
+    /// the keys first, so that they can be tried out with curl.
+    PlainRegister {
+        /// How devices would talk.
+        protocol: Protocol,
+        /// The keys to judge.
+        tls: TlsParameters,
     },
 }
 
@@ -174,7 +183,10 @@ fn register(request: &Request, protocol: Protocol) -> Result<Route, Refusal> {
         return Err(Refusal::upgrade_required());
     }
     let websocket_key = match &request.upgrade {
-        Upgrade::None | Upgrade::OtherVersion => return Err(Refusal::upgrade_required()),
+        Upgrade::None | Upgrade::OtherVersion => {
+            let tls = query::tls_parameters(protocol, request.query.as_deref())?;
+            return Ok(Route::PlainRegister { protocol, tls });
+        }
         Upgrade::Malformed(reason) => return Err(Refusal::bad_request(*reason)),
         Upgrade::Websocket { key } => key.clone(),
     };
@@ -293,12 +305,15 @@ mod tests {
         assert_eq!(code("POST /nowhere", ""), 404);
         assert_eq!(code(&format!("POST {path}"), ""), 405);
         assert_eq!(code(&format!("GET {path}"), ""), 401);
-        assert_eq!(code(&format!("GET {path}?bearer_token=t"), ""), 426);
+        let tls = "/api/server/tls_dispatch?bearer_token=t&certificate=x";
+        assert_eq!(code(&format!("GET {tls}"), ""), 400);
         assert_eq!(code(&format!("HEAD {path}?bearer_token=t"), HANDSHAKE), 426);
         let bad = HANDSHAKE.replace("==", "");
         assert_eq!(code(&format!("GET {path}?bearer_token=t"), &bad), 400);
-        let other = HANDSHAKE.replace("13", "8");
-        assert_eq!(code(&format!("GET {path}?bearer_token=t"), &other), 426);
+        for other in ["", &HANDSHAKE.replace("13", "8")] {
+            let plain = asked(&format!("GET {path}?bearer_token=t"), other);
+            assert!(matches!(plain, Ok(Route::PlainRegister { protocol: Protocol::Tcp, .. })));
+        }
         assert_eq!(code(&format!("GET {path}?bearer_token=t"), HANDSHAKE), 422);
         assert_eq!(code(&format!("GET {path}?bearer_token=t&port=0"), HANDSHAKE), 400);
     }

@@ -92,11 +92,18 @@ pub fn registration(protocol: Protocol, query: Option<&str>) -> Result<Registrat
     let query = query.unwrap_or_default();
     let port = port(query)?;
     let accept = accept(query)?;
-    let tls = match protocol {
-        Protocol::Tcp | Protocol::Udp => TlsParameters::default(),
-        Protocol::Tls => tls_parameters(query)?,
-    };
-    Ok(Registration { protocol, port, accept, tls })
+    Ok(Registration { protocol, port, accept, tls: tls_parameters(protocol, Some(query))? })
+}
+
+/// Reads the part of a registration that is about TLS.
+///
+/// # Errors
+/// 400 for an invalid parameter.
+pub fn tls_parameters(protocol: Protocol, query: Option<&str>) -> Result<TlsParameters, Refusal> {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => Ok(TlsParameters::default()),
+        Protocol::Tls => pem_parameters(query.unwrap_or_default()),
+    }
 }
 
 /// The decoded value of the first parameter of this name.
@@ -146,7 +153,7 @@ fn accept(query: &str) -> Result<AcceptList, Refusal> {
     })
 }
 
-fn tls_parameters(query: &str) -> Result<TlsParameters, Refusal> {
+fn pem_parameters(query: &str) -> Result<TlsParameters, Refusal> {
     let private_key = pem(query, "private_key")?.filter(|text| !is_blank(text));
     let certificate = pem(query, "certificate")?.filter(|text| !is_blank(text));
     let client_ca = pem(query, "client_ca")?;

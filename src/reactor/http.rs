@@ -89,6 +89,11 @@ impl<N: Net> Reactor<N> {
                 self.note_right_token(key);
                 Ok(Response::Json(self.statistics().to_json()))
             }
+            Ok(Route::PlainRegister { protocol, tls }) => {
+                self.note_right_token(key);
+                let judged = self.tls_config(protocol, &tls);
+                Err(judged.err().unwrap_or_else(Refusal::upgrade_required))
+            }
             Ok(Route::Register { registration, websocket_key }) => {
                 self.note_right_token(key);
                 match self.register(key, request, registration, &websocket_key, &request_id) {

@@ -38,7 +38,7 @@ impl<N: Net> Reactor<N> {
         request_id: &str,
     ) -> Result<(), Refusal> {
         self.check_allowed(&registration)?;
-        let tls = self.tls_config(&registration)?;
+        let tls = self.tls_config(registration.protocol, &registration.tls)?;
         let port = self.find_or_open_port(&registration, tls)?;
         let name = Name {
             request_id: request_id.to_string(),
@@ -176,14 +176,15 @@ impl<N: Net> Reactor<N> {
 
     /// The certificate that a TLS port shows. On a port that is open already it is only checked:
     /// the first driver's is served.
-    fn tls_config(
+    pub(super) fn tls_config(
         &mut self,
-        registration: &Registration,
+        protocol: Protocol,
+        parameters: &TlsParameters,
     ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
-        match registration.protocol {
+        match protocol {
             Protocol::Tcp | Protocol::Udp => Ok(None),
             Protocol::Tls => {
-                let TlsParameters { private_key, certificate, client_ca } = &registration.tls;
+                let TlsParameters { private_key, certificate, client_ca } = parameters;
                 let key = private_key.as_ref().map(Secret::expose);
                 tls::device_config(
                     key,

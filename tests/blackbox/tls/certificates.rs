@@ -1,5 +1,7 @@
 //! Keys and certificates of the port: what is served, and what is refused.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::open_port;
 use crate::util::{
     Authority, Device, Dispatch, Folder, OpenSsl, Pair, Tcp, Tls, TlsDevice, free_port,
@@ -103,6 +105,27 @@ fn the_first_drivers_certificate_is_served_to_all() {
     assert_eq!(TlsDevice::connect(port).shown(), first.der());
     one.leave();
     assert_eq!(TlsDevice::connect(port).shown(), first.der());
+}
+
+#[test]
+fn keys_are_judged_without_a_websocket_too() {
+    let dispatch = Dispatch::start();
+    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
+    let ask = |keys: &[(&str, &str)]| {
+        let port = free_port();
+        let mut target = format!("/api/dispatch/v1/tls_dispatch?port={port}&accept=127.0.0.1");
+        for (name, pem) in keys {
+            target += &format!("&{name}={}", utf8_percent_encode(pem, NON_ALPHANUMERIC));
+        }
+        dispatch.get(&target)
+    };
+    let (key, certificate) = (("private_key", &*pair.key), ("certificate", &*pair.certificate));
+    ask(&[("private_key", "invalid")]).expect_fault(400, "private_key");
+    ask(&[certificate]).expect_fault(400, "private_key");
+    ask(&[key, ("certificate", &other.certificate)]).expect_fault(400, "certificate");
+    ask(&[key, certificate]).expect_status(426);
+    ask(&[]).expect_status(426);
+    dispatch.expect_nothing_open();
 }
 
 #[test]
