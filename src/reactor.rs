@@ -235,14 +235,14 @@ impl<N: Net> Reactor<N> {
         for _ in 0..FLUSH_ROUNDS {
             self.flush();
         }
-        self.reap();
         self.relieve_overload();
         self.pursue_shutdown();
+        self.reap();
     }
 
     /// How long the loop may sleep; `None` is until an event.
     pub fn poll_timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.work.is_empty() {
+        if !self.work.is_empty() || !self.ended.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.timers.next(), self.phase.deadline(), self.overload.deadline()];

@@ -80,6 +80,7 @@ impl<N: Net> Reactor<N> {
             ("addresses", self.by_address.len()),
             ("timers", self.timers.iter().count()),
             ("queued bytes", self.buffers.queued_bytes()),
+            ("sockets to be closed", self.ended.len()),
         ];
         let left: Vec<_> = left.iter().filter(|(_, count)| *count > 0).collect();
         ensure(left.is_empty() && self.work.is_empty(), || format!("left at the end: {left:?}"))
