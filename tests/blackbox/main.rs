@@ -7,6 +7,7 @@ mod util;
 
 mod attacks;
 mod backpressure;
+mod browser;
 mod ceilings;
 mod drivers;
 mod faults;

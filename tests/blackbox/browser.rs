@@ -1,0 +1,179 @@
+//! A real browser: what web pages can reach of us.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{fs, io, thread};
+
+use crate::util::{Dispatch, UPGRADE, free_port, patience, spawn};
+
+/// A browser may take its time to start on a busy machine.
+const STARTS_WITHIN: u32 = 6;
+
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// No sandbox, since tests may run as root; and nobody is called home.
+const FLAGS: [&str; 10] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-breakpad",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+/// A browser that shows a page; it ends with its test, and so do its children.
+struct Browser {
+    child: Child,
+    profile: PathBuf,
+}
+
+impl Browser {
+    /// Opens a page in a browser of this machine, where there is one.
+    fn open(test: &str, page: &str) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let is_here = |name: &&str| std::env::split_paths(&path).any(|dir| dir.join(name).exists());
+        let Some(program) = BROWSERS.into_iter().find(is_here) else {
+            eprintln!("SKIPPED: {test}: there is no {} here", BROWSERS.join(", no "));
+            return None;
+        };
+        let profile = std::env::temp_dir().join(format!("dispatch-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&profile).expect("a folder can be made");
+        let mut command = Command::new(program);
+        command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg(page);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = spawn(command.process_group(0)).expect("the browser starts");
+        Some(Self { child, profile })
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let script = format!("kill -KILL -{}", self.child.id());
+        let killed = spawn(Command::new("/bin/sh").args(["-c", &script]));
+        let _ = killed.and_then(|mut shell| shell.wait());
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+/// Serves a page at its root, hears what that tells, and passes all else on to dispatch.
+struct Site {
+    address: SocketAddr,
+    told: Receiver<String>,
+}
+
+impl Site {
+    fn start(dispatch: SocketAddr, page: impl FnOnce(SocketAddr) -> String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
+        let address = listener.local_addr().unwrap();
+        let (page, (tell, told)) = (page(address), channel());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (page, tell) = (page.clone(), tell.clone());
+                thread::spawn(move || serve(stream, dispatch, &page, &tell));
+            }
+        });
+        Self { address, told }
+    }
+
+    /// What the page has to say in the end.
+    #[track_caller]
+    fn told(&self) -> String {
+        let patience = STARTS_WITHIN * patience();
+        self.told.recv_timeout(patience).expect("the browser runs the page")
+    }
+}
+
+/// Serves one connection, which may well be one that the browser opened in advance and says
+/// nothing on.
+fn serve(
+    mut stream: TcpStream,
+    dispatch: SocketAddr,
+    page: &str,
+    tell: &Sender<String>,
+) -> io::Result<()> {
+    let mut head = Vec::new();
+    stream.set_read_timeout(Some(STARTS_WITHIN * patience()))?;
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let path = text.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with("/api/") {
+        return pass_on(stream, dispatch, &head);
+    }
+    if let Some(words) = path.strip_prefix("/told/") {
+        let _ = tell.send(words.to_owned());
+    }
+    let len = page.len();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len}\r\n\
+         Connection: close\r\n\r\n{page}"
+    )
+}
+
+/// Does what a reverse proxy does for a WebSocket.
+fn pass_on(mut client: TcpStream, to: SocketAddr, head: &[u8]) -> io::Result<()> {
+    let mut server = TcpStream::connect(to)?;
+    server.write_all(head)?;
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_client, &mut to_server);
+        to_server.shutdown(Shutdown::Both)
+    });
+    io::copy(&mut server, &mut client).map(drop)
+}
+
+/// A page that asks for a port with the right token, and tells what came of it.
+fn page(dispatch: &Dispatch, asks: SocketAddr, port: u16) -> String {
+    let token = dispatch.token();
+    format!(
+        "<script>
+           const socket = new WebSocket('ws://{asks}/api/server/tcp_dispatch' +
+             '?port={port}&accept=127.0.0.1&bearer_token={token}');
+           socket.onopen = () => fetch('/told/opened');
+           socket.onerror = () => fetch('/told/refused');
+         </script>"
+    )
+}
+
+#[test]
+fn a_page_of_another_origin_opens_no_port_though_it_knows_the_token() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let site = Site::start(dispatch.address(), |_| page(&dispatch, dispatch.address(), port));
+    let test = "a_page_of_another_origin_opens_no_port";
+    let Some(_browser) = Browser::open(test, &format!("http://{}/", site.address)) else { return };
+    assert_eq!(site.told(), "refused");
+    dispatch.expect_logged(&["tcp_dispatch refused: 403", "status=403"]);
+    dispatch.expect_nothing_open();
+    // It is the page's origin and nothing else: a program with the same request gets its port.
+    let target = format!(
+        "/api/server/tcp_dispatch?port={port}&accept=127.0.0.1&bearer_token={}",
+        dispatch.token()
+    );
+    let mut http = dispatch.http();
+    assert_eq!(http.request("GET", &target, &UPGRADE).response().status, 101);
+}
+
+#[test]
+fn a_page_of_the_same_host_and_port_opens_one() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let site = Site::start(dispatch.address(), |own| page(&dispatch, own, port));
+    let test = "a_page_of_the_same_host_and_port_opens_one";
+    let Some(browser) = Browser::open(test, &format!("http://{}/", site.address)) else { return };
+    assert_eq!(site.told(), "opened");
+    dispatch.expect_tcp_figures(port, Some((1, 0)));
+    drop(browser);
+    dispatch.expect_nothing_open();
+}
