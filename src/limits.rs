@@ -4,10 +4,12 @@
 //! and what it is where nobody does, is in [`Ceilings`].
 
 mod ceilings;
+mod listen;
 
 use std::time::Duration;
 
 pub use ceilings::{Ceilings, QUEUED_LEAST_BYTES};
+pub use listen::*;
 
 // ---- WebSocket messages ---------------------------------------------------------------------
 
@@ -241,43 +243,6 @@ pub const CURL_CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// `--curl`: handshake, request and answer must be complete this long after the connection.
 pub const CURL_ANSWER_MAX: Duration = Duration::from_secs(10);
-
-// ---- `dispatch listen` ----------------------------------------------------------------------
-
-/// While a session is opened, the server may be silent for so long; more than the time by which
-/// it delays the answer to a wrong token.
-pub const LISTEN_ANSWER_MAX: Duration = Duration::from_secs(15);
-
-/// At the end, the server has this long to confirm that the connection is closed.
-pub const LISTEN_CLOSE_MAX: Duration = Duration::from_secs(2);
-
-/// The first pause before a lost connection is tried again, before jitter.
-pub const LISTEN_PAUSE_FIRST: Duration = Duration::from_secs(1);
-
-/// Pauses grow no longer than this, so that a server is found soon after it is back.
-pub const LISTEN_PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// A connection that stood for so long was a good one: the next pause is the first again.
-pub const LISTEN_SETTLED: Duration = Duration::from_secs(10);
-
-/// Messages taken from the server in one turn, so that a flood leaves time for what is typed.
-pub const LISTEN_MESSAGES_PER_TURN: usize = 256;
-
-/// What is typed is sent a line at a time; a longer one is sent in pieces of this size.
-pub const LISTEN_LINE_MAX_BYTES: usize = 16 << 10;
-
-/// Typed lines waiting to be sent; beyond them, standard input is no longer read.
-pub const LISTEN_LINES_QUEUED: usize = 16;
-
-/// Devices remembered as those that what is typed can go to. Over UDP nobody says goodbye, so
-/// that the one that was silent for the longest is forgotten.
-pub const LISTEN_DEVICES_REMEMBERED: usize = 4_096;
-
-/// Refused addresses that are told; whoever has read so many has understood.
-pub const LISTEN_HINTS: usize = 64;
-
-/// Refusals on their way to be told; the same address soon knocks again.
-pub const LISTEN_KNOCKS_QUEUED: usize = 64;
 
 // ---- Log ------------------------------------------------------------------------------------
 

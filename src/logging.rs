@@ -22,6 +22,7 @@ use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
 
 mod json;
 pub mod line;
+mod text;
 use line::Form;
 
 /// Crates that log what passes through them: payloads and keys.

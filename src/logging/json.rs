@@ -11,7 +11,7 @@ use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
 use serde_json::to_writer;
 
-use super::line::{Capped, name};
+use super::text::{Capped, name};
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 /// The fields of every line. No other may have one of these names: a key twice in an object means

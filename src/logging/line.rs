@@ -12,6 +12,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Record};
 
 use super::json;
+use super::text::{Capped, name};
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 /// How lines are written.
@@ -50,36 +51,6 @@ impl Form {
             }
         }
         batch.push('\n');
-    }
-}
-
-/// Texts of bounded length: a huge value costs no more than that.
-pub(super) struct Capped {
-    text: String,
-    max: usize,
-}
-
-impl Capped {
-    /// Texts of so many bytes, and what tells that one was cut.
-    pub(super) fn new(max: usize) -> Self {
-        Self { text: String::new(), max }
-    }
-
-    /// The value as text. It is overwritten by the next.
-    pub(super) fn take(&mut self, value: impl fmt::Display) -> &str {
-        self.text.clear();
-        if write!(self, "{value}").is_err() {
-            self.text.push('…');
-        }
-        &self.text
-    }
-}
-
-impl Write for Capped {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.max - self.text.len();
-        self.text.push_str(&text[..text.floor_char_boundary(room)]);
-        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -145,16 +116,6 @@ fn escaped(text: &str) -> Cow<'_, str> {
 /// Control characters, and those that break a line or turn its direction on a screen.
 pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-pub(super) const fn name(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    }
 }
 
 const fn colour(level: Level) -> &'static str {

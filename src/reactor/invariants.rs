@@ -386,12 +386,10 @@ impl<N: Net> Reactor<N> {
         let farewells: usize = self.farewells.iter().map(|(_, f)| f.queued_bytes()).sum();
         let mut datagrams = 0;
         for (_, port) in self.ports.iter() {
-            if let Socket::Datagram(udp) = &port.socket {
-                let waiting = udp.backlog_bytes();
-                datagrams += waiting;
-                let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
-                ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
-            }
+            let waiting = port.queued_bytes();
+            datagrams += waiting;
+            let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
+            ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
         }
         let sum = https + drivers + held + devices + farewells + datagrams;
         let counted = self.buffers.queued_bytes();

@@ -1,0 +1,46 @@
+//! Texts of bounded length, and the names of levels: what every form of a line has in it.
+
+use std::fmt::{self, Write};
+
+use log::Level;
+
+/// Texts of bounded length: a huge value costs no more than that.
+pub(super) struct Capped {
+    text: String,
+    max: usize,
+}
+
+impl Capped {
+    /// Texts of so many bytes, and what tells that one was cut.
+    pub(super) fn new(max: usize) -> Self {
+        Self { text: String::new(), max }
+    }
+
+    /// The value as text. It is overwritten by the next.
+    pub(super) fn take(&mut self, value: impl fmt::Display) -> &str {
+        self.text.clear();
+        if write!(self, "{value}").is_err() {
+            self.text.push('…');
+        }
+        &self.text
+    }
+}
+
+impl Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.max - self.text.len();
+        self.text.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// What a level is called.
+pub(super) const fn name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
