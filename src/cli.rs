@@ -12,7 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::{BASE_PATHS, ROUTES};
 use crate::build_info::BUILD;
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::Config;
+use crate::environment::{ConfigError, Environment};
 use crate::url::Url;
 
 /// What `--docs` prints, with the version left open.

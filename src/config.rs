@@ -3,9 +3,6 @@
 //! A flag wins over its variable, a variable over the default; an empty variable counts as
 //! unset. Nothing here reads the process's environment by itself, so that tests can give one.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,6 +10,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::cli::Cli;
+use crate::environment::{ConfigError, Environment};
 use crate::limits::Ceilings;
 use crate::secret::Secret;
 use crate::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
@@ -72,60 +70,6 @@ pub struct TlsFiles {
     /// Its private key.
     pub key: PathBuf,
 }
-
-/// The environment's variables; an empty one counts as unset.
-#[derive(Clone, Default)]
-pub struct Environment(HashMap<OsString, OsString>);
-
-/// A flag, variable or file that is wrong: which, and why, in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    place: String,
-    why: String,
-}
-
-impl Environment {
-    /// The variables of this process.
-    pub fn of_process() -> Self {
-        Self(std::env::vars_os().collect())
-    }
-
-    /// These variables and no others.
-    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-
-    /// The value of a variable, `None` when it is unset or empty.
-    ///
-    /// # Errors
-    /// It is not UTF-8.
-    pub fn get(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        match self.0.get(&OsString::from(name)) {
-            None => Ok(None),
-            Some(value) if value.is_empty() => Ok(None),
-            Some(value) => match value.to_str() {
-                Some(text) => Ok(Some(text.to_owned())),
-                None => Err(ConfigError::new(name, "is not UTF-8 text")),
-            },
-        }
-    }
-}
-
-impl ConfigError {
-    /// Says that what is at `place` is wrong, and why. A line break in either is blanked.
-    pub fn new(place: &str, why: &str) -> Self {
-        let line = |text: &str| text.replace(char::is_control, " ");
-        Self { place: line(place), why: line(why) }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Makes sense of flags and variables.
@@ -384,15 +328,6 @@ mod tests {
     fn an_error_is_one_line_whatever_was_given() {
         let error = config("", &[("SG_SERVER_PORT", "1\n2")]).unwrap_err();
         assert!(!error.contains('\n'), "{error}");
-    }
-
-    #[test]
-    fn a_variable_that_is_no_text_is_an_error() {
-        use std::os::unix::ffi::OsStringExt;
-        let name = OsString::from("SG_SERVER_HOST");
-        let environment = Environment([(name, OsString::from_vec(vec![0xff]))].into());
-        let error = Config::from(&Cli::default(), &environment).unwrap_err();
-        assert_eq!(error.to_string(), "SG_SERVER_HOST: is not UTF-8 text");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! down, never up:
 //!
 //! ```text
-//! commands   main, run     what the command line asks for       cli, config, secrets
+//! commands   main, run     what the command line asks for       cli, config, secrets, environment
 //!            server        the loop: the only place that waits  curl, listen, signals, logging, clock
 //!
 //! reactor    everything that is connected, and what a turn of the loop does with it
@@ -64,6 +64,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod environment;
 pub mod run;
 pub mod secrets;
 pub mod server;

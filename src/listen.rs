@@ -18,7 +18,8 @@ use log::LevelFilter;
 use uuid::Uuid;
 
 use crate::cli::ListenArgs;
-use crate::config::{ConfigError, Environment, LogSettings, Mode};
+use crate::config::{LogSettings, Mode};
+use crate::environment::{ConfigError, Environment};
 use crate::query::Protocol;
 use crate::response::Status;
 

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use dispatch::config::Environment;
+use dispatch::environment::Environment;
 
 fn main() -> ExitCode {
     dispatch::run::run(std::env::args_os(), &Environment::of_process())

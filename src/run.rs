@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use crate::build_info::BUILD;
 use crate::cli::{Command, CurlArgs};
-use crate::config::{Config, Environment};
+use crate::config::Config;
+use crate::environment::Environment;
 use crate::limits::LOG_FLUSH_MAX;
 use crate::logging::{self, Destination};
 use crate::{curl, descriptors, listen, server, tls};

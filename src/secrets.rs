@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConfigError, Environment};
+use crate::environment::{ConfigError, Environment};
 use crate::limits::SECRET_MAX_BYTES;
 use crate::secret::Secret;
 

@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use crate::accept::AcceptList;
 use crate::api::BASE_PATHS;
 use crate::cli::ListenArgs;
-use crate::config::{ConfigError, Environment};
+use crate::environment::{ConfigError, Environment};
 use crate::query::Protocol;
 use crate::secret::Secret;
 use crate::secrets::{self, DEFAULT_SECRET};
