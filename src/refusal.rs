@@ -149,7 +149,8 @@ impl Refusal {
     /// 409; names the port and why it cannot be had.
     pub fn conflict(port: u16, reason: impl fmt::Display) -> Self {
         let message = format!("port {port} cannot be opened: {reason}");
-        Self { parameter: Some("port"), ..Self::new(Status::Conflict, message) }
+        let restriction = Some(Cow::Borrowed("a port that nothing else uses"));
+        Self { parameter: Some("port"), restriction, ..Self::new(Status::Conflict, message) }
     }
 
     /// 414.
@@ -236,5 +237,6 @@ mod tests {
         let refusal = Refusal::conflict(6001, "it is in use");
         assert_eq!(refusal.to_string(), "409 Conflict: port 6001 cannot be opened: it is in use");
         assert_eq!(refusal.parameter, Some("port"));
+        assert!(refusal.body().contains(r#""restriction":"a port that nothing else uses""#));
     }
 }
