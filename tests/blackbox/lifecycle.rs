@@ -63,7 +63,11 @@ fn a_late_driver_gets_opened_before_anything_else_of_a_device_that_never_rests()
     let mut early = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);
     early.expect_opened();
-    let sender = thread::spawn(move || device.send(&pattern(1, 2 << 20)));
+    // It stays when it has said everything, which the kernel may take at once.
+    let sender = thread::spawn(move || {
+        device.send(&pattern(1, 2 << 20));
+        device
+    });
     for _ in 0..5 {
         // The driver itself fails the test when a RECEIVED comes before its OPENED.
         let mut late = dispatch.driver(Tcp, port).connect();
@@ -71,7 +75,7 @@ fn a_late_driver_gets_opened_before_anything_else_of_a_device_that_never_rests()
         late.reset();
     }
     early.expect_received(0, &pattern(1, 2 << 20));
-    sender.join().unwrap();
+    drop(sender.join().unwrap());
 }
 
 #[test]
