@@ -261,6 +261,10 @@ pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 /// Lines a second about refused devices, per port; the others are counted.
 pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
 
+/// Lines a second about refused requests; the others are counted. More than an operator reads,
+/// when all drivers come back with a wrong token.
+pub const REQUESTS_REFUSED_LOGGED_PER_SECOND: u32 = 20;
+
 // ---- TLS and PROXY headers ------------------------------------------------------------------
 
 /// The most ciphertext that one read takes from a TLS connection: as much as the reader has room

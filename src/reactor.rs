@@ -117,6 +117,7 @@ pub struct Reactor<N: Net> {
     guesses: Guesses,
     exhaustion_log: Throttle,
     crowd_log: Throttle,
+    refusal_log: Throttle,
     counters: Counters,
 }
 
@@ -191,6 +192,7 @@ impl<N: Net> Reactor<N> {
             guesses: Guesses::default(),
             exhaustion_log: Throttle::default(),
             crowd_log: Throttle::default(),
+            refusal_log: Throttle::default(),
             counters: Counters::default(),
         }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::api::{self, Route};
 use crate::http::Progress;
 use crate::keys::HttpKey;
-use crate::limits::DRIVER_CLOSE_MAX;
+use crate::limits::{DRIVER_CLOSE_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
 use crate::net::Net;
 use crate::request::Request;
 use crate::response::{Manner, Refusal, Response, Status};
@@ -70,11 +70,7 @@ impl<N: Net> Reactor<N> {
 
     fn refuse_head(&mut self, key: HttpKey, refusal: Refusal) {
         let request_id = new_request_id();
-        warn!(
-            request_id = request_id.as_str(), event_source = "unknown",
-            status = refusal.status.code();
-            "request refused: {refusal}"
-        );
+        self.log_refusal("request", "unknown", &refusal, &request_id);
         self.answer(key, &refusal.into(), &request_id, Manner::LAST);
     }
 
@@ -104,7 +100,7 @@ impl<N: Net> Reactor<N> {
             Err(refusal) => Err(refusal),
         };
         let response = answered.unwrap_or_else(Response::from);
-        log_answer(request, &response, &request_id);
+        self.log_answer(request, &response, &request_id);
         match is_guess(request, &response) {
             true => self.answer_guess(key, &response, &request_id, Manner::of(request)),
             false => self.answer(key, &response, &request_id, Manner::of(request)),
@@ -134,6 +130,32 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    fn log_answer(&mut self, request: &Request, response: &Response, request_id: &str) {
+        let event_source = request.module_id.as_deref().unwrap_or("unknown");
+        let (status, path) = (response.code(), request.path_for_log());
+        match response {
+            Response::Refused(refusal) => {
+                self.log_refusal(path, event_source, refusal, request_id);
+            }
+            Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => debug!(
+                request_id = request_id, event_source = event_source, status = status;
+                "{path} answered"
+            ),
+        }
+    }
+
+    /// Anybody may ask for what is refused, thousands of times a second: that must not fill the
+    /// disk that the log is on.
+    fn log_refusal(&mut self, what: &str, event_source: &str, refusal: &Refusal, request_id: &str) {
+        let most = REQUESTS_REFUSED_LOGGED_PER_SECOND;
+        let Some(left_out) = self.refusal_log.allow(most, self.now) else { return };
+        warn!(
+            request_id = request_id, event_source = event_source,
+            status = refusal.status.code(), left_out = left_out;
+            "{what} refused: {refusal}"
+        );
+    }
+
     /// A right token clears its address of the wrong ones before it.
     fn note_right_token(&mut self, key: HttpKey) {
         if let Some(http) = self.https.get(key) {
@@ -156,21 +178,6 @@ fn is_guess(request: &Request, response: &Response) -> bool {
             refusal.status == Status::Unauthorized && api::token_of(request).is_some()
         }
         Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => false,
-    }
-}
-
-fn log_answer(request: &Request, response: &Response, request_id: &str) {
-    let event_source = request.module_id.as_deref().unwrap_or("unknown");
-    let (status, path) = (response.code(), request.path_for_log());
-    match response {
-        Response::Refused(refusal) => warn!(
-            request_id = request_id, event_source = event_source, status = status;
-            "{path} refused: {refusal}"
-        ),
-        Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => debug!(
-            request_id = request_id, event_source = event_source, status = status;
-            "{path} answered"
-        ),
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the log says, and what it never says.
 
+use std::time::Instant;
+
+use dispatch::limits::REQUESTS_REFUSED_LOGGED_PER_SECOND;
 use serde_json::Value;
 
 use crate::util::{Device, Dispatch, Tcp, Udp, eventually, free_port};
@@ -118,4 +121,25 @@ fn rust_log_wins_over_log_level() {
     }
     eventually("a debug line", || loud.log().contains("DEBUG"));
     assert!(!quiet.log().contains("DEBUG"), "{}", quiet.log());
+}
+
+#[test]
+fn a_flood_of_requests_that_are_refused_does_not_fill_the_log() {
+    let dispatch = Dispatch::start();
+    let begun = Instant::now();
+    let mut http = dispatch.http();
+    for _ in 0..20 {
+        http.send("GET /nothing HTTP/1.1\r\nHost: d\r\n\r\n".repeat(100));
+        (0..100).for_each(|_| drop(http.response().expect_status(404)));
+    }
+    eventually("those that were left out are counted", || {
+        dispatch.get("/nothing").expect_status(404);
+        let log = dispatch.log();
+        let mut refused = log.lines().filter(|line| line.contains("/nothing refused"));
+        refused.any(|line| line.contains("left_out=") && !line.contains("left_out=0"))
+    });
+    let logged = dispatch.log().lines().filter(|line| line.contains("/nothing refused")).count();
+    let seconds = begun.elapsed().as_secs() as usize + 1;
+    let most = REQUESTS_REFUSED_LOGGED_PER_SECOND as usize * (seconds + 1);
+    assert!(logged <= most, "{logged} lines in {seconds} s");
 }
