@@ -3,7 +3,7 @@
 //! A line is made by the thread that logs and put into a bounded queue; a thread of its own
 //! writes it. When the reader of the log stalls, the queue fills, further lines are dropped and
 //! counted, and the next line that finds room carries the count. The choice of lines is
-//! env_filter's, the form of a line is [`mod@line`]'s.
+//! env_logger's, the form of a line is [`mod@line`]'s.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use env_filter::Filter;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -99,10 +98,10 @@ fn logger(
     Ok((Logger { filter: filter(settings), form, queue, counters }, flusher))
 }
 
-pub(crate) fn filter(settings: &LogSettings) -> Filter {
-    let mut builder = env_filter::Builder::new();
+pub(crate) fn filter(settings: &LogSettings) -> env_logger::Logger {
+    let mut builder = env_logger::Builder::new();
     match &settings.filter {
-        Some(filter) => builder.parse(filter),
+        Some(filter) => builder.parse_filters(filter),
         None => builder.filter_level(settings.level),
     };
     builder.build()
@@ -125,7 +124,7 @@ struct Counters {
 }
 
 struct Logger {
-    filter: Filter,
+    filter: env_logger::Logger,
     form: Form,
     queue: SyncSender<Line>,
     counters: Arc<Counters>,

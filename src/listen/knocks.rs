@@ -10,7 +10,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use env_filter::Filter;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::kv::Key;
@@ -61,7 +60,7 @@ impl Hints {
 }
 
 struct Logger {
-    filter: Filter,
+    filter: env_logger::Logger,
     form: Form,
     accept: AcceptList,
     knocks: SyncSender<IpAddr>,
