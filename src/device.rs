@@ -30,8 +30,8 @@ pub struct Device<S> {
     /// The drivers that cover it: those that were sent its OPENED.
     pub(crate) audience: Vec<DriverKey>,
     pub(crate) life: Life,
-    /// What it waits for before it is read on.
-    pub(crate) parked: Option<Parked>,
+    /// What it waits for before it is read on. Few devices do, and the others are smaller so.
+    pub(crate) parked: Option<Box<Parked>>,
     /// The drivers that it holds back, if its backlog is over the mark.
     pub(crate) hold: Option<Box<Hold>>,
     pub(crate) armed: Armed,

@@ -27,7 +27,7 @@ impl<N: Net> Reactor<N> {
             let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
             if driver.is_congested() {
                 let place = driver.waiting.join(key);
-                device.parked = Some(Parked { on: driver_key, place });
+                device.parked = Some(Box::new(Parked { on: driver_key, place }));
                 return true;
             }
         }

@@ -162,8 +162,8 @@ impl<N: Net> Reactor<N> {
 
     fn check_waiting(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
         for (place, device) in driver.waiting.iter() {
-            let parked = self.devices.get(device).and_then(|device| device.parked);
-            let right = parked == Some(Parked { on: key, place });
+            let parked = self.devices.get(device).and_then(|device| device.parked.as_deref());
+            let right = parked == Some(&Parked { on: key, place });
             ensure(right, || format!("{device:?} stands wrongly in line at {key:?}"))?;
         }
         let moves = driver.is_congested() || self.work.dirty_drivers.contains(key);
@@ -183,14 +183,14 @@ impl<N: Net> Reactor<N> {
             })?;
             let Socket::Stream(listener) = &port.socket else { return Err("on UDP".into()) };
             ensure(listener.devices.get(&device.id) == Some(&key), || "no client id".into())?;
-            self.check_parking(key, device.parked)?;
+            self.check_parking(key, device.parked.as_deref())?;
             self.check_hold(key)?;
         }
         Ok(())
     }
 
-    fn check_parking(&self, key: DeviceKey, parked: Option<Parked>) -> Checked {
-        let Some(Parked { on, place }) = parked else { return Ok(()) };
+    fn check_parking(&self, key: DeviceKey, parked: Option<&Parked>) -> Checked {
+        let Some(&Parked { on, place }) = parked else { return Ok(()) };
         let driver = self.drivers.get(on);
         let stands = driver.is_some_and(|driver| driver.waiting.iter().any(|w| w == (place, key)));
         ensure(stands, || format!("device {key:?} waits for {on:?} but not in its line"))

@@ -177,7 +177,7 @@ impl<N: Net> Reactor<N> {
     /// A parked device that is gone must not stand in line any longer: the line would grow with
     /// every device that comes and goes while a driver does not read.
     fn forget_parking(&mut self, device: &Device<N::Stream>) {
-        let Some(Parked { on, place }) = device.parked else { return };
+        let Some(&Parked { on, place }) = device.parked.as_deref() else { return };
         if let Some(driver) = self.drivers.get_mut(on) {
             driver.waiting.leave(place);
         }
