@@ -63,6 +63,8 @@ pub struct DeviceActor {
     pub(super) connected_at: u64,
     /// Drivers that said CLOSE, and how many records they had written before.
     pub(super) closed_by: BTreeMap<usize, u32>,
+    /// Drivers that said goodbye, and how many records they had written before.
+    pub(super) left_by: BTreeMap<usize, u32>,
     /// It may be closed without any fault of its own, and what it was promised be lost.
     pub(super) is_excused: bool,
 }
@@ -94,6 +96,7 @@ impl DeviceActor {
             got: BTreeMap::new(),
             connected_at,
             closed_by: BTreeMap::new(),
+            left_by: BTreeMap::new(),
             is_excused: false,
         }
     }
@@ -208,24 +211,38 @@ impl DeviceActor {
         }
     }
 
-    /// After an orderly CLOSE all that its driver wrote before it must be here.
+    /// Who keeps to the rules is told of our end, and has by then what was written before it.
     fn check_end(&self, standing: Standing) -> Result<(), String> {
-        if !self.is_promised_all() || self.is_finishing || standing == Standing::Reset {
+        if !self.is_promised_all() || standing == Standing::Reset {
             return Ok(());
         }
         if self.line.is_established() && self.line.would_be_cut() {
             return Err(format!("device {} was not told of our end", self.number));
         }
-        for (driver, count) in &self.closed_by {
-            let got = self.got.get(driver).copied().unwrap_or(0);
-            let is_only = self.closed_by.len() == 1;
-            if is_only && *count > 0 && got != *count {
-                return Err(format!(
-                    "device {} got {got} of {count} records before the CLOSE of driver {driver}",
-                    self.number
-                ));
-            }
+        if self.is_finishing {
+            return Ok(());
+        }
+        if self.closed_by.len() <= 1 {
+            let mut promises = self.closed_by.iter().filter(|(_, count)| **count > 0);
+            promises.try_for_each(|promise| self.check_promise(promise, u32::eq))?;
+        }
+        if self.closed_by.is_empty() {
+            self.left_by.iter().try_for_each(|promise| self.check_promise(promise, u32::ge))?;
         }
         Ok(())
+    }
+
+    fn check_promise(
+        &self,
+        (driver, count): (&usize, &u32),
+        holds: fn(&u32, &u32) -> bool,
+    ) -> Result<(), String> {
+        let (number, got) = (self.number, self.got.get(driver).copied().unwrap_or(0));
+        match holds(&got, count) {
+            true => Ok(()),
+            false => {
+                Err(format!("device {number} got {got} of {count} records of driver {driver}"))
+            }
+        }
     }
 }

@@ -86,6 +86,9 @@ pub struct DriverActor {
     /// From this record on, what it writes to the peer behind the load balancer goes back the way
     /// that it has heard it by.
     balanced_from: Option<u32>,
+    /// Datagrams that it wrote to where they can be sent, and those of its that were sent.
+    pub(super) to_send_out: u64,
+    pub(super) sent_out: u64,
     /// Messages sent that must be ignored.
     pub(super) nonsense: u64,
 }
@@ -124,6 +127,8 @@ impl DriverActor {
             live_since: 0,
             last_pong: Vec::new(),
             balanced_from: None,
+            to_send_out: 0,
+            sent_out: 0,
             nonsense: 0,
         };
         let request = driver.request();
@@ -281,6 +286,7 @@ impl DriverActor {
         if must_return && to != PROXY {
             return Err(format!("{record:?} went to {to}, past the load balancer"));
         }
+        self.sent_out += 1;
         let next = self.to_peers.entry(record.reader).or_default();
         match record.number < *next {
             true => Err(format!("{record:?} went out after {next}")),

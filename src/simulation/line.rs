@@ -84,8 +84,8 @@ impl Line {
         self.id
     }
 
-    /// Sends what there is room for, and says how much that was. Over TLS nothing goes before
-    /// the handshake is done, which this call gets on with.
+    /// Sends what there is room for, and says how much that was. What is sent before the TLS
+    /// handshake is done goes together with its last bytes; this call gets on with it.
     pub fn send(&mut self, wire: &mut Wire, data: &[u8]) -> usize {
         match &mut self.layer {
             Layer::Plain => wire.peer_write(self.id, data),
@@ -160,7 +160,7 @@ impl Line {
 impl Session {
     fn send(&mut self, wire: &mut Wire, id: Id, data: &[u8]) -> usize {
         self.push(wire, id);
-        if !self.outgoing.is_empty() || self.tls.is_handshaking() {
+        if !self.outgoing.is_empty() {
             return 0;
         }
         let taken = self.tls.writer().write(data).unwrap_or(0);

@@ -53,6 +53,8 @@ pub struct World {
     pub(super) stage: Progress,
     pub(super) strain: Report,
     terms: Terms,
+    /// More datagrams were written at once than may wait.
+    may_drop_datagrams: bool,
     /// Peers that were cut off because too much was queued.
     cuts: u64,
     over_since: Option<Instant>,
@@ -102,6 +104,7 @@ impl World {
             stage: Progress::Serving,
             strain: Report::default(),
             terms,
+            may_drop_datagrams: false,
             cuts: 0,
             over_since: None,
             accepts: BTreeMap::new(),

@@ -145,6 +145,11 @@ impl Wire {
         self.udps.values().map(|udp| udp.inbound.len()).sum()
     }
 
+    /// Connections that we have not closed.
+    pub fn held_by_us(&self) -> usize {
+        self.connections.values().filter(|connection| connection.ours == Side::Open).count()
+    }
+
     /// Whether connections or datagrams are taken at any port.
     pub fn is_open(&self) -> bool {
         !self.listeners.is_empty() || !self.udps.is_empty()

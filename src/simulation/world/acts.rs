@@ -37,10 +37,7 @@ impl World {
             What::DriverSendsNonsense => self.driver_sends_nonsense(op),
             What::DriverTrespasses => self.driver_trespasses(op),
             What::DriverMisbehaves => self.with_driver(op, misbehave),
-            What::DriverSaysClose => self.with_driver(op, |driver, _| {
-                driver.is_leaving = true;
-                driver.say(0x88, &1000u16.to_be_bytes());
-            }),
+            What::DriverSaysClose => self.driver_says_close(op),
             What::DriverHangsUp => self.end_driver(op, |wire, id| wire.peer_finish(id)),
             What::DriverResets => self.end_driver(op, |wire, id| wire.peer_reset(id)),
             What::DriverStopsReading => self.with_driver(op, |driver, _| driver.stop_reading()),
@@ -75,7 +72,10 @@ impl World {
             What::PeersSendDatagrams => self.peers_send(op),
             What::DatagramsBlocked => self.net.wire().set_datagrams_blocked(true),
             What::DatagramsFlow => self.net.wire().set_datagrams_blocked(false),
-            What::DatagramFails => self.net.wire().fail_datagrams(),
+            What::DatagramFails => {
+                self.peers_send(op);
+                self.net.wire().fail_datagrams();
+            }
             What::ClientAsks => self.client_asks(op, Conduct::Good)?,
             What::ClientsCrowd => self.clients_crowd(op)?,
             What::ClientDawdles => self.client_asks(op, Conduct::Bad)?,

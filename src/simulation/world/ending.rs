@@ -119,7 +119,11 @@ impl World {
         }
         self.clients.iter().for_each(|client| self.net.wire().peer_close(client.id()));
         self.advance(ALL_TIMEOUTS)?;
-        self.reactor.check_nothing_left()
+        self.reactor.check_nothing_left()?;
+        match self.net.wire().held_by_us() {
+            0 => Ok(()),
+            held => Err(format!("{held} sockets were not closed")),
+        }
     }
 
     fn check_stopping(&mut self) -> Checked {

@@ -75,6 +75,7 @@ impl World {
         }
         self.check_devices()?;
         self.check_at_rest()?;
+        self.check_all_sent()?;
         self.check_ignored()?;
         self.check_figures()
     }
@@ -86,6 +87,18 @@ impl World {
         match waiting > 0 || queued > 0 {
             true => Err(format!("{waiting} datagrams lie unread and {queued} bytes unsent")),
             false => Ok(()),
+        }
+    }
+
+    /// Datagrams are dropped only where too many wait.
+    fn check_all_sent(&self) -> Checked {
+        let mut sound = self.drivers.iter().filter(|driver| driver.is_sound());
+        match sound.find(|driver| driver.sent_out != driver.to_send_out) {
+            Some(driver) if !self.may_drop_datagrams && self.cuts == 0 => Err(format!(
+                "{} of {} datagrams of driver {} were sent",
+                driver.sent_out, driver.to_send_out, driver.number
+            )),
+            Some(_) | None => Ok(()),
         }
     }
 
