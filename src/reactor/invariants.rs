@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::device::Parked;
+use crate::device::{Device, Parked};
 use crate::driver::{Backlog, Driver, Intake};
 use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{
@@ -33,7 +33,7 @@ pub struct Strain {
     pub congested: usize,
     /// Devices that wait for such a driver.
     pub parked: usize,
-    /// Devices that hold drivers back.
+    /// Devices that hold drivers back because their own queue is full.
     pub holding: usize,
     /// Connections that no driver may know of yet.
     pub arrivals: usize,
@@ -93,7 +93,9 @@ impl<N: Net> Reactor<N> {
 
     /// How much is stuck at present, so that the simulation can tell that it gets things stuck.
     pub fn strain(&self) -> Strain {
-        let holds = self.devices.iter().filter(|(_, device)| device.hold.is_some());
+        let is_full = |device: &Device<_>| device.outbox.len() > DEVICE_DRAINED_BYTES;
+        let devices = self.devices.iter().map(|(_, device)| device);
+        let holds = devices.filter(|device| device.hold.is_some() && is_full(device));
         Strain {
             congested: self.drivers.iter().filter(|(_, driver)| driver.is_congested()).count(),
             parked: self.drivers.iter().map(|(_, driver)| driver.waiting.len()).sum(),

@@ -181,6 +181,12 @@ impl DeviceActor {
         [Goodbye::Polite, Goodbye::Spoken, Goodbye::Abrupt][self.number % 3]
     }
 
+    /// Sends more than is taken at once; over TLS, under new keys.
+    pub(super) fn flood(&mut self, amount: usize) {
+        self.to_send += 8 * amount;
+        self.line.change_keys();
+    }
+
     /// Sends something that breaks TLS, where there is TLS.
     pub(super) fn misbehave(&mut self) {
         if self.line.is_established() && self.line.forge() {

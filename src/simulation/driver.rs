@@ -63,6 +63,8 @@ pub struct DriverActor {
     pub(super) answers: bool,
     /// It has said Close or hung up, or is about to.
     pub(super) is_leaving: bool,
+    /// It was there when we began to stop, and must be told.
+    pub(super) is_to_be_told: bool,
     /// The code that we must close it with.
     pub(super) expected_code: Option<u16>,
     pub(super) close_code: Option<u16>,
@@ -112,6 +114,7 @@ impl DriverActor {
             pace: Pace::Full,
             answers: true,
             is_leaving: false,
+            is_to_be_told: false,
             expected_code: None,
             close_code: None,
             outgoing: VecDeque::new(),

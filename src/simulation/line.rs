@@ -112,6 +112,15 @@ impl Line {
         }
     }
 
+    /// Asks for new keys, if this is TLS: reading then gives rise to an answer.
+    pub fn change_keys(&mut self) {
+        match &mut self.layer {
+            Layer::Plain => {}
+            // It can't before the handshake is done.
+            Layer::Tls(session) => drop(session.tls.refresh_traffic_keys()),
+        }
+    }
+
     /// Sends a record that nobody can decrypt, if this is TLS.
     pub fn forge(&mut self) -> bool {
         match &mut self.layer {

@@ -23,8 +23,9 @@ pub use ours::is_unreachable;
 /// Names a socket of either kind, forever.
 pub type Id = u64;
 
-/// What a socket's buffer holds of what we sent. Small, so that it is often full.
-pub const SOCKET_BUFFER_BYTES: usize = 48 << 10;
+/// What a socket's buffer holds of what we sent: small mostly, so that it is often full, and
+/// sometimes more than TLS takes in one write.
+const SEND_BUFFER_BYTES: [usize; 4] = [48 << 10, 48 << 10, 48 << 10, 200 << 10];
 
 /// What a socket's buffer holds of what we have yet to read: more than one read of ours takes.
 pub const RECEIVE_BUFFER_BYTES: usize = 160 << 10;
@@ -72,6 +73,7 @@ struct Connection {
     inbound_read: usize,
     inbound_ended: bool,
     outbound: VecDeque<u8>,
+    outbound_most: usize,
     outbound_ended: bool,
     /// A write found no room for all it had; we are told when there is some.
     wants_room: bool,
@@ -223,7 +225,7 @@ impl Wire {
 impl Connection {
     /// The kernel says "writable" only when a good part of the buffer is free.
     fn has_room(&self) -> bool {
-        SOCKET_BUFFER_BYTES - self.outbound.len() >= SOCKET_BUFFER_BYTES / 3
+        self.outbound_most - self.outbound.len() >= self.outbound_most / 3
     }
 }
 

@@ -8,9 +8,7 @@ use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH};
 
 use crate::net::Token;
 
-use super::{
-    Connection, Id, Listening, Reset, SOCKET_BUFFER_BYTES, STALE_TOKENS, Side, Udp, Wire, take,
-};
+use super::{Connection, Id, Listening, Reset, STALE_TOKENS, Side, Udp, Wire, take};
 
 impl Wire {
     pub(in super::super) fn listen(&mut self, port: u16, token: Token) -> io::Result<Id> {
@@ -110,7 +108,7 @@ impl Wire {
             self.announce(id);
             return Ok(data.len());
         }
-        let room = (SOCKET_BUFFER_BYTES - connection.outbound.len()).min(data.len());
+        let room = (connection.outbound_most - connection.outbound.len()).min(data.len());
         let taken = if shorten && room > 0 { 1 + self.random.below(room) } else { room };
         connection.outbound.extend(&data[..taken]);
         connection.wants_room |= taken < data.len();

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::{
-    BACKLOG, Connection, DATAGRAMS_WAITING, Id, RECEIVE_BUFFER_BYTES, Reset, Side, Standing, Wire,
-    take,
+    BACKLOG, Connection, DATAGRAMS_WAITING, Id, RECEIVE_BUFFER_BYTES, Reset, SEND_BUFFER_BYTES,
+    Side, Standing, Wire, take,
 };
 
 impl Wire {
@@ -28,6 +28,7 @@ impl Wire {
                 inbound_read: 0,
                 inbound_ended: false,
                 outbound: VecDeque::new(),
+                outbound_most: SEND_BUFFER_BYTES[id as usize % SEND_BUFFER_BYTES.len()],
                 outbound_ended: false,
                 wants_room: false,
                 ours: Side::Open,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::limits::SHUTDOWN_MAX;
 
 use super::super::client::ClientActor;
-use super::super::device::Pace;
+use super::super::device::{DeviceActor, Pace};
 use super::super::driver::Conduct;
 use super::super::line::Line;
 use super::super::op::{Op, What};
@@ -56,9 +56,7 @@ impl World {
             What::DeviceSends => self.with_device(op, |device, amount| {
                 device.to_send += amount % 4_000;
             }),
-            What::DeviceFloods => self.with_device(op, |device, amount| {
-                device.to_send += 8 * amount;
-            }),
+            What::DeviceFloods => self.with_device(op, DeviceActor::flood),
             What::DeviceFinishes => self.with_device(op, |device, _| device.is_finishing = true),
             What::DeviceMisbehaves => self.with_device(op, |device, _| device.misbehave()),
             What::DeviceResets => self.device_resets(op),
@@ -139,6 +137,9 @@ impl World {
             self.stage = Progress::Stopping { by: self.now + SHUTDOWN_MAX };
             // What drivers have sent and nobody has read yet is not queued.
             self.devices.iter_mut().for_each(|device| device.is_excused = true);
+            for driver in &mut self.drivers {
+                driver.is_to_be_told = driver.is_sound();
+            }
             self.reactor.handle_shutdown(self.now);
         }
     }

@@ -217,7 +217,13 @@ impl World {
     /// It leaves in order, and what it wrote before that still arrives.
     pub(super) fn driver_says_close(&mut self, op: &Op) {
         let mut devices = std::mem::take(&mut self.devices);
-        self.with_driver(op, |driver, _| {
+        self.with_driver(op, |driver, random| {
+            if random.chance(30)
+                && let Some(id) = driver.pick_id(random)
+            {
+                let device = driver.heard[&id].device;
+                (0..2).for_each(|_| driver.write(id, &devices[device], 60_000, 1));
+            }
             driver.is_leaving = true;
             driver.say(0x88, &1000u16.to_be_bytes());
             for heard in driver.heard.values().filter(|heard| heard.is_open) {

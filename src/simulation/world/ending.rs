@@ -14,7 +14,7 @@ use super::{Checked, Progress, World};
 /// All that stalls or does not answer is over after so long: the longest timeout is 75 s.
 const ALL_TIMEOUTS: Duration = Duration::from_secs(160);
 
-/// More than the network holds for a device, so that some of it waits with us.
+/// More than the network holds for most devices, so that some of it waits with us.
 const LAST_WRITE_BYTES: usize = 60_000;
 
 /// Devices that each driver writes so much to.
@@ -139,7 +139,8 @@ impl World {
             self.settle()?;
         }
         let is_in_time = self.now + SHUTDOWN_MAX < by + SHUTDOWN_DRAIN_MAX;
-        for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
+        let stays = |driver: &&DriverActor| driver.conduct == Conduct::Good && !driver.is_leaving;
+        for driver in self.drivers.iter().filter(|driver| driver.is_to_be_told).filter(stays) {
             if is_in_time && driver.has_devices() {
                 return Err("a driver was told of our end before that of its devices".into());
             }
