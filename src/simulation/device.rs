@@ -65,6 +65,8 @@ pub struct DeviceActor {
     pub(super) closed_by: BTreeMap<usize, u32>,
     /// Drivers that said goodbye, and how many records they had written before.
     pub(super) left_by: BTreeMap<usize, u32>,
+    /// Our end came without the goodbye that TLS has.
+    pub(super) was_cut: bool,
     /// It may be closed without any fault of its own, and what it was promised be lost.
     pub(super) is_excused: bool,
 }
@@ -97,6 +99,7 @@ impl DeviceActor {
             connected_at,
             closed_by: BTreeMap::new(),
             left_by: BTreeMap::new(),
+            was_cut: false,
             is_excused: false,
         }
     }
@@ -217,14 +220,12 @@ impl DeviceActor {
         }
     }
 
-    /// Who keeps to the rules is told of our end, and has by then what was written before it.
-    fn check_end(&self, standing: Standing) -> Result<(), String> {
+    /// Who keeps to the rules has, by our end, what was written before it.
+    fn check_end(&mut self, standing: Standing) -> Result<(), String> {
         if !self.is_promised_all() || standing == Standing::Reset {
             return Ok(());
         }
-        if self.line.is_established() && self.line.would_be_cut() {
-            return Err(format!("device {} was not told of our end", self.number));
-        }
+        self.was_cut = self.line.would_be_cut();
         if self.is_finishing {
             return Ok(());
         }

@@ -101,6 +101,12 @@ impl Wire {
         self.forget_if_gone(id);
     }
 
+    /// Whether the peer has cut the connection off before all that it sent was read.
+    pub fn is_cut_off_unread(&self, id: Id) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(|it| it.reset != Reset::No && !it.inbound.is_empty())
+    }
+
     /// The peer closes its socket: an end of its direction, or a reset where it left bytes unread.
     pub fn peer_close(&mut self, id: Id) {
         let Some(connection) = self.connections.get_mut(&id) else { return };

@@ -202,6 +202,10 @@ impl World {
         }
         let devices = std::mem::take(&mut self.devices);
         self.with_driver(op, |driver, random| {
+            // From a UDP port a driver may write to anybody.
+            if driver.protocol == Protocol::Udp {
+                return;
+            }
             let covers = |device: &DeviceActor| driver.accept.covers(device.address);
             others.retain(|&(_, at)| devices[at].port == driver.port && !covers(&devices[at]));
             let Some(&(id, at)) = others.get(random.below(others.len())) else { return };
@@ -242,11 +246,12 @@ impl World {
         self.with_driver(op, |driver, _| {
             (driver.conduct, driver.is_leaving) = (Conduct::Bad, true);
             driver.expected_code = None;
-            // It takes along what it has said and not sent, which may be the CLOSE.
-            if !driver.has_sent_all() {
+            end(&mut net.wire(), driver.id());
+            // It takes along what it has said and not sent, which may be the CLOSE, and what was
+            // not read of it when it cut the connection off.
+            if !driver.has_sent_all() || net.wire().is_cut_off_unread(driver.id()) {
                 devices.iter_mut().for_each(|device| device.expect_nothing_of(driver.number));
             }
-            end(&mut net.wire(), driver.id());
         });
         self.devices = devices;
     }

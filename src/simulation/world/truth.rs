@@ -44,7 +44,19 @@ impl World {
                 return Err(format!("driver {} was refused with {status}", driver.number));
             }
         }
+        self.check_farewells()?;
         self.check_wronged()
+    }
+
+    /// Devices that drivers know of are told of our end. To us, others may be in their handshake.
+    fn check_farewells(&self) -> Checked {
+        for device in self.devices.iter().filter(|device| device.was_cut) {
+            let mut heard = self.drivers.iter().flat_map(|driver| driver.heard.values());
+            if heard.any(|heard| heard.device == device.number) {
+                return Err(format!("device {} was not told of our end", device.number));
+            }
+        }
+        Ok(())
     }
 
     /// What drivers know, once everything is at rest and nobody has misbehaved any more.
