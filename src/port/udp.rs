@@ -2,6 +2,7 @@
 //! answers find them.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -102,10 +103,7 @@ impl<N: Net> Udp<N> {
     /// Remembers the load balancer that a device's datagrams come through, so that answers go
     /// back the same way.
     pub(crate) fn note_proxy(&mut self, device: SocketAddr, proxy: SocketAddr) {
-        if self.proxies.len() >= PROXIED_PEERS_MAX && !self.proxies.contains_key(&device) {
-            self.proxies.clear();
-        }
-        self.proxies.insert(device, proxy);
+        remember(&mut self.proxies, PROXIED_PEERS_MAX, device, proxy);
     }
 
     /// A device's datagrams come without a load balancer (now).
@@ -119,13 +117,9 @@ impl<N: Net> Udp<N> {
     /// address alone, which is not enough to reach it.
     pub(crate) fn note_scope(&mut self, from: SocketAddr) {
         let SocketAddr::V6(from) = from else { return };
-        if from.scope_id() == 0 {
-            return;
+        if from.scope_id() != 0 {
+            remember(&mut self.scopes, LINK_LOCAL_PEERS_MAX, *from.ip(), from.scope_id());
         }
-        if self.scopes.len() >= LINK_LOCAL_PEERS_MAX && !self.scopes.contains_key(from.ip()) {
-            self.scopes.clear();
-        }
-        self.scopes.insert(*from.ip(), from.scope_id());
     }
 
     /// Where a datagram to this peer has to go.
@@ -205,6 +199,15 @@ impl<N: Net> Udp<N> {
         buffers.count_held(self.backlog_bytes, bytes);
         self.backlog_bytes = bytes;
     }
+}
+
+/// Remembers so many peers at most. One more, and all are forgotten, to be remembered again with
+/// their next datagram.
+fn remember<K: Hash + Eq, V>(peers: &mut FxHashMap<K, V>, most: usize, peer: K, what: V) {
+    if peers.len() >= most && !peers.contains_key(&peer) {
+        peers.clear();
+    }
+    peers.insert(peer, what);
 }
 
 /// What a datagram counts for while it waits; an empty one takes room as well.
