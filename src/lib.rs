@@ -11,7 +11,7 @@
 //! reactor    everything that is connected, and what a turn of the loop does with it
 //!            accept, arrive        connections in              http, subscribe, uplink
 //!            downlink, datagrams   what they carry             backpressure, overload
-//!            timeouts, reap        what ends them              shutdown, invariants
+//!            timeouts, reap        what ends them              shutdown, invariants, strain
 //!
 //! sockets    one connection each; never a poll, never an arena
 //!            connection    a byte stream and its readiness      transport, tls

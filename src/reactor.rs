@@ -21,6 +21,7 @@ mod reap;
 #[cfg(test)]
 mod rig;
 mod shutdown;
+mod strain;
 mod subscribe;
 mod timeouts;
 mod uplink;
@@ -57,7 +58,7 @@ use crate::timers::Timers;
 use crate::tls::SelfSigned;
 use crate::worklist::Worklist;
 
-pub use invariants::Strain;
+pub use strain::Strain;
 
 use accept::Door;
 use arrive::Arrival;

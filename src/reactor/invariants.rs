@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::device::{Device, Parked};
+use crate::device::Parked;
 use crate::driver::{Backlog, Driver, Intake};
 use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{
@@ -25,21 +25,6 @@ const OVER_THE_MARK_BYTES: usize = 2 * 65_536;
 
 /// The longest OPENED or CLOSED with its frame.
 const SHORT_MESSAGE_BYTES: usize = 64;
-
-/// What is stuck.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Strain {
-    /// Drivers that do not keep up.
-    pub congested: usize,
-    /// Devices that wait for such a driver.
-    pub parked: usize,
-    /// Devices that hold drivers back because their own queue is full.
-    pub holding: usize,
-    /// Connections that no driver may know of yet.
-    pub arrivals: usize,
-    /// Connections that are being ended.
-    pub farewells: usize,
-}
 
 type Checked = Result<(), String>;
 
@@ -89,20 +74,6 @@ impl<N: Net> Reactor<N> {
     /// Bytes that wait in all, as counted.
     pub fn queued_bytes(&self) -> usize {
         self.buffers.queued_bytes()
-    }
-
-    /// How much is stuck at present, so that the simulation can tell that it gets things stuck.
-    pub fn strain(&self) -> Strain {
-        let is_full = |device: &Device<_>| device.outbox.len() > DEVICE_DRAINED_BYTES;
-        let devices = self.devices.iter().map(|(_, device)| device);
-        let holds = devices.filter(|device| device.hold.is_some() && is_full(device));
-        Strain {
-            congested: self.drivers.iter().filter(|(_, driver)| driver.is_congested()).count(),
-            parked: self.drivers.iter().map(|(_, driver)| driver.waiting.len()).sum(),
-            holding: holds.count(),
-            arrivals: self.arrivals.len(),
-            farewells: self.farewells.len(),
-        }
     }
 
     fn check_ports(&self) -> Checked {
