@@ -139,18 +139,23 @@ fn devices_over_the_ceiling_of_their_address_are_refused_until_one_leaves() {
     driver.expect_opened();
 }
 
+/// They say nothing, and would be waited for.
+#[track_caller]
+fn expect_three_silent_ones_at_most(dispatch: &Dispatch, flag: &str, port: u16) {
+    let before = dispatch.descriptors();
+    let crowd: Vec<_> = (0..40).map(|_| Device::connect(port)).collect();
+    dispatch.expect_logged(&["refused", flag]);
+    eventually("most are closed", || dispatch.descriptors() <= before + 3);
+    drop(crowd);
+    eventually("all are closed", || dispatch.descriptors() <= before);
+}
+
 #[test]
 fn connections_that_make_no_tls_handshake_count_like_devices() {
     for flag in ["--max-devices", "--max-devices-per-port", "--max-devices-per-address"] {
         let (dispatch, port) = (limited(flag, "3"), free_port());
         let _driver = tls_driver(&dispatch, port);
-        let before = dispatch.descriptors();
-        // They say nothing, and would be waited for.
-        let crowd: Vec<_> = (0..40).map(|_| Device::connect(port)).collect();
-        dispatch.expect_logged(&["refused", flag]);
-        eventually("most are closed", || dispatch.descriptors() <= before + 3);
-        drop(crowd);
-        eventually("all are closed", || dispatch.descriptors() <= before);
+        expect_three_silent_ones_at_most(&dispatch, flag, port);
     }
 }
 
@@ -159,13 +164,7 @@ fn connections_that_send_no_proxy_header_count_like_devices() {
     for flag in ["--max-devices", "--max-devices-per-port"] {
         let (dispatch, port) = (behind_balancer(flag, "3"), free_port());
         let _driver = dispatch.driver(Tcp, port).connect();
-        let before = dispatch.descriptors();
-        // They say nothing, and would be waited for.
-        let crowd: Vec<_> = (0..40).map(|_| Device::connect(port)).collect();
-        dispatch.expect_logged(&["refused", flag]);
-        eventually("most are closed", || dispatch.descriptors() <= before + 3);
-        drop(crowd);
-        eventually("all are closed", || dispatch.descriptors() <= before);
+        expect_three_silent_ones_at_most(&dispatch, flag, port);
     }
 }
 

@@ -51,9 +51,7 @@ fn twelve_mib_go_both_ways_at_once() {
 fn a_device_that_reads_nothing_for_a_while_loses_nothing() {
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
-    let raw = Device::with_small_window(port);
-    let mut device = TlsDevice::over(raw, TlsVersion::V1_3, None);
-    device.shake_hands().unwrap();
+    let mut device = TlsDevice::with_small_window(port);
     let (ip, id) = driver.expect_opened();
     let bytes = pattern(3, 3 * MIB);
     driver.write(&ip, id, &bytes);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dispatch::message::Kind;
 
 use super::{MIB, VERSIONS, open_port};
-use crate::util::{Device, Dispatch, OpenSsl, TlsDevice, TlsVersion, has_openssl, pattern};
+use crate::util::{Dispatch, OpenSsl, TlsDevice, has_openssl, pattern};
 
 #[test]
 fn close_sends_what_was_written_and_close_notify() {
@@ -91,9 +91,7 @@ fn a_devices_close_notify_is_its_end_and_is_answered() {
 fn what_was_written_before_a_devices_close_notify_still_reaches_it() {
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
-    let raw = Device::with_small_window(port);
-    let mut device = TlsDevice::over(raw, TlsVersion::V1_3, None);
-    device.shake_hands().unwrap();
+    let mut device = TlsDevice::with_small_window(port);
     let (ip, id) = driver.expect_opened();
     let bytes = pattern(4, 2 * MIB);
     driver.write(&ip, id, &bytes);

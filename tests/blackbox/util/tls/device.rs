@@ -39,6 +39,14 @@ impl TlsDevice {
         device
     }
 
+    /// The same with little room for what it has not read.
+    #[track_caller]
+    pub fn with_small_window(port: u16) -> Self {
+        let mut device = Self::over(Device::with_small_window(port), TlsVersion::V1_3, None);
+        device.shake_hands().expect("the handshake succeeds");
+        device
+    }
+
     /// Connects without a word of TLS yet, with this certificate should it be asked for one.
     #[track_caller]
     pub fn begin(port: u16, version: TlsVersion, own: Option<&Pair>) -> Self {
