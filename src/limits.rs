@@ -80,7 +80,7 @@ pub const GATHER_TURNS: usize = 16;
 
 /// Turns begin so far apart at least while events are let gather: far below what a device or a
 /// driver notices, and long enough for three of 40,000 messages a second.
-pub const GATHER_TURN_DISTANCE: Duration = Duration::from_micros(70);
+pub const GATHER_TURN_DISTANCE: Duration = Duration::from_micros(55);
 
 /// How late the kernel may end a sleep of the loop. Its default of 50 µs would be longer than the
 /// pause itself.

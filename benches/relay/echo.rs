@@ -36,10 +36,14 @@ pub fn both_loops(bench: &Bench) -> io::Result<()> {
         print_times(bench, &shape, p50, p99, &samples);
     }
     bench.title("echo: 64 devices at 20,000 round trips/s, timed from when each was due");
-    let shape = "64 open";
-    if bench.measures(shape) {
+    for (arrivals, shape) in
+        [(Arrivals::Independent, "64 open"), (Arrivals::Ticks, "64 open, ticks of 1 ms")]
+    {
+        if !bench.measures(shape) {
+            continue;
+        }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open()
+            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open(arrivals)
         })?;
         let what = format!("{shape}: thousand trips/s");
         bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
@@ -90,9 +94,10 @@ impl<'r, 'b> Echo<'r, 'b> {
         }
     }
 
-    fn open(mut self) -> io::Result<Sample> {
+    fn open(mut self, arrivals: Arrivals) -> io::Result<Sample> {
+        let _alone = self.rig.bench.machine.alone()?;
         let mut window = self.rig.window();
-        let (mut schedule, mut next) = (Schedule::new(Arrivals::Independent, RATE), 0);
+        let (mut schedule, mut next) = (Schedule::new(arrivals, RATE), 0);
         loop {
             if let Some(sample) = self.rig.step(&mut window, self.done)? {
                 return Ok(self.finish(sample));

@@ -159,6 +159,7 @@ pub fn at_a_rate(bench: &Bench) -> io::Result<()> {
 
 fn keep_to(rig: &mut Rig<'_>, devices: usize, arrivals: Arrivals) -> io::Result<Sample> {
     const CHUNK: usize = 64;
+    let _alone = rig.bench.machine.alone()?;
     let (mut window, mut schedule) = (rig.window(), Schedule::new(arrivals, RATE));
     let (mut next, mut looked) = (0, Instant::now());
     loop {
