@@ -19,7 +19,7 @@ use crate::limits::LOG_LINE_MAX_BYTES;
 const COMMON: [&str; 4] = ["time", "level", "source", "message"];
 
 /// Most lines are shorter and need not grow.
-const USUAL_BYTES: usize = 384;
+const USUAL_BYTES: usize = 256;
 
 /// The object. While it is too long, its texts are cut to half of what they may have, so that the
 /// longest suffer first.
