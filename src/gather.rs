@@ -4,14 +4,18 @@
 //! sleeping, waking and writing cost more than the message. Where turns begin at a distance of
 //! some microseconds at least, a few gather, which then share one wake-up and one write. A lone
 //! device, or a few, are never made to wait: an answer may depend on each of their messages. Nor
-//! are new connections, and a busy loop, whose turns are longer than that, has no pause in it.
+//! are new connections. A loop without rest does not pause either: what comes while it works
+//! gathers by itself, and pauses would only take time from it.
 //!
 //! It has no clock and does not sleep: `now` is given, and it only says until when to pause.
 
 use std::time::{Duration, Instant};
 
 use crate::keys::Source;
-use crate::limits::{GATHER_CROWD, GATHER_TURN_DISTANCE, GATHER_TURNS};
+use crate::limits::{
+    GATHER_BUSY_PERCENT, GATHER_CROWD, GATHER_PAUSED_BUSY_PERCENT, GATHER_TURN_DISTANCE,
+    GATHER_TURNS,
+};
 use crate::net::Token;
 
 /// Sources are counted anew in each window of this length.
@@ -29,6 +33,8 @@ pub struct Gather {
     sources: usize,
     newcomers: usize,
     turns: usize,
+    /// What the turns of the window took.
+    busy: Duration,
     verdict: Verdict,
 }
 
@@ -49,6 +55,7 @@ impl Gather {
             sources: 0,
             newcomers: 0,
             turns: 0,
+            busy: Duration::ZERO,
             verdict: Verdict::Go,
         }
     }
@@ -65,29 +72,35 @@ impl Gather {
         }
     }
 
-    /// Ends a turn that began at `now`, and says when the next one should begin at the earliest.
+    /// Takes note of a turn, and says when the next one should begin at the earliest.
     #[must_use]
-    pub fn handle_turn(&mut self, now: Instant) -> Option<Instant> {
+    pub fn handle_turn(&mut self, began: Instant, ended: Instant) -> Option<Instant> {
         self.turns += 1;
-        if now >= self.window_end {
-            self.judge();
+        self.busy += ended - began;
+        if ended >= self.window_end {
+            self.judge(WINDOW + (ended - self.window_end));
             self.window = self.window.wrapping_add(1).max(1);
-            self.window_end = now + WINDOW;
+            self.window_end = ended + WINDOW;
             (self.sources, self.newcomers, self.turns) = (0, 0, 0);
+            self.busy = Duration::ZERO;
         }
         match self.verdict {
             Verdict::Go => None,
-            Verdict::Pause => Some(now + GATHER_TURN_DISTANCE),
+            Verdict::Pause => Some(began + GATHER_TURN_DISTANCE),
         }
     }
 
     /// A crowd that comes one by one is worth a pause. It shows by many turns; while they are
-    /// paused between, there are few.
-    fn judge(&mut self) {
+    /// paused between, there are few, and the loop has more rest.
+    fn judge(&mut self, window: Duration) {
+        let (turns, busy_percent) = match self.verdict {
+            Verdict::Go => (GATHER_TURNS, GATHER_BUSY_PERCENT),
+            Verdict::Pause => (1, GATHER_PAUSED_BUSY_PERCENT),
+        };
         let is_crowd = self.sources >= GATHER_CROWD;
         let are_new = 4 * self.newcomers >= self.turns;
-        let are_many = self.turns >= GATHER_TURNS || self.verdict == Verdict::Pause;
-        let is_worth_it = is_crowd && are_many && !are_new;
+        let has_rest = self.busy * 100 < window * busy_percent;
+        let is_worth_it = is_crowd && self.turns >= turns && !are_new && has_rest;
         self.verdict = if is_worth_it { Verdict::Pause } else { Verdict::Go };
     }
 }
@@ -101,68 +114,105 @@ mod tests {
         Source::Device(Key::from_bits(slot as u64)).into()
     }
 
-    /// Lets turns pass, each with events of so many of the devices, every so many microseconds.
-    fn after(devices: usize, per_turn: usize, micros: u64, others: &[Token]) -> bool {
+    /// What turns look like in a test.
+    struct Turns {
+        devices: usize,
+        /// Events of each turn.
+        events: usize,
+        /// From the beginning of one to that of the next.
+        distance: u64,
+        /// How long each works.
+        work: u64,
+    }
+
+    /// Tokens of the devices in turn.
+    fn talk(gather: &mut Gather, next: &mut usize, events: usize, devices: usize) {
+        for _ in 0..events {
+            gather.handle_event(device(*next % devices));
+            *next += 1;
+        }
+    }
+
+    /// Whether such turns, each with `others` in it, end in a pause.
+    fn pause_after(turns: &Turns, others: &[Token]) -> bool {
         let start = Instant::now();
         let mut gather = Gather::new(start);
         let (mut next, mut pause) = (0, None);
         for turn in 1..200 {
             others.iter().for_each(|&token| gather.handle_event(token));
-            for _ in 0..per_turn {
-                gather.handle_event(device(next % devices));
-                next += 1;
-            }
-            pause = gather.handle_turn(start + turn * Duration::from_micros(micros));
+            talk(&mut gather, &mut next, turns.events, turns.devices);
+            let began = start + turn * Duration::from_micros(turns.distance);
+            pause = gather.handle_turn(began, began + Duration::from_micros(turns.work));
         }
         pause.is_some()
     }
 
-    #[test]
-    fn a_crowd_that_comes_one_by_one_is_let_gather() {
-        assert!(after(64, 1, 25, &[]));
+    /// Of so many turns, how many a crowd ends in a pause; a paused turn has five events and
+    /// works for so many microseconds, another has one and works for ten of 25.
+    fn paused(turns: usize, work: u64) -> usize {
+        let mut now = Instant::now();
+        let mut gather = Gather::new(now);
+        let (mut next, mut is_paused, mut paused) = (0, false, 0);
+        for _ in 0..turns {
+            let (events, work, distance) = if is_paused { (5, work, 70) } else { (1, 10, 25) };
+            talk(&mut gather, &mut next, events, 64);
+            let ended = now + Duration::from_micros(work);
+            is_paused = gather.handle_turn(now, ended).is_some();
+            now += Duration::from_micros(distance);
+            paused += usize::from(is_paused);
+        }
+        paused
     }
 
     #[test]
-    fn it_goes_on_gathering_when_that_shows() {
-        let start = Instant::now();
-        let mut gather = Gather::new(start);
-        let (mut now, mut next, mut paused) = (start, 0, 0);
-        for _ in 0..1000 {
-            let pause = gather.handle_turn(now).is_some();
-            paused += usize::from(pause);
-            let (events, micros) = if pause { (5, 120) } else { (1, 25) };
-            now += Duration::from_micros(micros);
-            (next..next + events).for_each(|n| gather.handle_event(device(n % 64)));
-            next += events;
-        }
+    fn a_crowd_that_comes_one_by_one_is_let_gather() {
+        assert!(pause_after(&Turns { devices: 64, events: 1, distance: 25, work: 10 }, &[]));
+    }
+
+    #[test]
+    fn a_loop_without_rest_does_not_pause() {
+        assert!(!pause_after(&Turns { devices: 64, events: 1, distance: 25, work: 24 }, &[]));
+    }
+
+    #[test]
+    fn it_goes_on_gathering_while_the_pauses_leave_it_rest() {
+        let paused = paused(1000, 30);
         assert!(paused > 900, "{paused}");
     }
 
     #[test]
+    fn it_stops_pausing_when_so_much_comes_that_it_hardly_rests() {
+        let paused = paused(1000, 60);
+        assert!(paused < 500, "{paused}");
+    }
+
+    #[test]
     fn bursts_that_fill_few_turns_are_not_delayed() {
-        assert!(!after(64, 5, 120, &[]));
+        assert!(!pause_after(&Turns { devices: 64, events: 5, distance: 120, work: 50 }, &[]));
     }
 
     #[test]
     fn a_few_that_wait_for_answers_are_not_delayed() {
-        assert!(!after(1, 1, 20, &[]));
-        assert!(!after(6, 1, 20, &[]));
+        assert!(!pause_after(&Turns { devices: 1, events: 1, distance: 20, work: 10 }, &[]));
+        assert!(!pause_after(&Turns { devices: 6, events: 1, distance: 20, work: 10 }, &[]));
     }
 
     #[test]
     fn a_crowd_that_seldom_talks_is_not_delayed() {
-        assert!(!after(64, 1, 1000, &[]));
+        assert!(!pause_after(&Turns { devices: 64, events: 1, distance: 1000, work: 10 }, &[]));
+    }
+
+    #[test]
+    fn devices_that_come_and_go_are_not_delayed() {
+        let port = Source::Port(Key::from_bits(1)).into();
+        assert!(!pause_after(&Turns { devices: 64, events: 3, distance: 25, work: 10 }, &[port]));
     }
 
     #[test]
     fn a_pause_is_counted_from_the_beginning_of_the_turn() {
         let mut gather = Gather { verdict: Verdict::Pause, ..Gather::new(Instant::now()) };
-        let now = gather.window_end - WINDOW;
-        assert_eq!(gather.handle_turn(now), Some(now + GATHER_TURN_DISTANCE));
-    }
-
-    #[test]
-    fn devices_that_come_and_go_are_not_delayed() {
-        assert!(!after(64, 3, 25, &[Source::Port(Key::from_bits(1)).into()]));
+        let began = gather.window_end - WINDOW;
+        let ended = began + Duration::from_micros(10);
+        assert_eq!(gather.handle_turn(began, ended), Some(began + GATHER_TURN_DISTANCE));
     }
 }

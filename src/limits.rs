@@ -78,6 +78,14 @@ pub const GATHER_CROWD: usize = 10;
 /// Turns in a millisecond from which on the loop wakes up too often for what it does.
 pub const GATHER_TURNS: usize = 16;
 
+/// A loop that works for so much of its time does not begin to pause: while it works, events gather
+/// by themselves.
+pub const GATHER_BUSY_PERCENT: u32 = 90;
+
+/// A loop that works for so much of its time although it pauses stops pausing: what comes is then
+/// so much that the pauses hold it up.
+pub const GATHER_PAUSED_BUSY_PERCENT: u32 = 75;
+
 /// Turns begin so far apart at least while events are let gather: far below what a device or a
 /// driver notices, and long enough for three of 40,000 messages a second.
 pub const GATHER_TURN_DISTANCE: Duration = Duration::from_micros(55);

@@ -192,9 +192,10 @@ impl Server {
         }
         let now = self.now();
         self.reactor.step(now);
-        if let Some(next) = self.gather.handle_turn(now) {
+        let ended = self.now();
+        if let Some(next) = self.gather.handle_turn(now, ended) {
             // It returns at once when the time is over already.
-            thread::sleep(next.saturating_duration_since(self.now()));
+            thread::sleep(next.saturating_duration_since(ended));
         }
         Ok(woken)
     }
