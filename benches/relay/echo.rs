@@ -95,7 +95,7 @@ impl<'r, 'b> Echo<'r, 'b> {
     }
 
     fn open(mut self, arrivals: Arrivals) -> io::Result<Sample> {
-        let _alone = self.rig.bench.machine.alone()?;
+        let _stopped = self.rig.bench.machine.without_loaders_spinner()?;
         let mut window = self.rig.window();
         let (mut schedule, mut next) = (Schedule::new(arrivals, RATE), 0);
         loop {

@@ -37,7 +37,23 @@ impl Drop for Running {
     }
 }
 
+/// A process that stands still while this lives.
+pub struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // One that has ended needs no waking.
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}
+
 impl Running {
+    /// Has it stand still while the result lives.
+    pub fn stop(&self) -> io::Result<Stopped> {
+        kill(self.pid(), Signal::SIGSTOP)?;
+        Ok(Stopped(self.pid()))
+    }
+
     /// CPU time that it has taken so far.
     pub fn cpu(&self) -> io::Result<Duration> {
         cpu_of(self.pid())
@@ -58,16 +74,6 @@ pub fn cpu_of(process: Pid) -> io::Result<Duration> {
 /// Spinners on both CPUs, the loader's last, or none.
 pub struct Machine {
     spinners: Vec<Running>,
-}
-
-/// While this lives, the loader has its CPU for itself.
-pub struct Alone(Option<Pid>);
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // A spinner that ended needs no waking.
-        let _ = self.0.map(|spinner| kill(spinner, Signal::SIGCONT));
-    }
 }
 
 impl Machine {
@@ -96,10 +102,8 @@ impl Machine {
     }
 
     /// For a loader that never waits, and so needs nobody to keep its CPU awake.
-    pub fn alone(&self) -> io::Result<Alone> {
-        let spinner = self.spinners.last().map(Running::pid);
-        spinner.map(|spinner| kill(spinner, Signal::SIGSTOP)).transpose()?;
-        Ok(Alone(spinner))
+    pub fn without_loaders_spinner(&self) -> io::Result<Option<Stopped>> {
+        self.spinners.last().map(Running::stop).transpose()
     }
 }
 

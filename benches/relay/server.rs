@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::floor::Toward;
-use super::machine::{RELAY_CPU, Running, start_on};
+use super::machine::{RELAY_CPU, Running, Stopped, start_on};
 use super::options::Options;
 use super::tls::Way;
 
@@ -83,6 +83,11 @@ impl Server {
     /// CPU time so far.
     pub fn cpu(&self) -> io::Result<Duration> {
         self.process.cpu()
+    }
+
+    /// Has it stand still while the result lives.
+    pub fn stop(&self) -> io::Result<Stopped> {
+        self.process.stop()
     }
 
     /// Its process.

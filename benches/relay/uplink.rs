@@ -20,6 +20,9 @@ const ROUNDS_PER_WAIT: usize = 16;
 /// Looking without pause would hold the socket's lock against the relay.
 const LOOK_PAUSE: Duration = Duration::from_micros(100);
 
+/// Rounds of sends that fill a standing relay's sockets at the most.
+const FILLING_ROUNDS: usize = 1 << 16;
+
 /// All devices together, in the measurement at a rate.
 const RATE: f64 = 40_000.0;
 
@@ -71,9 +74,24 @@ pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, findings: 
     bench.row_of_calls(&format!("{shape}: system calls/message"), findings.counted.as_ref());
 }
 
+/// Fills what takes bytes between the devices and a relay that stands still. A relay that keeps up
+/// from the beginning gets each chunk by itself, and is measured at the pace at which the loader
+/// can send them; one that is behind shows its own. Which of the two it becomes would be chance.
+fn fall_behind(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<()> {
+    let _stopped = rig.server.stop()?;
+    for _ in 0..FILLING_ROUNDS {
+        let sent = (0..devices).map(|id| rig.send(id, chunk));
+        if sent.sum::<io::Result<usize>>()? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Sends chunks from each device in turn, and counts those that every driver got.
 pub fn flood(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<Sample> {
     let copies = (chunk * rig.drivers.len()) as u64;
+    fall_behind(rig, devices, chunk)?;
     let (mut window, mut round) = (rig.window(), 0);
     loop {
         if let Some(sample) = rig.step(&mut window, rig.bytes_up / copies)? {
@@ -159,7 +177,7 @@ pub fn at_a_rate(bench: &Bench) -> io::Result<()> {
 
 fn keep_to(rig: &mut Rig<'_>, devices: usize, arrivals: Arrivals) -> io::Result<Sample> {
     const CHUNK: usize = 64;
-    let _alone = rig.bench.machine.alone()?;
+    let _stopped = rig.bench.machine.without_loaders_spinner()?;
     let (mut window, mut schedule) = (rig.window(), Schedule::new(arrivals, RATE));
     let (mut next, mut looked) = (0, Instant::now());
     loop {
