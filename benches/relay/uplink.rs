@@ -20,6 +20,9 @@ const ROUNDS_PER_WAIT: usize = 16;
 /// Looking without pause would hold the socket's lock against the relay.
 const LOOK_PAUSE: Duration = Duration::from_micros(100);
 
+/// Chunks from this size on begin with a relay that is behind.
+const BEHIND_FROM_BYTES: usize = 4 << 10;
+
 /// Rounds of sends that fill a standing relay's sockets at the most.
 const FILLING_ROUNDS: usize = 1 << 16;
 
@@ -77,6 +80,7 @@ pub fn print_bulk(bench: &Bench, shape: &str, chunk: usize, bar: Bar, findings: 
 /// Fills what takes bytes between the devices and a relay that stands still. A relay that keeps up
 /// from the beginning gets each chunk by itself, and is measured at the pace at which the loader
 /// can send them; one that is behind shows its own. Which of the two it becomes would be chance.
+/// Small chunks are not for that: so many of them pile up that the kernel is busy merging them.
 fn fall_behind(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<()> {
     let _stopped = rig.server.stop()?;
     for _ in 0..FILLING_ROUNDS {
@@ -91,7 +95,9 @@ fn fall_behind(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<()
 /// Sends chunks from each device in turn, and counts those that every driver got.
 pub fn flood(rig: &mut Rig<'_>, devices: usize, chunk: usize) -> io::Result<Sample> {
     let copies = (chunk * rig.drivers.len()) as u64;
-    fall_behind(rig, devices, chunk)?;
+    if chunk >= BEHIND_FROM_BYTES {
+        fall_behind(rig, devices, chunk)?;
+    }
     let (mut window, mut round) = (rig.window(), 0);
     loop {
         if let Some(sample) = rig.step(&mut window, rig.bytes_up / copies)? {
