@@ -7,7 +7,7 @@
 //! are new connections. A loop without rest does not pause either: what comes while it works
 //! gathers by itself, and pauses would only take time from it.
 //!
-//! It has no clock and does not sleep: `now` is given, and it only says until when to pause.
+//! It has no clock and does not sleep: the times are given, and it only says until when to pause.
 
 use std::time::{Duration, Instant};
 
@@ -29,13 +29,19 @@ pub struct Gather {
     /// By slot, the last window in which its source talked.
     seen: Box<[u32; SLOTS]>,
     window: u32,
-    window_end: Instant,
+    window_start: Instant,
+    counts: Counts,
+    verdict: Verdict,
+}
+
+/// What one window saw.
+#[derive(Default)]
+struct Counts {
     sources: usize,
     newcomers: usize,
     turns: usize,
-    /// What the turns of the window took.
+    /// What the turns took.
     busy: Duration,
-    verdict: Verdict,
 }
 
 /// What the last window said.
@@ -51,11 +57,8 @@ impl Gather {
         Self {
             seen: Box::new([0; SLOTS]),
             window: 1,
-            window_end: now + WINDOW,
-            sources: 0,
-            newcomers: 0,
-            turns: 0,
-            busy: Duration::ZERO,
+            window_start: now,
+            counts: Counts::default(),
             verdict: Verdict::Go,
         }
     }
@@ -63,26 +66,26 @@ impl Gather {
     /// Counts an event.
     pub fn handle_event(&mut self, token: Token) {
         if let Some(Source::Door(_) | Source::Port(_)) = Source::from_token(token) {
-            self.newcomers += 1;
+            self.counts.newcomers += 1;
         }
         let seen = &mut self.seen[token.0 % SLOTS];
         if *seen != self.window {
             *seen = self.window;
-            self.sources += 1;
+            self.counts.sources += 1;
         }
     }
 
     /// Takes note of a turn, and says when the next one should begin at the earliest.
     #[must_use]
     pub fn handle_turn(&mut self, began: Instant, ended: Instant) -> Option<Instant> {
-        self.turns += 1;
-        self.busy += ended - began;
-        if ended >= self.window_end {
-            self.judge(WINDOW + (ended - self.window_end));
+        self.counts.turns += 1;
+        self.counts.busy += ended - began;
+        let window = ended - self.window_start;
+        if window >= WINDOW {
+            self.judge(window);
             self.window = self.window.wrapping_add(1).max(1);
-            self.window_end = ended + WINDOW;
-            (self.sources, self.newcomers, self.turns) = (0, 0, 0);
-            self.busy = Duration::ZERO;
+            self.window_start = ended;
+            self.counts = Counts::default();
         }
         match self.verdict {
             Verdict::Go => None,
@@ -97,10 +100,12 @@ impl Gather {
             Verdict::Go => (GATHER_TURNS, GATHER_BUSY_PERCENT),
             Verdict::Pause => (1, GATHER_PAUSED_BUSY_PERCENT),
         };
-        let is_crowd = self.sources >= GATHER_CROWD;
-        let are_new = 4 * self.newcomers >= self.turns;
-        let has_rest = self.busy * 100 < window * busy_percent;
-        let is_worth_it = is_crowd && self.turns >= turns && !are_new && has_rest;
+        let counts = &self.counts;
+        let is_crowd = counts.sources >= GATHER_CROWD;
+        let are_many = counts.turns >= turns;
+        let are_new = 4 * counts.newcomers >= counts.turns;
+        let has_rest = counts.busy * 100 < window * busy_percent;
+        let is_worth_it = is_crowd && are_many && !are_new && has_rest;
         self.verdict = if is_worth_it { Verdict::Pause } else { Verdict::Go };
     }
 }
@@ -147,13 +152,13 @@ mod tests {
         pause.is_some()
     }
 
-    /// Of so many turns, how many a crowd ends in a pause; a paused turn has five events and
+    /// How many of a crowd's thousand turns end in a pause; a paused turn has five events and
     /// works for so many microseconds, another has one and works for ten of 25.
-    fn paused(turns: usize, work: u64) -> usize {
+    fn paused_of_thousand(work: u64) -> usize {
         let mut now = Instant::now();
         let mut gather = Gather::new(now);
         let (mut next, mut is_paused, mut paused) = (0, false, 0);
-        for _ in 0..turns {
+        for _ in 0..1000 {
             let (events, work, distance) = if is_paused { (5, work, 70) } else { (1, 10, 25) };
             talk(&mut gather, &mut next, events, 64);
             let ended = now + Duration::from_micros(work);
@@ -176,13 +181,13 @@ mod tests {
 
     #[test]
     fn it_goes_on_gathering_while_the_pauses_leave_it_rest() {
-        let paused = paused(1000, 30);
+        let paused = paused_of_thousand(30);
         assert!(paused > 900, "{paused}");
     }
 
     #[test]
     fn it_stops_pausing_when_so_much_comes_that_it_hardly_rests() {
-        let paused = paused(1000, 60);
+        let paused = paused_of_thousand(60);
         assert!(paused < 500, "{paused}");
     }
 
@@ -211,7 +216,7 @@ mod tests {
     #[test]
     fn a_pause_is_counted_from_the_beginning_of_the_turn() {
         let mut gather = Gather { verdict: Verdict::Pause, ..Gather::new(Instant::now()) };
-        let began = gather.window_end - WINDOW;
+        let began = gather.window_start;
         let ended = began + Duration::from_micros(10);
         assert_eq!(gather.handle_turn(began, ended), Some(began + GATHER_TURN_DISTANCE));
     }

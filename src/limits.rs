@@ -87,7 +87,7 @@ pub const GATHER_BUSY_PERCENT: u32 = 90;
 pub const GATHER_PAUSED_BUSY_PERCENT: u32 = 75;
 
 /// Turns begin so far apart at least while events are let gather: far below what a device or a
-/// driver notices, and long enough for three of 40,000 messages a second.
+/// driver notices, and long enough for two of 40,000 messages a second.
 pub const GATHER_TURN_DISTANCE: Duration = Duration::from_micros(55);
 
 /// How late the kernel may end a sleep of the loop. Its default of 50 µs would be longer than the
@@ -362,6 +362,8 @@ pub const FAREWELLS_OF_STRANGERS_MAX: usize = 1_024;
 const _: () = {
     assert!(DATAGRAM_SLOT_BYTES > DATAGRAM_MAX_BYTES, "a datagram must not be cut");
     assert!(DEVICE_READ_BYTES + crate::message::OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
+    assert!(GATHER_PAUSED_BUSY_PERCENT < GATHER_BUSY_PERCENT && GATHER_BUSY_PERCENT < 100);
+    assert!(TIMER_SLACK.as_nanos() * 10 < GATHER_TURN_DISTANCE.as_nanos());
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
     assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");
