@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Bench;
-use super::measure::{Sample, Window};
+use super::measure::{Sample, Samples, Window};
 use super::rig::Rig;
 use super::server::Subject;
 use super::table::Bar;
@@ -18,8 +18,14 @@ const CHUNK: usize = 64;
 /// Round trips a second of all devices together, in the open loop.
 const RATE: f64 = 20_000.0;
 
-/// Each device sends again when its answer is there; then: each sends when it is due.
+/// In the closed loop, then in the open one.
 pub fn both_loops(bench: &Bench) -> io::Result<()> {
+    closed_loop(bench)?;
+    open_loop(bench)
+}
+
+/// Each device sends again when its answer is there.
+fn closed_loop(bench: &Bench) -> io::Result<()> {
     bench.title("echo: 64 B there and back, each device sends again when its answer is there");
     for (devices, p50, p99) in [(1, Bar::AtMost(1.1), Bar::AtMost(1.3)), (64, Bar::None, Bar::None)]
     {
@@ -30,30 +36,32 @@ pub fn both_loops(bench: &Bench) -> io::Result<()> {
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
             Echo::new(&mut Rig::tcp(bench, subject, 1, devices)?).closed()
         })?;
-        let what = format!("{shape}: thousand trips/s");
-        bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
-        bench.row(&format!("{shape}: CPU µs/trip"), Bar::None, &samples, Sample::cost);
-        print_times(bench, &shape, p50, p99, &samples);
+        print_trips(bench, &shape, [Bar::None, p50, p99], &samples);
     }
+    Ok(())
+}
+
+/// Each sends when it is due.
+fn open_loop(bench: &Bench) -> io::Result<()> {
     bench.title("echo: 64 devices at 20,000 round trips/s, timed from when each was due");
-    for (arrivals, shape) in
-        [(Arrivals::Independent, "64 open"), (Arrivals::Ticks, "64 open, ticks of 1 ms")]
-    {
-        if !bench.measures(shape) {
+    for (arrivals, name) in Arrivals::BOTH {
+        let shape = format!("64 open, {name}");
+        if !bench.measures(&shape) {
             continue;
         }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
             Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open(arrivals)
         })?;
-        let what = format!("{shape}: thousand trips/s");
-        bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
-        bench.row(&format!("{shape}: CPU µs/trip"), Bar::AtMost(0.85), &samples, Sample::cost);
-        print_times(bench, shape, Bar::None, Bar::AtMost(1.0), &samples);
+        print_trips(bench, &shape, [Bar::AtMost(0.85), Bar::None, Bar::AtMost(1.0)], &samples);
     }
     Ok(())
 }
 
-fn print_times(bench: &Bench, shape: &str, p50: Bar, p99: Bar, samples: &Vec<Vec<Sample>>) {
+/// The rows of one shape; the bars are of the cost, the p50 and the p99.
+fn print_trips(bench: &Bench, shape: &str, [cost, p50, p99]: [Bar; 3], samples: &Samples) {
+    let what = format!("{shape}: thousand trips/s");
+    bench.row(&what, Bar::None, samples, |sample| sample.rate() / 1e3);
+    bench.row(&format!("{shape}: CPU µs/trip"), cost, samples, Sample::cost);
     for (name, part, bar) in [("p50", 0.5, p50), ("p99", 0.99, p99), ("p99.9", 0.999, Bar::None)] {
         bench.row(&format!("{shape}: {name} µs"), bar, samples, |sample| sample.percentile(part));
     }

@@ -126,6 +126,12 @@ pub enum Arrivals {
     Ticks,
 }
 
+impl Arrivals {
+    /// Both, as they are described.
+    pub const BOTH: [(Self, &str); 2] =
+        [(Self::Independent, "independent"), (Self::Ticks, "ticks of 1 ms")];
+}
+
 /// The times at which messages are due.
 pub struct Schedule {
     arrivals: Arrivals,
@@ -165,9 +171,7 @@ impl Schedule {
 /// Small messages at a rate that both sustain: what one costs.
 pub fn at_a_rate(bench: &Bench) -> io::Result<()> {
     bench.title("uplink-rate: 64 devices send 64 B each, 40,000 messages/s in all");
-    for (arrivals, name) in
-        [(Arrivals::Independent, "independent"), (Arrivals::Ticks, "ticks of 1 ms")]
-    {
+    for (arrivals, name) in Arrivals::BOTH {
         if !bench.measures(name) {
             continue;
         }
