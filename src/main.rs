@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use dispatch::environment::Environment;
+use dispatch::commands::environment::Environment;
 
 fn main() -> ExitCode {
-    dispatch::run::run(std::env::args_os(), &Environment::of_process())
+    dispatch::commands::run(std::env::args_os(), &Environment::of_process())
 }

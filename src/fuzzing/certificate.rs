@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use crate::tls::identity;
+use crate::net::tls::identity;
 
 /// Whatever a device shows as its certificate, in DER, the log gets a name and a fingerprint
 /// that cannot disturb it.

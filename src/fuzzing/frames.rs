@@ -6,8 +6,8 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-use crate::frames::{FrameError, FrameReader, Incoming, Input};
 use crate::limits::MESSAGE_MAX_BYTES;
+use crate::protocol::websocket::{FrameError, FrameReader, Incoming, Input};
 
 /// The reader: it says the same however the bytes are sliced, and the same as tungstenite, as
 /// far as both go. Both go equally far, but for text, which the reader refuses at its first

@@ -5,12 +5,12 @@
 
 use std::net::IpAddr;
 
-use crate::accept::AcceptList;
-use crate::api::{self, Route};
 use crate::limits::HEAD_MAX_BYTES;
-use crate::query::{self, Protocol, Registration};
-use crate::request::{self, Request};
-use crate::response::{Manner, Response};
+use crate::protocol::accept_list::AcceptList;
+use crate::protocol::http::registration::{self, Protocol, Registration};
+use crate::protocol::http::request::{self, Request};
+use crate::protocol::http::response::{Manner, Response};
+use crate::protocol::http::routes::{self, Route};
 
 /// Ranges of an accept list whose edges are tried.
 const RANGES_MAX: usize = 16;
@@ -49,7 +49,7 @@ pub fn fuzz_request_head(bytes: &[u8]) {
 pub fn fuzz_query(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for protocol in [Protocol::Tcp, Protocol::Tls, Protocol::Udp] {
-        match query::registration(protocol, Some(&text)) {
+        match registration::registration(protocol, Some(&text)) {
             Ok(registration) => check_registration(&text, &registration),
             Err(refusal) => check_answer(refusal.into(), Manner::LAST),
         }
@@ -60,7 +60,7 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
     assert!(length <= bytes.len().min(HEAD_MAX_BYTES));
     assert!(bytes[..length].ends_with(b"\r\n\r\n"), "a head ends with an empty line");
     assert!(request.path.starts_with('/') || request.path == "*");
-    match api::route(request, |_| Ok(())) {
+    match routes::route(request, |_| Ok(())) {
         Ok(Route::Register { registration, .. }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
@@ -113,11 +113,11 @@ fn check_secrets(registration: &Registration) {
     let tls = &registration.tls;
     assert!(tls.private_key.is_some() || tls.certificate.is_none());
     let without_key = Registration {
-        tls: query::TlsParameters {
+        tls: registration::TlsParameters {
             private_key: tls
                 .private_key
                 .as_ref()
-                .map(|_| crate::secret::Secret::new(String::new())),
+                .map(|_| crate::protocol::secret::Secret::new(String::new())),
             ..tls.clone()
         },
         ..registration.clone()

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::envelope::{Envelope, FRAME_MAX_BYTES};
-use crate::frames::put_header;
 use crate::limits::DEVICE_READ_BYTES;
-use crate::message::{Kind, Message, decode, encode};
+use crate::protocol::envelope::{Envelope, FRAME_MAX_BYTES};
+use crate::protocol::message::{Kind, Message, decode, encode};
+use crate::protocol::websocket::put_header;
 
 /// The codec: decoding takes any bytes, is the exact inverse of encoding, and takes nothing that
 /// encoding could not have made. The envelope writes the same bytes as the codec.

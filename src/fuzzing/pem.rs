@@ -1,6 +1,6 @@
 //! What fuzzing asserts of keys and certificates in PEM.
 
-use crate::tls::{SelfSigned, device_config};
+use crate::net::tls::{SelfSigned, device_config};
 
 /// Any texts in place of key, certificate and CA give a configuration or a fault that names one
 /// of the parameters given. The texts are separated by NUL; an empty one is left out.

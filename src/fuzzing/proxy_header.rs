@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
-use crate::proxy::{self, Header};
+use crate::protocol::proxy_header::{self, Header};
 
 /// However the bytes are cut, they mean the same: undecided up to some byte, from there on one
 /// answer that nothing after it changes. A header says who its bytes say, read here once more.
@@ -13,7 +13,7 @@ use crate::proxy::{self, Header};
 pub fn fuzz_proxy_header(bytes: &[u8]) {
     let mut decided = None;
     for cut in 0..=bytes.len().min(PROXY_V2_MAX_BYTES + 1) {
-        let now = proxy::parse(&bytes[..cut]);
+        let now = proxy_header::parse(&bytes[..cut]);
         match (decided, now) {
             (None, Ok(None)) => {}
             (None, Ok(Some((_, len)))) => assert_eq!(len, cut, "taken late or early"),
@@ -32,7 +32,7 @@ pub fn fuzz_proxy_header(bytes: &[u8]) {
     if let Some(Ok(Some((header, len)))) = decided {
         check_header(&bytes[..len], header);
     }
-    if let Ok((header, rest)) = proxy::parse_datagram(bytes) {
+    if let Ok((header, rest)) = proxy_header::parse_datagram(bytes) {
         assert!(bytes.ends_with(rest));
         check_header(&bytes[..bytes.len() - rest.len()], header);
     }

@@ -10,19 +10,19 @@ use log::{info, warn};
 use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
-use crate::connection::Connection;
-use crate::device::Device;
-use crate::http::Http;
-use crate::keys::{DeviceKey, DoorKey, DriverKey, HttpKey, PortKey, Source};
+use crate::collections::timers::Armed;
 use crate::limits::{
     ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, HTTP_CONNECTIONS_MAX, REFUSALS_LOGGED_PER_SECOND,
 };
-use crate::message::Kind;
+use crate::net::connection::Connection;
+use crate::net::readiness::Readiness;
+use crate::net::transport::Transport;
 use crate::net::{Net, is_exhaustion};
-use crate::port::{Gate, Listener, Port, Socket, is_idle};
-use crate::readiness::Readiness;
-use crate::timers::Armed;
-use crate::transport::Transport;
+use crate::peers::device::Device;
+use crate::peers::http_client::Http;
+use crate::peers::keys::{DeviceKey, DoorKey, DriverKey, HttpKey, PortKey, Source};
+use crate::peers::port::{Gate, Listener, Port, Socket, is_idle};
+use crate::protocol::message::Kind;
 
 use super::Reactor;
 

@@ -9,18 +9,18 @@ use std::time::Instant;
 use log::{info, warn};
 use rustls::ServerConfig;
 
-use crate::connection::{Connection, Taken};
-use crate::keys::{ArrivalKey, PortKey, Source};
+use crate::collections::timers::Armed;
 use crate::limits::{
     LINGER_MAX, PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, REFUSALS_LOGGED_PER_SECOND, TLS_HANDSHAKE_MAX,
 };
+use crate::net::connection::{Connection, Taken};
+use crate::net::outbox::Outbox;
+use crate::net::tls::Handshake;
+use crate::net::transport::Transport;
 use crate::net::{Net, Stream};
-use crate::outbox::Outbox;
-use crate::port::{Port, Socket};
-use crate::proxy::{self, Header};
-use crate::timers::Armed;
-use crate::tls::Handshake;
-use crate::transport::Transport;
+use crate::peers::keys::{ArrivalKey, PortKey, Source};
+use crate::peers::port::{Port, Socket};
+use crate::protocol::proxy_header::{self, Header};
 
 use super::Reactor;
 
@@ -111,14 +111,14 @@ fn read_proxy_header<S: Stream>(
 ) -> io::Result<Arrived> {
     let mut room = [0; PROXY_V2_MAX_BYTES];
     loop {
-        let wanted = proxy::still_needed(header).min(room.len());
+        let wanted = proxy_header::still_needed(header).min(room.len());
         match connection.read(&mut room[..wanted])? {
             Taken::Bytes(len) => header.extend_from_slice(&room[..len]),
             Taken::Blocked => return Ok(Arrived::Waiting),
             Taken::End if header.is_empty() => return Ok(Arrived::Nobody),
             Taken::End => return Err(io::Error::other("it hung up within its PROXY header")),
         }
-        match proxy::parse(header).map_err(io::Error::other)? {
+        match proxy_header::parse(header).map_err(io::Error::other)? {
             Some((Header::Proxied(source), _)) => return Ok(Arrived::From(source.ip())),
             Some((Header::Local, _)) => return Ok(Arrived::Nobody),
             None => {}

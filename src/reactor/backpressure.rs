@@ -6,15 +6,15 @@
 
 use log::warn;
 
-use crate::device::{Hold, Life, Parked};
-use crate::driver::Intake;
-use crate::keys::{DeviceKey, DriverKey};
 use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, WAKES_PER_FLUSH};
 use crate::net::Net;
-use crate::outbox::Flushed;
+use crate::net::outbox::Flushed;
+use crate::peers::device::{Hold, Life, Parked};
+use crate::peers::driver::Intake;
+use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
-use super::reap::{Ending, Leave};
+use super::close::{Ending, Leave};
 
 impl<N: Net> Reactor<N> {
     /// Puts the device in line behind a driver of its audience that does not keep up.

@@ -3,14 +3,14 @@
 use log::{debug, warn};
 use uuid::Uuid;
 
-use crate::api::{self, Route};
-use crate::http::Progress;
-use crate::keys::HttpKey;
 use crate::limits::{DRIVER_CLOSE_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
 use crate::net::Net;
-use crate::request::Request;
-use crate::response::{Manner, Refusal, Response, Status};
-use crate::secret::Secret;
+use crate::peers::http_client::Progress;
+use crate::peers::keys::HttpKey;
+use crate::protocol::http::request::Request;
+use crate::protocol::http::response::{Manner, Refusal, Response, Status};
+use crate::protocol::http::routes::{self, Route};
+use crate::protocol::secret::Secret;
 
 use super::Reactor;
 
@@ -62,9 +62,12 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Takes an HTTP connection out, to be ended or to become a driver.
-    pub(super) fn take_http(&mut self, key: HttpKey) -> Option<crate::http::Http<N::Stream>> {
+    pub(super) fn take_http(
+        &mut self,
+        key: HttpKey,
+    ) -> Option<crate::peers::http_client::Http<N::Stream>> {
         let mut http = self.https.remove(key)?;
-        self.timers.set(crate::keys::Source::Http(key), &mut http.armed, None);
+        self.timers.set(crate::peers::keys::Source::Http(key), &mut http.armed, None);
         Some(http)
     }
 
@@ -77,7 +80,7 @@ impl<N: Net> Reactor<N> {
     fn handle_request(&mut self, key: HttpKey, request: &Request) {
         let request_id = new_request_id();
         let secret = &self.settings.secret;
-        let route = api::route(request, |token| authorise(secret, token));
+        let route = routes::route(request, |token| authorise(secret, token));
         let answered = match route {
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
@@ -166,7 +169,7 @@ impl<N: Net> Reactor<N> {
 
 fn authorise(secret: &Secret, token: Option<&str>) -> Result<(), Refusal> {
     match token {
-        Some(token) if api::is_token(secret.expose(), token) => Ok(()),
+        Some(token) if routes::is_token(secret.expose(), token) => Ok(()),
         Some(_) | None => Err(Refusal::unauthorized()),
     }
 }
@@ -175,7 +178,7 @@ fn authorise(secret: &Secret, token: Option<&str>) -> Result<(), Refusal> {
 fn is_guess(request: &Request, response: &Response) -> bool {
     match response {
         Response::Refused(refusal) => {
-            refusal.status == Status::Unauthorized && api::token_of(request).is_some()
+            refusal.status == Status::Unauthorized && routes::token_of(request).is_some()
         }
         Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => false,
     }

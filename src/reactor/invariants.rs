@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::device::Parked;
-use crate::driver::{Backlog, Driver, Intake};
-use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{
     DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES, DEVICE_STALL_MAX,
     DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, FAREWELLS_MAX, HEAD_MAX_BYTES,
     HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
 };
 use crate::net::Net;
-use crate::port::{Port, Socket};
+use crate::peers::device::Parked;
+use crate::peers::driver::{Backlog, Driver, Intake};
+use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
+use crate::peers::port::{Port, Socket};
 
 use super::Reactor;
 

@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use log::warn;
 
-use crate::driver::{Backlog, Intake};
-use crate::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAUSE};
 use crate::net::Net;
-use crate::port::Socket;
+use crate::peers::driver::{Backlog, Intake};
+use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
+use crate::peers::port::Socket;
 
 use super::Reactor;
-use super::reap::{Ending, Leave};
+use super::close::{Ending, Leave};
 
 /// Whether too much is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,12 +168,12 @@ impl<N: Net> Reactor<N> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::rig::reactor;
-    use crate::http::Http;
+    use super::super::testing::reactor;
     use crate::limits::{Ceilings, HEAD_MAX_BYTES};
-    use crate::request::Connection as Afterwards;
-    use crate::response::{Manner, Response};
-    use crate::scripted::{Room, Scripted, ScriptedNet};
+    use crate::net::scripted::{Room, Scripted, ScriptedNet};
+    use crate::peers::http_client::Http;
+    use crate::protocol::http::request::Connection as Afterwards;
+    use crate::protocol::http::response::{Manner, Response};
 
     use super::*;
 

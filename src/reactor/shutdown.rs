@@ -5,13 +5,13 @@ use std::time::Instant;
 use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::keys::Source;
 use crate::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
 use crate::net::Net;
-use crate::port::{Gate, Socket};
+use crate::peers::keys::Source;
+use crate::peers::port::{Gate, Socket};
 
 use super::Reactor;
-use super::reap::Leave;
+use super::close::Leave;
 
 /// How far stopping has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

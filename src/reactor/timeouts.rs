@@ -5,12 +5,12 @@
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::driver::Overdue;
-use crate::keys::{DeviceKey, DriverKey, HttpKey, Source};
 use crate::net::Net;
+use crate::peers::driver::Overdue;
+use crate::peers::keys::{DeviceKey, DriverKey, HttpKey, Source};
 
 use super::Reactor;
-use super::reap::{Ending, Leave};
+use super::close::{Ending, Leave};
 
 impl<N: Net> Reactor<N> {
     /// Deals with every deadline that has come.

@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use crate::tls::client_config;
+use crate::net::tls::client_config;
 
 use super::wire::{Id, Standing, Wire};
 

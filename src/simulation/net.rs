@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::datagrams::Datagrams;
+use crate::net::datagrams::Datagrams;
 use crate::net::{Net, Stream, Token};
 
 use super::wire::{Id, Wire};

@@ -4,11 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use crate::accept::parse_address;
 use crate::limits::{Ceilings, MESSAGE_MAX_BYTES};
-use crate::message::{self, Kind};
+use crate::protocol::accept_list::parse_address;
+use crate::protocol::message::{self, Kind};
+use crate::protocol::secret::Secret;
 use crate::reactor::{Reactor, Settings};
-use crate::secret::Secret;
 
 use super::net::SimNet;
 use super::random::Random;
@@ -207,7 +207,7 @@ fn note_write(message: &[u8], expected: &mut Vec<u8>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::message::{Message, encode};
+    use crate::protocol::message::{Message, encode};
 
     use super::*;
 

@@ -139,7 +139,12 @@ fn an_endless_driver_takes_its_turn_and_no_more() {
             let frame = crate::util::masked(
                 true,
                 crate::util::BINARY,
-                &crate::util::encode(dispatch::message::Kind::Write, "127.0.0.1", 0, &[7; 9000]),
+                &crate::util::encode(
+                    dispatch::protocol::message::Kind::Write,
+                    "127.0.0.1",
+                    0,
+                    &[7; 9000],
+                ),
             );
             // Bounded, so that a failure below is told instead of waited for.
             let until = Instant::now() + DEADLINE;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use dispatch::message::Kind;
+use dispatch::protocol::message::Kind;
 
 use crate::util::{
     BINARY, Device, Dispatch, Driver, DriverRequest, HELD_BYTES, Http, Tcp, UPGRADE, Udp,

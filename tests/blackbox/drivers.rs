@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dispatch::limits::MESSAGE_MAX_BYTES;
-use dispatch::message::Kind::Write;
+use dispatch::protocol::message::Kind::Write;
 
 use crate::util::{
     BINARY, CLOSE, CONTINUATION, Device, Dispatch, Driver, Event, PING, PONG, TEXT, Tcp, Udp,
@@ -149,7 +149,8 @@ fn an_ordinary_websocket_library_gets_along() {
     socket.send(tungstenite::Message::binary(message)).unwrap();
     device.expect(b"from a library");
     device.send(b"to a library");
-    let wanted = encode(dispatch::message::Kind::Received, "127.0.0.1", 0, b"to a library");
+    let wanted =
+        encode(dispatch::protocol::message::Kind::Received, "127.0.0.1", 0, b"to a library");
     assert_eq!(socket.read().unwrap().into_data(), wanted);
     socket.close(None).unwrap();
     while socket.read().is_ok() {}

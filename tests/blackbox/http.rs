@@ -278,7 +278,7 @@ fn bytes_behind_the_upgrade_are_the_first_frames() {
     let mut first = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);
     let (ip, id) = first.expect_opened();
-    let hello = encode(dispatch::message::Kind::Write, &ip, id, b"early");
+    let hello = encode(dispatch::protocol::message::Kind::Write, &ip, id, b"early");
     let frames = [masked(true, BINARY, &hello), masked(true, PING, b"early")].concat();
     let mut http = dispatch.http();
     http.send([dispatch.driver(Tcp, port).bytes(), frames].concat());

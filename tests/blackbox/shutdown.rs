@@ -86,7 +86,12 @@ fn bulk_in_both_directions_does_not_hold_it_up() {
             let frame = crate::util::masked(
                 true,
                 crate::util::BINARY,
-                &crate::util::encode(dispatch::message::Kind::Write, &ip, id, &[7; 65_536]),
+                &crate::util::encode(
+                    dispatch::protocol::message::Kind::Write,
+                    &ip,
+                    id,
+                    &[7; 65_536],
+                ),
             );
             while driver_sender.write_all(&frame).is_ok() {}
         });

@@ -7,8 +7,9 @@ use crate::util::{
 };
 
 /// What one RECEIVED or WRITE may carry at most, with the longest loopback address in front.
-const WRITE_MAX_BYTES: usize =
-    dispatch::limits::MESSAGE_MAX_BYTES - dispatch::message::OVERHEAD_BYTES - "127.0.0.1".len();
+const WRITE_MAX_BYTES: usize = dispatch::limits::MESSAGE_MAX_BYTES
+    - dispatch::protocol::message::OVERHEAD_BYTES
+    - "127.0.0.1".len();
 
 #[test]
 fn a_device_is_announced_heard_answered_and_seen_off() {
@@ -363,7 +364,7 @@ fn messages_to_nobody_are_ignored() {
 
 #[test]
 fn messages_that_only_dispatch_sends_are_ignored() {
-    use dispatch::message::Kind::{Closed, Opened, Received};
+    use dispatch::protocol::message::Kind::{Closed, Opened, Received};
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);

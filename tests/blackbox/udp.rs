@@ -256,7 +256,10 @@ fn a_trap_of_a_real_snmp_agent_is_heard() {
     };
     let trap = driver.next();
     assert!(agent.wait().unwrap().success());
-    assert_eq!((trap.kind, trap.ip.as_str()), (dispatch::message::Kind::Received, "127.0.0.1"));
+    assert_eq!(
+        (trap.kind, trap.ip.as_str()),
+        (dispatch::protocol::message::Kind::Received, "127.0.0.1")
+    );
     assert!(trap.data.windows(10).any(|part| part == b"building-7"), "{:?}", trap.data);
 }
 

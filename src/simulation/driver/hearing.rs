@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::accept::parse_address;
-use crate::message::{self, Kind, Message};
-use crate::query::Protocol;
+use crate::protocol::accept_list::parse_address;
+use crate::protocol::http::registration::Protocol;
+use crate::protocol::message::{self, Kind, Message};
 
 use super::super::device::DeviceActor;
 use super::super::pattern::{Record, stretch};

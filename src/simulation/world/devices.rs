@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::query::Protocol;
+use crate::protocol::http::registration::Protocol;
 
 use super::super::device::{Admission, DeviceActor};
 use super::super::driver::{BALANCED_PEER, Conduct, FIRST_PEER_PORT, PROXY};

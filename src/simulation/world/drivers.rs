@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::accept::AcceptList;
 use crate::limits::DRIVER_STALL_MAX;
-use crate::message::{Kind, Message};
-use crate::query::Protocol;
+use crate::protocol::accept_list::AcceptList;
+use crate::protocol::http::registration::Protocol;
+use crate::protocol::message::{Kind, Message};
 
 use super::super::device::{DeviceActor, Pace};
 use super::super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};

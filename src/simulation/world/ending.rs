@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
-use crate::query::Protocol;
+use crate::protocol::http::registration::Protocol;
 
 use super::super::Report;
 use super::super::device::Pace;

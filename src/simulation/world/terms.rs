@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use crate::limits::{Ceilings, QUEUED_LEAST_BYTES};
-use crate::query::Protocol;
-use crate::tls::{SelfSigned, device_config};
+use crate::net::tls::{SelfSigned, device_config};
+use crate::protocol::http::registration::Protocol;
 
 use super::super::line::KEY;
 use super::super::random::Random;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::query::{Protocol, Transport};
+use crate::protocol::http::registration::{Protocol, Transport};
 
 use super::super::device::Admission;
 use super::super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};

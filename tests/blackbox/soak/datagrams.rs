@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dispatch::message::{self, Kind, Message};
+use dispatch::protocol::message::{self, Kind, Message};
 
 use super::ear::Mouth;
 use super::stream::Source;

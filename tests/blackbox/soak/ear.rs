@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use dispatch::message::{self, Kind, Message};
+use dispatch::protocol::message::{self, Kind, Message};
 
 use super::stream::{Follower, Source};
 use super::world::{Chance, Ending, World};

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use dispatch::message::Kind;
+use dispatch::protocol::message::Kind;
 
 use super::{MIB, VERSIONS, open_port};
 use crate::util::{Dispatch, OpenSsl, TlsDevice, has_openssl, pattern};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use dispatch::message::Kind;
+use dispatch::protocol::message::Kind;
 
 use super::{MIB, open_port};
 use crate::util::{

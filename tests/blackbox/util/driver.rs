@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-use dispatch::message::{self, Kind, Message};
+use dispatch::protocol::message::{self, Kind, Message};
 
 use super::frame::{BINARY, CLOSE, Frame, PING, PONG, masked};
 use super::http::Http;

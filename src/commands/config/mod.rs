@@ -1,0 +1,404 @@
+//! What the server needs to know, made from the command line and the environment.
+//!
+//! A flag wins over its variable, a variable over the default; an empty variable counts as
+//! unset. Nothing here reads the process's environment by itself, so that tests can give one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use crate::commands::cli::Cli;
+use crate::commands::environment::{ConfigError, Environment};
+use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
+use crate::limits::Ceilings;
+use crate::protocol::secret::Secret;
+
+mod values;
+use values::{
+    parse_binds, parse_count, parse_integer, parse_level, parse_log_filter, parse_mode,
+    parse_networks, parse_port, parse_size, parse_switch, remove_repeated,
+};
+
+/// Everything that the server needs to start.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to serve HTTP; at least one.
+    pub binds: Vec<SocketAddr>,
+    /// The token that drivers must show.
+    pub secret: Secret,
+    /// Which kind of installation this is.
+    pub environment: Mode,
+    /// Which lines are logged.
+    pub log: LogSettings,
+    /// What the operator allows at most.
+    pub ceilings: Ceilings,
+    /// Whether an accept list that covers every address is refused.
+    pub forbid_accept_all: bool,
+    /// Who must send a PROXY header, and is believed; IPv4-mapped ranges are IPv4 ones.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The certificate of the HTTP listeners; without one they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// What should be logged once there is a log.
+    pub warnings: Vec<String>,
+}
+
+/// Which kind of installation this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// JSON logs, and no start without a secret.
+    Production,
+    /// Logs for eyes, and a secret that everybody knows.
+    Development,
+}
+
+/// Which lines are logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `LOG_LEVEL`, else the default of the mode.
+    pub level: LevelFilter,
+    /// `RUST_LOG`, which wins; its levels are spelled as the log crate does.
+    pub filter: Option<String>,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Makes sense of flags and variables.
+    ///
+    /// # Errors
+    /// The first of them that is wrong.
+    pub fn from(cli: &Cli, environment: &Environment) -> Result<Self, ConfigError> {
+        let settings = Settings { environment };
+        let mode = settings.mode()?;
+        let mut warnings = Vec::new();
+        settings.workers(cli, &mut warnings)?;
+        Ok(Self {
+            binds: settings.binds(cli)?,
+            secret: settings.secret(mode, &mut warnings)?,
+            environment: mode,
+            log: LogSettings::from(environment, mode)?,
+            ceilings: settings.ceilings(cli)?,
+            forbid_accept_all: settings.forbid_accept_all(cli)?,
+            trusted_proxies: settings.trusted_proxies(cli)?,
+            tls: settings.tls(cli)?,
+            warnings,
+        })
+    }
+}
+
+impl LogSettings {
+    /// Which lines `LOG_LEVEL` and `RUST_LOG` ask for.
+    ///
+    /// # Errors
+    /// One of them can't be understood.
+    pub fn from(environment: &Environment, mode: Mode) -> Result<Self, ConfigError> {
+        let settings = Settings { environment };
+        let level = settings.value(None, NO_FLAG, "LOG_LEVEL", parse_level)?;
+        let filter = settings.value(None, NO_FLAG, "RUST_LOG", parse_log_filter)?;
+        let default = match mode {
+            Mode::Production => LevelFilter::Info,
+            Mode::Development => LevelFilter::Debug,
+        };
+        Ok(Self { level: level.unwrap_or(default), filter })
+    }
+}
+
+/// Stands for the flag of a setting that only a variable can give.
+const NO_FLAG: &str = "";
+
+/// Reads each setting from where it was given.
+struct Settings<'a> {
+    environment: &'a Environment,
+}
+
+impl Settings<'_> {
+    /// The parsed value of a flag, else of its variable; an error names the one it came from.
+    fn value<T>(
+        &self,
+        typed: Option<&str>,
+        flag: &str,
+        variable: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        if let Some(text) = typed {
+            return parse(text).map(Some).map_err(|why| ConfigError::new(flag, &why));
+        }
+        let text = self.environment.get(variable)?;
+        let parsed = text.map(|text| parse(text.trim())).transpose();
+        parsed.map_err(|why| ConfigError::new(variable, &why))
+    }
+
+    fn mode(&self) -> Result<Mode, ConfigError> {
+        let given = self.value(None, NO_FLAG, "SG_ENV", parse_mode)?;
+        Ok(given.unwrap_or(Mode::Development))
+    }
+
+    fn workers(&self, cli: &Cli, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+        let typed = cli.workers.as_deref();
+        let count = self.value(typed, "--workers", "SG_PROCESS_COUNT", parse_integer)?.unwrap_or(1);
+        if count != 1 {
+            warnings.push(format!("{count} workers were asked for, but one event loop serves all"));
+        }
+        Ok(())
+    }
+
+    fn binds(&self, cli: &Cli) -> Result<Vec<SocketAddr>, ConfigError> {
+        let port = self.value(cli.port.as_deref(), "--port", "SG_SERVER_PORT", parse_port)?;
+        let port = port.unwrap_or(3000);
+        let parse = |text: &str| parse_binds(text, port);
+        let mut binds = Vec::new();
+        for typed in &cli.bind {
+            let given = self.value(Some(typed), "--bind", "SG_SERVER_HOST", parse)?;
+            binds.extend(given.unwrap_or_default());
+        }
+        if cli.bind.is_empty() {
+            let given = self.value(None, "--bind", "SG_SERVER_HOST", parse)?;
+            binds = given.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], port))]);
+        }
+        remove_repeated(&mut binds);
+        Ok(binds)
+    }
+
+    fn secret(&self, mode: Mode, warnings: &mut Vec<String>) -> Result<Secret, ConfigError> {
+        let found =
+            secrets::find(self.environment)?.filter(|secret| secret.expose() != DEFAULT_SECRET);
+        match (found, mode) {
+            (Some(secret), _) => Ok(secret),
+            (None, Mode::Production) => {
+                Err(ConfigError::new(SECRET_NAME, "production needs a secret of its own"))
+            }
+            (None, Mode::Development) => {
+                warnings.push(format!("the secret is the default one; set {SECRET_NAME}"));
+                Ok(Secret::new(DEFAULT_SECRET.to_owned()))
+            }
+        }
+    }
+
+    fn ceilings(&self, cli: &Cli) -> Result<Ceilings, ConfigError> {
+        let usual = Ceilings::default();
+        let count = |typed: &Option<String>, flag: &str, variable: &str, usual: usize| {
+            let given = self.value(typed.as_deref(), flag, variable, parse_count)?;
+            Ok(given.unwrap_or(usual))
+        };
+        let accepts = self.value(
+            cli.max_accepts_per_second.as_deref(),
+            "--max-accepts-per-second",
+            "SG_MAX_ACCEPTS_PER_SECOND",
+            parse_count,
+        )?;
+        Ok(Ceilings {
+            drivers: count(&cli.max_drivers, "--max-drivers", "SG_MAX_DRIVERS", usual.drivers)?,
+            ports: count(&cli.max_ports, "--max-ports", "SG_MAX_PORTS", usual.ports)?,
+            devices: count(&cli.max_devices, "--max-devices", "SG_MAX_DEVICES", usual.devices)?,
+            devices_per_port: count(
+                &cli.max_devices_per_port,
+                "--max-devices-per-port",
+                "SG_MAX_DEVICES_PER_PORT",
+                usual.devices_per_port,
+            )?,
+            devices_per_address: count(
+                &cli.max_devices_per_address,
+                "--max-devices-per-address",
+                "SG_MAX_DEVICES_PER_ADDRESS",
+                usual.devices_per_address,
+            )?,
+            queued_bytes: self.queued_bytes(cli)?.unwrap_or(usual.queued_bytes),
+            accepts_per_second: accepts.unwrap_or(usual.accepts_per_second),
+        })
+    }
+
+    fn queued_bytes(&self, cli: &Cli) -> Result<Option<usize>, ConfigError> {
+        let typed = cli.max_queued_bytes.as_deref();
+        self.value(typed, "--max-queued-bytes", "SG_MAX_QUEUED_BYTES", parse_size)
+    }
+
+    fn forbid_accept_all(&self, cli: &Cli) -> Result<bool, ConfigError> {
+        let given = self.value(None, NO_FLAG, "SG_FORBID_ACCEPT_ALL", parse_switch)?;
+        Ok(cli.forbid_accept_all || given.unwrap_or(false))
+    }
+
+    fn trusted_proxies(&self, cli: &Cli) -> Result<Vec<IpNet>, ConfigError> {
+        let typed = cli.trusted_proxies.as_deref();
+        let given = self.value(typed, "--trusted-proxies", "SG_TRUSTED_PROXIES", parse_networks)?;
+        Ok(given.unwrap_or_default())
+    }
+
+    fn tls(&self, cli: &Cli) -> Result<Option<TlsFiles>, ConfigError> {
+        let path = |text: &str| Ok(PathBuf::from(text));
+        let cert = self.value(cli.tls_cert.as_deref(), "--tls-cert", "SG_TLS_CERT", path)?;
+        let key = self.value(cli.tls_key.as_deref(), "--tls-key", "SG_TLS_KEY", path)?;
+        match (cert, key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (Some(_), None) => {
+                Err(ConfigError::new("--tls-key", "a certificate needs its key (or SG_TLS_KEY)"))
+            }
+            (None, Some(_)) => {
+                Err(ConfigError::new("--tls-cert", "a key needs its certificate (or SG_TLS_CERT)"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    /// A secrets folder that is not there, so that no test depends on the machine's.
+    const NOWHERE: (&str, &str) = ("SECRETS_PATH", "/nonexistent");
+
+    fn config(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let words = std::iter::once("dispatch").chain(line.split_whitespace());
+        let cli = Cli::try_parse_from(words).unwrap();
+        let all = variables.iter().copied().chain([NOWHERE]);
+        Config::from(&cli, &Environment::of(all)).map_err(|error| error.to_string())
+    }
+
+    fn binds(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
+        config(line, variables).unwrap().binds.iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn without_any_setting_it_serves_this_machine_for_development() {
+        let config = config("", &[]).unwrap();
+        assert_eq!(config.binds, ["127.0.0.1:3000".parse().unwrap()]);
+        assert_eq!(config.environment, Mode::Development);
+        assert_eq!(config.log, LogSettings { level: LevelFilter::Debug, filter: None });
+        assert_eq!(config.ceilings, Ceilings::default());
+        assert_eq!(config.secret.expose(), DEFAULT_SECRET);
+        assert!(config.tls.is_none() && config.trusted_proxies.is_empty());
+        assert!(!config.forbid_accept_all);
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_variable() {
+        let variables = [("SG_SERVER_HOST", "10.0.0.1"), ("SG_SERVER_PORT", "1")];
+        assert_eq!(binds("", &variables), ["10.0.0.1:1"]);
+        assert_eq!(binds("-b ::1", &variables), ["[::1]:1"]);
+        assert_eq!(binds("-p 2", &variables), ["10.0.0.1:2"]);
+        let wrong = [("SG_SERVER_PORT", "x")];
+        assert_eq!(binds("-p 2", &wrong), ["127.0.0.1:2"]);
+    }
+
+    #[test]
+    fn several_binds_share_the_port_unless_they_have_their_own() {
+        let line = "-b 127.0.0.1 --bind [::1]:80 -b ::1 -b 127.0.0.1 -p 7";
+        assert_eq!(binds(line, &[]), ["127.0.0.1:7", "[::1]:80", "[::1]:7"]);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let empty = ["SG_SERVER_HOST", "SG_SERVER_PORT", "SG_ENV", "LOG_LEVEL", "SG_MAX_PORTS"];
+        assert!(config("", &empty.map(|name| (name, ""))).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_where_it_was_given() {
+        for (line, variable, place) in [
+            ("", ("SG_SERVER_PORT", "http"), "SG_SERVER_PORT: "),
+            ("-p http", ("SG_SERVER_PORT", "1"), "--port: "),
+            ("", ("SG_SERVER_HOST", "[::1"), "SG_SERVER_HOST: "),
+            ("", ("SG_PROCESS_COUNT", "-1"), "SG_PROCESS_COUNT: "),
+            ("", ("SG_ENV", "prod"), "SG_ENV: "),
+            ("", ("LOG_LEVEL", "loud"), "LOG_LEVEL: "),
+            ("", ("RUST_LOG", "dispatch=loud"), "RUST_LOG: "),
+            ("", ("SG_MAX_DRIVERS", "0"), "SG_MAX_DRIVERS: "),
+            ("--max-queued-bytes 1", ("SG_ENV", ""), "--max-queued-bytes: "),
+            ("", ("SG_TRUSTED_PROXIES", "lb"), "SG_TRUSTED_PROXIES: "),
+            ("", ("SG_FORBID_ACCEPT_ALL", "maybe"), "SG_FORBID_ACCEPT_ALL: "),
+            ("--tls-cert c", ("SG_ENV", ""), "--tls-key: "),
+            ("", ("SG_TLS_KEY", "k"), "--tls-cert: "),
+        ] {
+            let error = config(line, &[variable]).unwrap_err();
+            assert!(error.starts_with(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_was_given() {
+        let error = config("", &[("SG_SERVER_PORT", "1\n2")]).unwrap_err();
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn production_does_not_start_without_a_secret_of_its_own() {
+        let production = ("SG_ENV", "production");
+        for secret in ["", "testing", "testing\n"] {
+            let error = config("", &[production, (SECRET_NAME, secret)]).unwrap_err();
+            assert!(error.starts_with(SECRET_NAME), "{error}");
+        }
+        let config = config("", &[production, ("SERVER_SECRET", "own")]).unwrap();
+        assert_eq!(config.secret.expose(), "own");
+        assert_eq!(config.log.level, LevelFilter::Info);
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn development_warns_of_the_default_secret() {
+        let config = config("", &[(SECRET_NAME, "testing")]).unwrap();
+        assert_eq!(config.secret.expose(), "testing");
+        assert!(config.warnings[0].contains(SECRET_NAME));
+    }
+
+    #[test]
+    fn workers_are_accepted_with_a_warning() {
+        let own = (SECRET_NAME, "own");
+        assert!(config("-w 1", &[own]).unwrap().warnings.is_empty());
+        assert_eq!(config("-w 4", &[own]).unwrap().warnings.len(), 1);
+        assert_eq!(config("", &[own, ("SG_PROCESS_COUNT", "2")]).unwrap().warnings.len(), 1);
+    }
+
+    #[test]
+    fn every_ceiling_can_be_set_by_flag_and_by_variable() {
+        let flags = config(
+            "--max-drivers 1 --max-ports 2 --max-devices 3 --max-devices-per-port 4 \
+             --max-devices-per-address 5 --max-queued-bytes 64M --max-accepts-per-second 6",
+            &[],
+        );
+        let variables = config(
+            "",
+            &[
+                ("SG_MAX_DRIVERS", "1"),
+                ("SG_MAX_PORTS", "2"),
+                ("SG_MAX_DEVICES", "3"),
+                ("SG_MAX_DEVICES_PER_PORT", "4"),
+                ("SG_MAX_DEVICES_PER_ADDRESS", "5"),
+                ("SG_MAX_QUEUED_BYTES", "64M"),
+                ("SG_MAX_ACCEPTS_PER_SECOND", "6"),
+            ],
+        );
+        let expected = Ceilings {
+            drivers: 1,
+            ports: 2,
+            devices: 3,
+            devices_per_port: 4,
+            devices_per_address: 5,
+            queued_bytes: 64 << 20,
+            accepts_per_second: 6,
+        };
+        assert_eq!(flags.unwrap().ceilings, expected);
+        assert_eq!(variables.unwrap().ceilings, expected);
+    }
+
+    #[test]
+    fn tls_proxies_and_the_accept_rule_come_from_flags_or_variables() {
+        let config = config(
+            "--tls-cert c.pem --trusted-proxies 10.0.0.0/8",
+            &[("SG_TLS_KEY", "k.pem"), ("SG_FORBID_ACCEPT_ALL", "true")],
+        );
+        let config = config.unwrap();
+        assert_eq!(config.tls, Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }));
+        assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        assert!(config.forbid_accept_all);
+    }
+}

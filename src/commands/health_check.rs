@@ -1,0 +1,306 @@
+//! `--curl`: the health check of containers whose image has no shell and no curl.
+//!
+//! One GET, and only the head of the answer is read. Deliberately without redirects, proxies
+//! and retries.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+use crate::commands::url::{Scheme, Url};
+use crate::limits::{CURL_ANSWER_MAX, CURL_CONNECT_MAX, HEAD_MAX_BYTES, HEAD_MAX_FIELDS};
+use crate::server::build_info::BUILD;
+
+/// Why a URL is not healthy.
+#[derive(Debug)]
+pub enum Unhealthy {
+    /// There is no connection.
+    Unreachable(io::Error),
+    /// There is a connection, but no answer that is HTTP.
+    NoAnswer(io::Error),
+    /// It answers with a status that is not 200 to 499.
+    Status(u16),
+}
+
+impl Unhealthy {
+    /// The exit code of the command.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Unhealthy::Unreachable(_) => 2,
+            Unhealthy::NoAnswer(_) | Unhealthy::Status(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Unhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unhealthy::Unreachable(why) => write!(f, "could not connect: {why}"),
+            Unhealthy::NoAnswer(why) => write!(f, "no valid answer: {why}"),
+            Unhealthy::Status(status) => write!(f, "answered with status {status}"),
+        }
+    }
+}
+
+impl std::error::Error for Unhealthy {}
+
+/// Asks the URL, and gives its status when that is 200 to 499.
+///
+/// `tls` is how to speak to an https URL; it is asked for only then.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(
+    url: &Url,
+    tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+) -> Result<u16, Unhealthy> {
+    let stream = connect(url).map_err(Unhealthy::Unreachable)?;
+    let until = Instant::now() + CURL_ANSWER_MAX;
+    match ask(url, Deadlined { stream, until }, tls).map_err(Unhealthy::NoAnswer)? {
+        status @ 200..=499 => Ok(status),
+        other => Err(Unhealthy::Status(other)),
+    }
+}
+
+/// Tries the addresses of the host one after the other.
+pub(crate) fn connect(url: &Url) -> io::Result<TcpStream> {
+    let addresses = (url.host.as_str(), url.port).to_socket_addrs()?;
+    let until = Instant::now() + CURL_CONNECT_MAX;
+    let mut failed = io::Error::other("the name has no address");
+    for address in addresses {
+        match connect_to(address, until) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = io::Error::new(error.kind(), format!("{address}: {error}")),
+        }
+    }
+    Err(failed)
+}
+
+fn connect_to(address: SocketAddr, until: Instant) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&address, remaining(until)?)
+}
+
+fn ask(
+    url: &Url,
+    mut stream: Deadlined,
+    tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+) -> io::Result<u16> {
+    match url.scheme {
+        Scheme::Http => exchange(url, &mut stream),
+        Scheme::Https => {
+            let config = tls().map_err(io::Error::other)?;
+            let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
+            let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+            exchange(url, &mut rustls::StreamOwned::new(session, stream)).map_err(tls_in_words)
+        }
+    }
+}
+
+fn exchange(url: &Url, stream: &mut (impl Read + Write)) -> io::Result<u16> {
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dispatch/{}\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n",
+        url.target,
+        url.authority(),
+        BUILD.version
+    );
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    read_status(stream)
+}
+
+/// Reads until the head is whole.
+fn read_status(stream: &mut impl Read) -> io::Result<u16> {
+    let mut head = vec![0; HEAD_MAX_BYTES];
+    let mut filled = 0;
+    while filled < head.len() {
+        filled += match stream.read(&mut head[filled..])? {
+            0 => return Err(io::Error::other("the connection ended before an answer")),
+            count => count,
+        };
+        if let Some(status) = parse_status(&head[..filled])? {
+            return Ok(status);
+        }
+    }
+    Err(io::Error::other("the head of the answer is too long"))
+}
+
+fn parse_status(head: &[u8]) -> io::Result<Option<u16>> {
+    let mut fields = [httparse::EMPTY_HEADER; HEAD_MAX_FIELDS];
+    let mut response = httparse::Response::new(&mut fields);
+    let no_http = |_| io::Error::other("this is not HTTP; a TLS port is asked by https://");
+    let parsed = response.parse(head).map_err(no_http)?;
+    Ok(if parsed.is_complete() { response.code } else { None })
+}
+
+/// A stream whose reads and writes all together end at one time.
+struct Deadlined {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Read for Deadlined {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(remaining(self.until)?))?;
+        self.stream.read(buffer).map_err(in_words)
+    }
+}
+
+impl Write for Deadlined {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(remaining(self.until)?))?;
+        self.stream.write(bytes).map_err(in_words)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Never zero, which would mean no timeout at all.
+fn remaining(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+}
+
+/// What rustls says of a server without TLS is not for people.
+fn tls_in_words(error: io::Error) -> io::Error {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match reason {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            io::Error::other("this is not TLS; an HTTP port is asked by http://")
+        }
+        Some(_) | None => error,
+    }
+}
+
+/// The system reports a timeout as "resource temporarily unavailable".
+fn in_words(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { timed_out() } else { error }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "took too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread::{self, JoinHandle};
+
+    fn no_tls() -> Result<Arc<ClientConfig>, String> {
+        Err("not asked for".to_owned())
+    }
+
+    /// Answers one connection in pieces, and gives back the request.
+    fn serve(pieces: &'static [&'static str]) -> (Url, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/a?b=c", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let request = read_request(&mut stream);
+            for piece in pieces {
+                let _ = stream.write_all(piece.as_bytes());
+            }
+            request
+        });
+        (url.parse().unwrap(), server)
+    }
+
+    fn read_request(stream: &mut impl Read) -> String {
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            request.push(byte[0]);
+        }
+        String::from_utf8(request).unwrap()
+    }
+
+    fn outcome(pieces: &'static [&'static str]) -> Result<u16, Unhealthy> {
+        let (url, server) = serve(pieces);
+        let outcome = check(&url, no_tls);
+        server.join().unwrap();
+        outcome
+    }
+
+    #[test]
+    fn a_healthy_answer_is_its_status() {
+        assert_eq!(outcome(&["HTTP/1.1 200 OK\r\n\r\n"]).unwrap(), 200);
+        assert_eq!(outcome(&["HTTP/1.0 4", "99 No\r\nA: b\r", "\n\r\nbody"]).unwrap(), 499);
+    }
+
+    #[test]
+    fn another_status_is_unhealthy() {
+        let error = outcome(&["HTTP/1.1 503 No\r\n\r\n"]).unwrap_err();
+        assert_eq!((error.exit_code(), error.to_string().contains("503")), (1, true));
+        assert_eq!(outcome(&["HTTP/1.1 199 No\r\n\r\n"]).unwrap_err().exit_code(), 1);
+    }
+
+    #[test]
+    fn what_is_no_http_is_unhealthy() {
+        for pieces in [&["SSH-2.0-x\r\n"][..], &["HTTP/1.1 200 OK\r\n"], &[]] {
+            let error = outcome(pieces).unwrap_err();
+            assert!(matches!(error, Unhealthy::NoAnswer(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_request_names_the_host_and_the_target() {
+        let (url, server) = serve(&["HTTP/1.1 200 OK\r\n\r\n"]);
+        check(&url, no_tls).unwrap();
+        let request = server.join().unwrap();
+        assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains(&format!("\r\nHost: 127.0.0.1:{}\r\n", url.port)), "{request}");
+    }
+
+    #[test]
+    fn a_closed_port_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        drop(listener);
+        assert_eq!(check(&url, no_tls).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let until = Instant::now() + Duration::from_millis(20);
+        let error = read_status(&mut Deadlined { stream, until }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn an_https_url_is_asked_over_tls() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let cert = made.cert.der().clone();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let server = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.clone()], key.unwrap())
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(cert).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let session = rustls::ServerConnection::new(Arc::new(server)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream);
+            let request = read_request(&mut stream);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            request
+        });
+        let url: Url = format!("https://localhost:{port}/").parse().unwrap();
+        assert_eq!(check(&url, || Ok(Arc::new(client))).unwrap(), 204);
+        assert!(answering.join().unwrap().starts_with("GET / HTTP/1.1\r\n"));
+    }
+}

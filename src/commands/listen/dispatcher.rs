@@ -1,0 +1,72 @@
+//! A dispatcher of our own, for when there is no server to ask.
+//!
+//! It serves on a free port of this machine, with a token that nobody else knows, in a thread
+//! that ends with the process.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use log::error;
+use uuid::Uuid;
+
+use crate::commands::config::{Config, LogSettings, Mode};
+use crate::commands::url::{Scheme, Url};
+use crate::limits::Ceilings;
+use crate::protocol::secret::Secret;
+use crate::server;
+use crate::server::descriptors;
+
+use super::request::Server;
+
+/// Starts it; it can be asked when this returns.
+///
+/// # Errors
+/// Why it cannot start, in words.
+pub fn start(log: LogSettings) -> Result<Server, String> {
+    descriptors::raise_limit();
+    let token = Secret::new(Uuid::new_v4().to_string());
+    let config = config(token.clone(), log);
+    let (started, outcome) = sync_channel(1);
+    let thread = thread::Builder::new().name("dispatcher".to_owned());
+    thread.spawn(move || serve(config, &started)).map_err(|error| error.to_string())?;
+    let address = outcome.recv().map_err(|_| "the dispatcher did not start")??;
+    let url = Url {
+        scheme: Scheme::Http,
+        host: address.ip().to_string(),
+        port: address.port(),
+        target: "/".to_owned(),
+    };
+    Ok(Server { url, token, tls: None })
+}
+
+/// A server stays in the thread that opened it: it holds buffers that the kernel fills.
+fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
+    let opened = server::Server::open(config).map_err(|error| error.to_string());
+    let address = opened.as_ref().map_err(String::clone).and_then(|server| {
+        server
+            .addresses()
+            .first()
+            .copied()
+            .ok_or_else(|| "the dispatcher has no address".to_owned())
+    });
+    // Whoever waits for this has gone only when the process ends.
+    let _ = started.send(address);
+    if let Err(why) = opened.and_then(|server| server.run_forever().map_err(|e| e.to_string())) {
+        error!("the dispatcher inside of this command ended: {why}");
+    }
+}
+
+fn config(secret: Secret, log: LogSettings) -> Config {
+    Config {
+        binds: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        secret,
+        environment: Mode::Development,
+        log,
+        ceilings: Ceilings::default(),
+        forbid_accept_all: false,
+        trusted_proxies: Vec::new(),
+        tls: None,
+        warnings: Vec::new(),
+    }
+}

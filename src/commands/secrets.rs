@@ -1,0 +1,172 @@
+//! Where the bearer token comes from.
+//!
+//! It comes from the environment or a file, never from the command line, which every user of
+//! the machine can read in `/proc`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::commands::environment::{ConfigError, Environment};
+use crate::limits::SECRET_MAX_BYTES;
+use crate::protocol::secret::Secret;
+
+/// The variable, and the name of the file, that should hold the token.
+pub const SECRET_NAME: &str = "PLACE_SERVER_SECRET";
+
+/// The older name, used where the other is absent.
+const OLDER_NAME: &str = "SERVER_SECRET";
+
+/// The token of an installation that set none: known to everyone, so refused in production.
+pub const DEFAULT_SECRET: &str = "testing";
+
+/// The token that the environment or a file in `$SECRETS_PATH` gives, if any; never an empty one.
+///
+/// # Errors
+/// A variable that is no text, or a file that is there and cannot be read.
+pub fn find(environment: &Environment) -> Result<Option<Secret>, ConfigError> {
+    let folder = environment.get("SECRETS_PATH")?.unwrap_or_else(|| "/run/secrets".to_owned());
+    for name in [SECRET_NAME, OLDER_NAME] {
+        let found = match environment.get(name)? {
+            Some(text) => Some(checked(&text).map_err(|why| ConfigError::new(name, &why))?),
+            None => in_folder(Path::new(&folder), name)?,
+        };
+        if let Some(secret) = found.filter(|secret| !secret.expose().is_empty()) {
+            return Ok(Some(secret));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the token from a file that the user named.
+///
+/// # Errors
+/// The file cannot be read, is empty, too long, or no text.
+pub fn from_file(path: &Path) -> Result<Secret, ConfigError> {
+    let named = |why: &str| ConfigError::new(&path.display().to_string(), why);
+    let secret = read(path).map_err(|error| named(&error.to_string()))?;
+    if secret.expose().is_empty() { Err(named("holds no token")) } else { Ok(secret) }
+}
+
+fn in_folder(folder: &Path, name: &str) -> Result<Option<Secret>, ConfigError> {
+    let path: PathBuf = folder.join(name);
+    // A folder that we may not look into holds nothing for us, and no variable needs it; a file
+    // that is there and cannot be read is a mistake.
+    if !path.try_exists().unwrap_or(false) {
+        return Ok(None);
+    }
+    let found = read(&path);
+    let named = |error| ConfigError::new(name, &format!("{}: {error}", path.display()));
+    found.map(Some).map_err(named)
+}
+
+fn read(path: &Path) -> io::Result<Secret> {
+    let mut text = String::new();
+    // One byte more than allowed shows that there is more; a device file may never end.
+    File::open(path)?.take(SECRET_MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    checked(&text).map_err(io::Error::other)
+}
+
+fn checked(text: &str) -> Result<Secret, String> {
+    if text.len() > SECRET_MAX_BYTES {
+        return Err(format!("a secret is at most {SECRET_MAX_BYTES} bytes long"));
+    }
+    let text = without_newline(text);
+    // A header field loses them on its way, so such a secret would turn every driver away.
+    if text != text.trim() {
+        return Err("a secret can't begin or end with a blank".to_owned());
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// Editors and `echo` put a newline at the end; it is no part of the secret.
+fn without_newline(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A folder of its own for one test, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("dispatch-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, text: &[u8]) -> PathBuf {
+            fs::write(self.0.join(name), text).unwrap();
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn find_with(
+        folder: &Folder,
+        variables: &[(&str, &str)],
+    ) -> Result<Option<String>, ConfigError> {
+        let folder = folder.0.to_str().unwrap();
+        let all = variables.iter().copied().chain([("SECRETS_PATH", folder)]);
+        let environment = Environment::of(all);
+        Ok(find(&environment)?.map(|secret| secret.expose().to_owned()))
+    }
+
+    #[test]
+    fn one_trailing_newline_is_no_part_of_it() {
+        assert_eq!(without_newline("a\r\n"), "a");
+        assert_eq!(without_newline("a\n\n"), "a\n");
+        assert_eq!(without_newline(" a "), " a ");
+    }
+
+    #[test]
+    fn the_newer_name_wins_over_the_older() {
+        let folder = Folder::new("newer");
+        let both = [("SERVER_SECRET", "old"), (SECRET_NAME, "new")];
+        assert_eq!(find_with(&folder, &both).unwrap().as_deref(), Some("new"));
+        assert_eq!(find_with(&folder, &both[..1]).unwrap().as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn a_file_is_read_when_the_variable_is_unset_or_empty() {
+        let folder = Folder::new("file");
+        folder.write(SECRET_NAME, b"from the file\n");
+        assert_eq!(find_with(&folder, &[]).unwrap().as_deref(), Some("from the file"));
+        let empty = find_with(&folder, &[(SECRET_NAME, "")]).unwrap();
+        assert_eq!(empty.as_deref(), Some("from the file"));
+        let variable = find_with(&folder, &[(SECRET_NAME, "v")]).unwrap();
+        assert_eq!(variable.as_deref(), Some("v"));
+    }
+
+    #[test]
+    fn an_empty_file_counts_as_none() {
+        let folder = Folder::new("empty");
+        folder.write(SECRET_NAME, b"\n");
+        assert_eq!(find_with(&folder, &[]).unwrap(), None);
+        assert_eq!(find_with(&folder, &[("SERVER_SECRET", "o")]).unwrap().as_deref(), Some("o"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_an_error_that_names_it() {
+        let folder = Folder::new("bad");
+        let long = folder.write("long", &[b'x'; SECRET_MAX_BYTES + 1]);
+        assert!(from_file(&long).unwrap_err().to_string().contains("at most"));
+        let binary = folder.write(SECRET_NAME, &[0xff, 0xfe]);
+        let error = find_with(&folder, &[]).unwrap_err().to_string();
+        assert!(error.starts_with(SECRET_NAME), "{error}");
+        assert!(error.contains(&binary.display().to_string()), "{error}");
+        assert!(from_file(&folder.0.join("absent")).is_err());
+        assert!(from_file(&folder.write("none", b"")).is_err());
+        assert!(from_file(&folder.write("blanks", b" token \n")).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! The network in production: mio's sockets behind the trait [`Net`].
+//!
+//! This is the only place that sets socket options. It knows no driver, no device and no limit
+//! on how often it is called, it keeps no list of what it opened, and it never waits: the loop
+//! that polls and reads mio's events is its owner's.
+
+mod tcp;
+#[cfg(test)]
+mod testing;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::Interest;
+use mio::event::Source;
+use nix::libc::{EADDRNOTAVAIL, EAFNOSUPPORT};
+use socket2::{Domain, Socket, Type};
+
+use crate::net::datagrams::Datagrams;
+use crate::net::{Net, Token};
+
+pub use tcp::{Listener, Stream};
+pub use udp::Udp;
+
+/// Opens sockets and registers them with one `mio::Poll`.
+///
+/// Lives on the thread that made it.
+pub struct Sockets {
+    registry: mio::Registry,
+    headers: udp::Headers,
+}
+
+impl Sockets {
+    /// Sockets whose events go to the poll that `registry` belongs to.
+    pub fn new(registry: mio::Registry) -> Self {
+        Self { registry, headers: udp::Headers::default() }
+    }
+
+    fn register(&self, source: &mut impl Source, token: Token, what: Interest) -> io::Result<()> {
+        self.registry.register(source, mio::Token(token.0), what)
+    }
+}
+
+impl Net for Sockets {
+    type Stream = Stream;
+    type Listener = Listener;
+    type Udp = Udp;
+
+    fn open_http(&mut self, address: SocketAddr, token: Token) -> io::Result<Listener> {
+        let mut listener = Listener::open(canonical(address))?;
+        self.register(listener.source(), token, Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    fn open_tcp(&mut self, port: u16, token: Token) -> io::Result<Listener> {
+        let mut listener = on_all_addresses(port, Listener::open)?;
+        self.register(listener.source(), token, Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    fn open_udp(&mut self, port: u16, token: Token) -> io::Result<Udp> {
+        let mut udp = on_all_addresses(port, Udp::open)?;
+        self.register(udp.source(), token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(udp)
+    }
+
+    fn local_address(&self, listener: &Listener) -> io::Result<SocketAddr> {
+        listener.local_address()
+    }
+
+    /// Besides `WouldBlock` and what [`crate::net::is_exhaustion`] knows, the errors are about
+    /// the one connection, which is gone then: `ECONNABORTED`, `EPROTO`, `EPERM` (a firewall
+    /// rule) and so on. The next connection can be taken at once.
+    fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn watch(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
+        stream.watch(&self.registry, mio::Token(token.0))
+    }
+
+    /// An ICMP error that the system reports here (`ECONNREFUSED`, `EHOSTUNREACH`) takes the
+    /// place of a batch once; the next call goes on with the datagrams.
+    fn receive(&mut self, udp: &Udp, batch: &mut Datagrams) -> io::Result<()> {
+        udp.receive(&mut self.headers, batch)
+    }
+
+    /// Typical errors besides `WouldBlock`: `EMSGSIZE` for a datagram too large, `ENETUNREACH`
+    /// and `EHOSTUNREACH` without a route, `EPERM` by a firewall rule, `EINVAL` for a link-local
+    /// address without its scope, `EAFNOSUPPORT` for IPv6 where the host has none.
+    fn send(&mut self, udp: &Udp, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        udp.send(to, data)
+    }
+}
+
+/// Opens `[::]:port`, which takes IPv4 as well, or `0.0.0.0:port` on a host without IPv6.
+fn on_all_addresses<T>(port: u16, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match open((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(error) if lacks_ipv6(&error) => open((Ipv4Addr::UNSPECIFIED, port).into()),
+        opened_or_failed => opened_or_failed,
+    }
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EAFNOSUPPORT | EADDRNOTAVAIL))
+}
+
+/// A non-blocking, close-on-exec socket for `address`, not bound yet. Only the IPv6 wildcard
+/// takes IPv4 too, whatever `net.ipv6.bindv6only` says.
+fn socket_for(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    Ok(socket)
+}
+
+/// An IPv4-mapped IPv6 address as the IPv4 address that it is. Others keep their scope: a
+/// link-local peer is not reached without it.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without_ipv6(reason: i32) -> impl Fn(SocketAddr) -> io::Result<SocketAddr> {
+        move |address| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(io::Error::from_raw_os_error(reason)),
+        }
+    }
+
+    #[test]
+    fn a_host_without_ipv6_gets_the_ipv4_wildcard() {
+        for reason in [EAFNOSUPPORT, EADDRNOTAVAIL] {
+            let opened = on_all_addresses(162, without_ipv6(reason)).unwrap();
+            assert_eq!(opened, "0.0.0.0:162".parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn any_other_failure_is_no_reason_to_leave_ipv6_out() {
+        let error = on_all_addresses(162, without_ipv6(nix::libc::EADDRINUSE)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4_and_a_link_local_one_keeps_its_scope() {
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:5".parse().unwrap();
+        assert_eq!(canonical(mapped), "10.0.0.1:5".parse().unwrap());
+        let link_local: SocketAddr = "[fe80::1%3]:5".parse().unwrap();
+        assert_eq!(canonical(link_local), link_local);
+    }
+}

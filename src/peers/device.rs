@@ -1,0 +1,287 @@
+//! A device: an accepted connection on a device port that at least one driver covers.
+//!
+//! It reads into frames and flushes what drivers wrote. Who covers it, and what happens to whom
+//! when it is slow, is the reactor's to decide; this holds the facts.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::collections::timers::Armed;
+use crate::collections::wait_queue::Place;
+use crate::limits::{DEVICE_DRAIN_MAX, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES};
+use crate::net::Stream;
+use crate::net::connection::{Connection, Taken};
+use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::readiness::Readiness;
+use crate::peers::keys::{DriverKey, PortKey};
+use crate::protocol::envelope::Envelope;
+use crate::protocol::message::Kind;
+
+/// One device.
+pub struct Device<S> {
+    pub(crate) connection: Connection<S>,
+    /// What drivers wrote and the device has not taken.
+    pub(crate) outbox: Outbox,
+    pub(crate) port: PortKey,
+    pub(crate) id: u64,
+    pub(crate) address: IpAddr,
+    envelope: Envelope,
+    /// The drivers that cover it: those that were sent its OPENED.
+    pub(crate) audience: Vec<DriverKey>,
+    pub(crate) life: Life,
+    /// What it waits for before it is read on. Few devices do, and the others are smaller so.
+    pub(crate) parked: Option<Box<Parked>>,
+    /// The drivers that it holds back, if its backlog is over the mark.
+    pub(crate) hold: Option<Box<Hold>>,
+    pub(crate) armed: Armed,
+}
+
+/// How a device's connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Both directions flow.
+    Open,
+    /// It ends when what was written before is flushed: a driver said CLOSE or the device ended
+    /// its side.
+    Flushing { until: Instant },
+    /// It can't be written to any more; what it sent before is still read.
+    Receding { until: Instant },
+}
+
+/// It stands in line until a driver's backlog has drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parked {
+    pub(crate) on: DriverKey,
+    pub(crate) place: Place,
+}
+
+/// Drivers that are not read until the device has taken enough.
+pub(crate) struct Hold {
+    pub(crate) since: Instant,
+    pub(crate) drivers: Vec<DriverKey>,
+}
+
+impl<S: Stream> Device<S> {
+    /// A device that connected just now.
+    pub(crate) fn new(
+        connection: Connection<S>,
+        port: PortKey,
+        id: u64,
+        address: IpAddr,
+        audience: Vec<DriverKey>,
+    ) -> Self {
+        Self {
+            connection,
+            outbox: Outbox::default(),
+            port,
+            id,
+            address,
+            envelope: Envelope::new(address, id),
+            audience,
+            life: Life::Open,
+            parked: None,
+            hold: None,
+            armed: Armed::default(),
+        }
+    }
+
+    /// Reads once and makes a RECEIVED of it at the start of `room`. `Taken::Bytes` is the
+    /// length of the frame.
+    pub(crate) fn read_frame(&mut self, room: &mut [u8]) -> io::Result<Taken> {
+        let Self { envelope, connection, .. } = self;
+        let mut other = Taken::Blocked;
+        let len = envelope.frame_around(room, |into| {
+            connection.read(into).map(|taken| match taken {
+                Taken::Bytes(len) => len,
+                Taken::Blocked | Taken::End => {
+                    other = taken;
+                    0
+                }
+            })
+        })?;
+        Ok(if len > 0 { Taken::Bytes(len) } else { other })
+    }
+
+    /// Appends a message about this device, without data, to a driver's outbox.
+    pub(crate) fn announce(&self, kind: Kind, outbox: &mut Outbox, buffers: &mut Buffers) {
+        let len = self.envelope.frame(kind, b"", outbox.room(buffers, self.envelope.frame_len(0)));
+        outbox.commit(buffers, len);
+    }
+
+    /// Whether `text` is this device's address, in the form that we sent or in any other.
+    pub(crate) fn is_addressed(&self, text: &[u8]) -> bool {
+        text == self.envelope.address_text()
+            || crate::protocol::accept_list::parse_address(text) == Some(self.address)
+    }
+
+    /// Queues what a driver wrote. What is long and has nothing before it is written at once as
+    /// far as there is room: a copy of it would cost more than the system call.
+    pub(crate) fn write(&mut self, data: &[u8], buffers: &mut Buffers) {
+        match self.life {
+            Life::Open => {
+                let written = match self.outbox.is_empty() && data.len() >= DIRECT_WRITE_BYTES {
+                    true => self.connection.write(data),
+                    false => 0,
+                };
+                self.outbox.extend(buffers, &data[written..]);
+            }
+            Life::Flushing { .. } | Life::Receding { .. } => {}
+        }
+    }
+
+    /// Writes what is queued. A broken connection is not yet the end: what the device sent
+    /// before it broke is still there to be read.
+    pub(crate) fn flush(&mut self, buffers: &mut Buffers, now: Instant) -> Flushed {
+        match self.connection.flush(&mut self.outbox, buffers) {
+            Ok(flushed) => flushed,
+            Err(_) => {
+                self.outbox.clear(buffers);
+                self.connection.handle_ready(Readiness::READABLE);
+                self.life = Life::Receding { until: now + DEVICE_DRAIN_MAX };
+                Flushed::All
+            }
+        }
+    }
+
+    /// Ends it as soon as what was written before is flushed.
+    pub(crate) fn finish_flushing(&mut self, now: Instant) {
+        match self.life {
+            Life::Open => self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX },
+            Life::Flushing { .. } | Life::Receding { .. } => {}
+        }
+    }
+
+    /// When it must have got on, if it is late.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let stalled = self.hold.as_ref().map(|hold| hold.since + DEVICE_STALL_MAX);
+        match self.life {
+            Life::Open => stalled,
+            Life::Flushing { until } | Life::Receding { until } => {
+                Some(stalled.map_or(until, |stalled| stalled.min(until)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collections::arena::Key;
+    use crate::net::scripted::{Room, Scripted, Step};
+    use crate::protocol::envelope::FRAME_MAX_BYTES;
+
+    const RECEIVED_HI: &[u8] = b"\x82\x18\x0210.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x02hi";
+
+    fn device(steps: impl IntoIterator<Item = Step>) -> Device<Scripted> {
+        let address = "10.0.0.9".parse().unwrap();
+        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address, Vec::new())
+    }
+
+    fn read(device: &mut Device<Scripted>) -> io::Result<Taken> {
+        device.read_frame(&mut vec![0; FRAME_MAX_BYTES])
+    }
+
+    fn written(device: &mut Device<Scripted>) -> &[u8] {
+        &device.connection.socket().written
+    }
+
+    #[test]
+    fn what_it_says_becomes_a_frame() {
+        let mut room = vec![0; FRAME_MAX_BYTES];
+        let taken = device([Step::bytes(b"hi")]).read_frame(&mut room).unwrap();
+        assert_eq!(taken, Taken::Bytes(RECEIVED_HI.len()));
+        assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
+    }
+
+    #[test]
+    fn silence_and_the_end_are_no_frames() {
+        let mut device = device([Step::WouldBlock, Step::End]);
+        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        device.connection.handle_ready(Readiness::READABLE);
+        assert_eq!(read(&mut device).unwrap(), Taken::End);
+    }
+
+    #[test]
+    fn a_reset_is_an_error() {
+        assert!(read(&mut device([Step::Error])).is_err());
+    }
+
+    #[test]
+    fn it_is_announced_without_data() {
+        let (mut outbox, mut buffers) = (Outbox::default(), Buffers::default());
+        device([]).announce(Kind::Opened, &mut outbox, &mut buffers);
+        let mut out = Vec::new();
+        let _ = outbox.flush(&mut buffers, &mut out).unwrap();
+        assert_eq!(out, b"\x82\x16\x0010.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\0");
+    }
+
+    #[test]
+    fn it_knows_its_address_in_every_spelling() {
+        let device = device([]);
+        assert!(device.is_addressed(b"10.0.0.9") && device.is_addressed(b"::ffff:10.0.0.9"));
+        assert!(!device.is_addressed(b"10.0.0.8") && !device.is_addressed(b"device"));
+    }
+
+    #[test]
+    fn writes_leave_in_order() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.write(b"one ", &mut buffers);
+        device.write(b"two", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
+        assert_eq!(written(&mut device), b"one two");
+    }
+
+    #[test]
+    fn what_is_written_after_close_is_ignored_and_what_came_before_is_flushed() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.write(b"before", &mut buffers);
+        device.finish_flushing(Instant::now());
+        device.write(b"after", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
+        assert_eq!(written(&mut device), b"before");
+    }
+
+    #[test]
+    fn a_broken_write_forgets_the_queue_and_what_it_sent_before_is_still_read() {
+        let now = Instant::now();
+        let (mut device, mut buffers) = (device([Step::WouldBlock]), Buffers::default());
+        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        device.connection.socket().room = Room::Error;
+        device.write(b"lost", &mut buffers);
+        assert_eq!(device.flush(&mut buffers, now), Flushed::All);
+        assert_eq!(device.life, Life::Receding { until: now + DEVICE_DRAIN_MAX });
+        assert_eq!(buffers.queued_bytes(), 0);
+        assert!(device.connection.is_readable());
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_broken_connection() {
+        let (mut device, mut buffers) = (device([]), Buffers::default());
+        device.life = Life::Receding { until: Instant::now() };
+        device.write(b"more", &mut buffers);
+        assert!(device.outbox.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_keeps_up_has_no_deadline() {
+        assert_eq!(device([]).deadline(), None);
+    }
+
+    #[test]
+    fn a_second_close_does_not_prolong_the_first() {
+        let (mut device, now) = (device([]), Instant::now());
+        device.finish_flushing(now);
+        device.finish_flushing(now + DEVICE_DRAIN_MAX);
+        assert_eq!(device.deadline(), Some(now + DEVICE_DRAIN_MAX));
+    }
+
+    #[test]
+    fn one_that_holds_a_driver_has_the_earlier_of_both_deadlines() {
+        let (mut device, now) = (device([]), Instant::now());
+        device.hold = Some(Box::new(Hold { since: now, drivers: Vec::new() }));
+        assert_eq!(device.deadline(), Some(now + DEVICE_STALL_MAX));
+        device.life = Life::Flushing { until: now };
+        assert_eq!(device.deadline(), Some(now));
+    }
+}

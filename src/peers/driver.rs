@@ -1,0 +1,428 @@
+//! A driver: a WebSocket session, from the 101 to its end.
+//!
+//! It holds what is queued toward the driver and what is half received from it. What a message
+//! does to devices is the reactor's to decide.
+
+use std::io;
+use std::time::Instant;
+
+use tungstenite::protocol::frame::coding::Control;
+
+use crate::collections::timers::Armed;
+use crate::collections::wait_queue::WaitingLine;
+use crate::limits::{
+    DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_SILENCE_MAX, DRIVER_STALL_MAX, PING_INTERVAL,
+};
+use crate::net::Stream;
+use crate::net::connection::{Connection, Taken};
+use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::peers::keys::{DeviceKey, PortKey, tag};
+use crate::protocol::websocket::{FrameReader, control_frame};
+
+/// One driver.
+pub struct Driver<S> {
+    pub(crate) connection: Connection<S>,
+    pub(crate) frames: FrameReader,
+    pub(crate) outbox: Outbox,
+    pub(crate) port: PortKey,
+    /// What was read and could not be dealt with yet: bytes behind the handshake, or behind a
+    /// WRITE that a device holds up.
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) intake: Intake,
+    pub(crate) backlog: Backlog,
+    /// Devices that are not read until the backlog has drained, first come first served.
+    pub(crate) waiting: WaitingLine<tag::Device>,
+    /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
+    pub(crate) dropped_datagrams: u64,
+    dropped_unlogged: u64,
+    last_heard: Instant,
+    next_ping: Instant,
+    pub(crate) name: Name,
+    pub(crate) armed: Armed,
+}
+
+/// Whether a driver is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// It is.
+    Flowing,
+    /// Not until this device has taken more of what was written to it.
+    HeldBy(DeviceKey),
+}
+
+/// Whether a driver keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// It does.
+    Flowing,
+    /// Its outbox passed the mark then and has not drained since.
+    Congested { since: Instant },
+}
+
+/// How log lines name a driver.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    /// The `X-Request-ID` of its upgrade.
+    pub(crate) request_id: String,
+    /// Its `X-Module-ID`, or "unknown".
+    pub(crate) event_source: String,
+}
+
+/// Why a driver that has gone silent or does not read is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Nothing was heard of it for too long.
+    Silent,
+    /// It did not read for too long.
+    Stalled,
+}
+
+impl<S: Stream> Driver<S> {
+    /// A driver whose handshake is done, with the answer that is on its way to it and the bytes
+    /// that came behind its request.
+    pub(crate) fn new(
+        connection: Connection<S>,
+        outbox: Outbox,
+        port: PortKey,
+        leftover: Vec<u8>,
+        name: Name,
+        now: Instant,
+    ) -> Self {
+        Self {
+            connection,
+            frames: FrameReader::default(),
+            outbox,
+            port,
+            leftover,
+            intake: Intake::Flowing,
+            backlog: Backlog::Flowing,
+            waiting: WaitingLine::default(),
+            dropped_datagrams: 0,
+            dropped_unlogged: 0,
+            last_heard: now,
+            next_ping: now + PING_INTERVAL,
+            name,
+            armed: Armed::default(),
+        }
+    }
+
+    /// Whether its devices must wait.
+    pub(crate) fn is_congested(&self) -> bool {
+        matches!(self.backlog, Backlog::Congested { .. })
+    }
+
+    /// Reads into `scratch` what is to be dealt with next, what was left over first.
+    pub(crate) fn read(
+        &mut self,
+        scratch: &mut [u8],
+        buffers: &mut Buffers,
+        now: Instant,
+    ) -> io::Result<Taken> {
+        if !self.leftover.is_empty() {
+            let len = self.leftover.len().min(scratch.len());
+            scratch[..len].copy_from_slice(&self.leftover[..len]);
+            self.leftover = self.leftover.split_off(len);
+            buffers.count_held(len, 0);
+            return Ok(Taken::Bytes(len));
+        }
+        let taken = self.connection.read(scratch)?;
+        if let Taken::Bytes(_) = taken {
+            self.last_heard = now;
+        }
+        Ok(taken)
+    }
+
+    /// Whether reading may find something of which no event will tell.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.leftover.is_empty() || self.connection.is_readable()
+    }
+
+    /// Puts back what was read and can't be dealt with yet.
+    pub(crate) fn put_back(&mut self, rest: &[u8], buffers: &mut Buffers) {
+        buffers.count_held(0, rest.len());
+        let later = std::mem::take(&mut self.leftover);
+        self.leftover = [rest, &later].concat();
+    }
+
+    /// It is read again; the time that it was not read does not count as silence.
+    pub(crate) fn release(&mut self, now: Instant) {
+        self.intake = Intake::Flowing;
+        self.last_heard = now;
+    }
+
+    /// Bytes that are held of what it sent.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.leftover.len() + self.frames.held_bytes()
+    }
+
+    /// Writes what is queued, and notes whether the driver keeps up.
+    pub(crate) fn flush(&mut self, buffers: &mut Buffers) -> io::Result<Flushed> {
+        let flushed = self.connection.flush(&mut self.outbox, buffers)?;
+        if self.outbox.len() <= DRIVER_DRAINED_BYTES {
+            self.backlog = Backlog::Flowing;
+        }
+        Ok(flushed)
+    }
+
+    /// Notes that the outbox may have passed its mark.
+    pub(crate) fn note_backlog(&mut self, now: Instant) {
+        match self.backlog {
+            Backlog::Flowing if self.outbox.len() >= DRIVER_BACKLOG_BYTES => {
+                self.backlog = Backlog::Congested { since: now };
+            }
+            Backlog::Flowing | Backlog::Congested { .. } => {}
+        }
+    }
+
+    /// A datagram found the backlog over its mark.
+    pub(crate) fn count_dropped_datagram(&mut self) {
+        self.dropped_datagrams += 1;
+        self.dropped_unlogged += 1;
+    }
+
+    /// How many datagrams were dropped since this was last asked.
+    pub(crate) fn take_dropped_datagrams(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_unlogged)
+    }
+
+    /// When it is due for a ping, or overdue with a sign of life.
+    pub(crate) fn deadline(&self) -> Instant {
+        let silent = match self.intake {
+            Intake::Flowing => self.last_heard + DRIVER_SILENCE_MAX,
+            Intake::HeldBy(_) => self.next_ping,
+        };
+        let stalled = match self.backlog {
+            Backlog::Flowing => self.next_ping,
+            Backlog::Congested { since } => since + DRIVER_STALL_MAX,
+        };
+        self.next_ping.min(silent).min(stalled)
+    }
+
+    /// Whether nothing was heard of it for too long, while it was read.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        self.intake == Intake::Flowing && now >= self.last_heard + DRIVER_SILENCE_MAX
+    }
+
+    /// Pings it if that is due, or says why it has to be closed.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        buffers: &mut Buffers,
+    ) -> Option<Overdue> {
+        match self.backlog {
+            Backlog::Congested { since } if now >= since + DRIVER_STALL_MAX => {
+                return Some(Overdue::Stalled);
+            }
+            Backlog::Flowing | Backlog::Congested { .. } => {}
+        }
+        if self.is_silent(now) {
+            return Some(Overdue::Silent);
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + PING_INTERVAL;
+            self.frames.shrink();
+            self.outbox.extend(buffers, &control_frame(Control::Ping, b""));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::collections::arena::Key;
+    use crate::net::scripted::{Room, Scripted, Step, make_room, say};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PING: &[u8] = b"\x89\0";
+
+    struct Rig {
+        driver: Driver<Scripted>,
+        buffers: Buffers,
+        start: Instant,
+    }
+
+    /// A driver whose WebSocket request was followed by `leftover`.
+    fn rig(leftover: &[u8], steps: impl IntoIterator<Item = Step>) -> Rig {
+        let start = Instant::now();
+        let name = Name { request_id: String::new(), event_source: String::new() };
+        let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
+        let mut buffers = Buffers::default();
+        buffers.count_held(0, leftover.len());
+        let outbox = Outbox::default();
+        let driver = Driver::new(connection, outbox, port, leftover.to_vec(), name, start);
+        Rig { driver, buffers, start }
+    }
+
+    impl Rig {
+        fn read(&mut self, room: usize, seconds: u32) -> Vec<u8> {
+            let mut scratch = vec![0; room];
+            let now = self.start + seconds * SECOND;
+            match self.driver.read(&mut scratch, &mut self.buffers, now).unwrap() {
+                Taken::Bytes(len) => scratch[..len].to_vec(),
+                Taken::Blocked | Taken::End => Vec::new(),
+            }
+        }
+
+        fn time_out(&mut self, seconds: u32) -> Option<Overdue> {
+            self.driver.handle_timeout(self.start + seconds * SECOND, &mut self.buffers)
+        }
+
+        fn queue(&mut self, len: usize) {
+            self.driver.outbox.extend(&mut self.buffers, &vec![0; len]);
+            self.driver.note_backlog(self.start);
+        }
+
+        fn flush(&mut self) {
+            let _ = self.driver.flush(&mut self.buffers).unwrap();
+        }
+
+        fn written(&mut self) -> Vec<u8> {
+            self.flush();
+            std::mem::take(&mut self.driver.connection.socket().written)
+        }
+
+        fn deadline(&self) -> Duration {
+            self.driver.deadline() - self.start
+        }
+    }
+
+    #[test]
+    fn what_came_behind_the_request_is_read_first() {
+        let mut rig = rig(b"first", [Step::bytes(b"second")]);
+        assert!(rig.driver.is_readable());
+        assert_eq!(rig.read(3, 0), b"fir");
+        assert_eq!(rig.read(9, 0), b"st");
+        assert_eq!(rig.read(9, 0), b"second");
+        assert_eq!(rig.buffers.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_read_before_everything_else() {
+        let mut rig = rig(b"abcdef", [Step::bytes(b"ghi")]);
+        assert_eq!(rig.read(4, 0), b"abcd");
+        rig.driver.put_back(b"cd", &mut rig.buffers);
+        assert_eq!((rig.driver.held_bytes(), rig.buffers.queued_bytes()), (4, 4));
+        assert_eq!(rig.read(9, 0), b"cdef");
+        assert_eq!(rig.read(9, 0), b"ghi");
+    }
+
+    #[test]
+    fn leftover_makes_it_readable_without_an_event() {
+        let mut rig = rig(b"", [Step::WouldBlock]);
+        assert!(rig.read(9, 0).is_empty());
+        assert!(!rig.driver.is_readable());
+        rig.driver.put_back(b"x", &mut rig.buffers);
+        assert!(rig.driver.is_readable());
+    }
+
+    #[test]
+    fn it_is_pinged_every_30_seconds() {
+        let mut rig = rig(b"", []);
+        assert_eq!(rig.deadline(), 30 * SECOND);
+        assert_eq!(rig.time_out(29), None);
+        assert_eq!(rig.written(), b"");
+        assert_eq!(rig.time_out(30), None);
+        assert_eq!(rig.written(), PING);
+        assert_eq!(rig.deadline(), 60 * SECOND);
+        assert_eq!(rig.time_out(60), None);
+        assert_eq!(rig.written(), PING);
+    }
+
+    #[test]
+    fn it_is_silent_after_75_seconds_without_a_byte() {
+        let mut rig = rig(b"", []);
+        assert_eq!((rig.time_out(30), rig.time_out(60)), (None, None));
+        assert_eq!(rig.deadline(), 75 * SECOND);
+        assert_eq!(rig.time_out(74), None);
+        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn any_byte_is_a_sign_of_life() {
+        let mut rig = rig(b"", [Step::bytes(b"x")]);
+        rig.read(9, 50);
+        assert_eq!(rig.time_out(124), None);
+        assert_eq!(rig.time_out(125), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn a_read_that_finds_nothing_is_no_sign_of_life() {
+        let mut rig = rig(b"", [Step::WouldBlock]);
+        rig.read(9, 50);
+        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn while_it_is_held_its_silence_is_ours() {
+        let mut rig = rig(b"", []);
+        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        assert_eq!(rig.time_out(200), None);
+        assert_eq!(rig.deadline(), 230 * SECOND);
+        rig.driver.release(rig.start + 200 * SECOND);
+        assert_eq!(rig.time_out(274), None);
+        assert_eq!(rig.time_out(275), Some(Overdue::Silent));
+    }
+
+    #[test]
+    fn it_has_stalled_when_its_backlog_does_not_drain_for_30_seconds() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES - 1);
+        assert!(!rig.driver.is_congested());
+        rig.queue(1);
+        assert!(rig.driver.is_congested());
+        assert_eq!(rig.time_out(29), None);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn a_held_driver_can_stall_too() {
+        let mut rig = rig(b"", []);
+        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn its_backlog_has_drained_only_at_the_lower_mark() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        let excess = DRIVER_BACKLOG_BYTES - DRIVER_DRAINED_BYTES;
+        rig.driver.connection.socket().room = Room::Bytes(excess - 1);
+        rig.flush();
+        assert!(rig.driver.is_congested());
+        make_room(&mut rig.driver.connection, 1);
+        rig.flush();
+        assert!(!rig.driver.is_congested());
+    }
+
+    #[test]
+    fn a_growing_backlog_does_not_put_off_the_stall() {
+        let mut rig = rig(b"", []);
+        rig.queue(DRIVER_BACKLOG_BYTES);
+        rig.driver.note_backlog(rig.start + 20 * SECOND);
+        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn dropped_datagrams_are_told_once_and_counted_for_good() {
+        let mut driver = rig(b"", []).driver;
+        driver.count_dropped_datagram();
+        driver.count_dropped_datagram();
+        assert_eq!(driver.take_dropped_datagrams(), 2);
+        assert_eq!(driver.take_dropped_datagrams(), 0);
+        assert_eq!(driver.dropped_datagrams, 2);
+    }
+
+    #[test]
+    fn its_end_and_a_reset_are_told() {
+        let mut rig = rig(b"", [Step::End]);
+        let (driver, buffers) = (&mut rig.driver, &mut rig.buffers);
+        assert_eq!(driver.read(&mut [0; 9], buffers, rig.start).unwrap(), Taken::End);
+        let mut rig = self::rig(b"", []);
+        say(&mut rig.driver.connection, Step::Error);
+        assert!(rig.driver.read(&mut [0; 9], &mut rig.buffers, rig.start).is_err());
+    }
+}

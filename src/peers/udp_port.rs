@@ -1,0 +1,444 @@
+//! A UDP port: its socket, what waits to be sent, and what has to be remembered of peers so that
+//! answers find them.
+
+use std::collections::VecDeque;
+use std::hash::Hash;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv6Addr, SocketAddr};
+
+use rustc_hash::FxHashMap;
+
+use crate::limits::{
+    DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, LINK_LOCAL_PEERS_MAX, PROXIED_PEERS_MAX,
+    RECEIVE_FAILURES_MAX,
+};
+use crate::net::Net;
+use crate::net::datagrams::Datagrams;
+use crate::net::outbox::Buffers;
+use crate::peers::port::{Gate, is_idle};
+
+/// A UDP port.
+pub(crate) struct Udp<N: Net> {
+    pub(crate) gate: Gate<N::Udp>,
+    /// Datagrams that the system had no room for.
+    backlog: VecDeque<(SocketAddr, Vec<u8>)>,
+    backlog_bytes: usize,
+    /// By device, the load balancer that its datagrams came through.
+    proxies: FxHashMap<SocketAddr, SocketAddr>,
+    /// By link-local address, the number of the interface that it was last heard on.
+    scopes: FxHashMap<Ipv6Addr, u32>,
+    /// Receives that failed since the last that did not.
+    failures: u32,
+}
+
+/// What receiving came to.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Datagrams, and there may be more.
+    Some,
+    /// Datagrams, and there are no more.
+    Last,
+    /// Nothing, until the next event.
+    Nothing,
+    /// An error, and there may be datagrams behind it.
+    Disturbed,
+    /// An error after many others in a row.
+    Broken(io::Error),
+}
+
+/// What became of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way, or waits for room.
+    Accepted,
+    /// There is no room, not even to wait.
+    Dropped,
+    /// It can't be sent.
+    Refused,
+}
+
+impl<N: Net> Udp<N> {
+    pub(crate) fn new(socket: N::Udp) -> Self {
+        Self {
+            gate: Gate::Open(socket),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            proxies: FxHashMap::default(),
+            scopes: FxHashMap::default(),
+            failures: 0,
+        }
+    }
+
+    /// Receives a batch of datagrams.
+    pub(crate) fn receive(&mut self, net: &mut N, batch: &mut Datagrams) -> Received {
+        let Gate::Open(socket) = &self.gate else { return Received::Nothing };
+        match net.receive(socket, batch) {
+            Err(error) if !is_idle(&error) => self.count_failure(error),
+            received => {
+                self.failures = 0;
+                match received {
+                    Ok(()) if batch.is_full() => Received::Some,
+                    Ok(()) => Received::Last,
+                    Err(_) => Received::Nothing,
+                }
+            }
+        }
+    }
+
+    /// An error is about one peer, and there may be datagrams of others behind it; unless it
+    /// lasts, and then it is about the socket.
+    fn count_failure(&mut self, error: io::Error) -> Received {
+        self.failures = self.failures.saturating_add(1);
+        match self.failures <= RECEIVE_FAILURES_MAX {
+            true => Received::Disturbed,
+            false => Received::Broken(error),
+        }
+    }
+
+    /// Bytes that wait for the system to have room.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Remembers the load balancer that a device's datagrams come through, so that answers go
+    /// back the same way.
+    pub(crate) fn note_proxy(&mut self, device: SocketAddr, proxy: SocketAddr) {
+        remember(&mut self.proxies, PROXIED_PEERS_MAX, device, proxy);
+    }
+
+    /// A device's datagrams come without a load balancer (now).
+    pub(crate) fn note_direct(&mut self, device: SocketAddr) {
+        if !self.proxies.is_empty() {
+            self.proxies.remove(&device);
+        }
+    }
+
+    /// Remembers the interface that a link-local peer was heard on: drivers name it by its
+    /// address alone, which is not enough to reach it.
+    pub(crate) fn note_scope(&mut self, from: SocketAddr) {
+        let SocketAddr::V6(from) = from else { return };
+        if from.scope_id() != 0 {
+            remember(&mut self.scopes, LINK_LOCAL_PEERS_MAX, *from.ip(), from.scope_id());
+        }
+    }
+
+    /// Where a datagram to this peer has to go.
+    fn way_to(&self, peer: SocketAddr) -> SocketAddr {
+        let mut way = self.proxies.get(&peer).copied().unwrap_or(peer);
+        if let SocketAddr::V6(v6) = &mut way
+            && v6.scope_id() == 0
+            && let Some(&scope) = self.scopes.get(v6.ip())
+        {
+            v6.set_scope_id(scope);
+        }
+        way
+    }
+
+    /// Sends a datagram, behind those that wait.
+    pub(crate) fn send(
+        &mut self,
+        net: &mut N,
+        buffers: &mut Buffers,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Sent {
+        let to = self.way_to(to);
+        let Gate::Open(socket) = &self.gate else { return Sent::Dropped };
+        if self.backlog.is_empty() {
+            match net.send(socket, to, data) {
+                Ok(()) => return Sent::Accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Sent::Refused,
+            }
+        }
+        let bytes = self.backlog_bytes + counted_bytes(data);
+        if bytes > DATAGRAM_BACKLOG_BYTES || self.backlog.len() >= DATAGRAM_BACKLOG_MAX {
+            return Sent::Dropped;
+        }
+        self.backlog.push_back((to, data.to_vec()));
+        self.count(bytes, buffers);
+        Sent::Accepted
+    }
+
+    /// Whether datagrams wait for the system to have room.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Sends what waits, as far as the system has room.
+    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut Buffers) {
+        let Gate::Open(socket) = &self.gate else { return };
+        let mut bytes = self.backlog_bytes;
+        while let Some((to, data)) = self.backlog.front() {
+            match net.send(socket, *to, data) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // One that can't be sent is gone, like one that is lost on the way.
+                Ok(()) | Err(_) => {
+                    bytes -= counted_bytes(data);
+                    self.backlog.pop_front();
+                }
+            }
+        }
+        self.count(bytes, buffers);
+    }
+
+    /// Closes the socket, after what the system takes at once; the rest is forgotten.
+    pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut Buffers) {
+        self.flush(net, buffers);
+        self.gate = Gate::Shut;
+        self.forget_waiting(buffers);
+    }
+
+    /// Forgets what waits for the system to have room.
+    pub(crate) fn forget_waiting(&mut self, buffers: &mut Buffers) {
+        self.backlog.clear();
+        self.count(0, buffers);
+    }
+
+    fn count(&mut self, bytes: usize, buffers: &mut Buffers) {
+        buffers.count_held(self.backlog_bytes, bytes);
+        self.backlog_bytes = bytes;
+    }
+}
+
+/// Remembers so many peers at most. One more, and all are forgotten, to be remembered again with
+/// their next datagram.
+fn remember<K: Hash + Eq, V>(peers: &mut FxHashMap<K, V>, most: usize, peer: K, what: V) {
+    if peers.len() >= most && !peers.contains_key(&peer) {
+        peers.clear();
+    }
+    peers.insert(peer, what);
+}
+
+/// What a datagram counts for while it waits; an empty one takes room as well.
+fn counted_bytes(data: &[u8]) -> usize {
+    data.len().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::ScriptedNet;
+
+    struct Rig {
+        udp: Udp<ScriptedNet>,
+        net: ScriptedNet,
+        buffers: Buffers,
+    }
+
+    /// A UDP port on a network that takes so many datagrams at first.
+    fn rig(room: usize) -> Rig {
+        let net = ScriptedNet { room, ..ScriptedNet::default() };
+        Rig { udp: Udp::new(()), net, buffers: Buffers::default() }
+    }
+
+    impl Rig {
+        fn send(&mut self, to: &str, data: &[u8]) -> Sent {
+            self.udp.send(&mut self.net, &mut self.buffers, address(to), data)
+        }
+
+        fn flush(&mut self, room: usize) {
+            self.net.room = room;
+            self.udp.flush(&mut self.net, &mut self.buffers);
+        }
+
+        fn receive(&mut self) -> Received {
+            self.udp.receive(&mut self.net, &mut Datagrams::default())
+        }
+
+        fn sent(&self) -> Vec<&[u8]> {
+            self.net.sent.iter().map(|(_, data)| &data[..]).collect()
+        }
+
+        fn recipients(&self) -> Vec<SocketAddr> {
+            self.net.sent.iter().map(|&(to, _)| to).collect()
+        }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_datagram_leaves_at_once_while_there_is_room() {
+        let mut rig = rig(9);
+        assert_eq!(rig.send("10.0.0.9:7", b"hi"), Sent::Accepted);
+        assert_eq!(rig.net.sent, [(address("10.0.0.9:7"), b"hi".to_vec())]);
+        assert_eq!(rig.udp.backlog_bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_leaves_in_order_and_first() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.net.room = 9;
+        rig.send("10.0.0.9:7", b"two");
+        assert!(rig.net.sent.is_empty());
+        rig.flush(9);
+        rig.send("10.0.0.9:7", b"three");
+        assert_eq!(rig.sent(), [&b"one"[..], b"two", b"three"]);
+    }
+
+    #[test]
+    fn a_flush_stops_where_there_is_no_room_and_goes_on_later() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.send("10.0.0.9:7", b"two");
+        rig.flush(1);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..]], 3));
+        rig.flush(1);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..], b"two"], 0));
+    }
+
+    #[test]
+    fn what_waits_is_part_of_the_sum_of_all_queues() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.send("10.0.0.9:7", b"two");
+        assert_eq!(rig.buffers.queued_bytes(), 6);
+        rig.flush(1);
+        assert_eq!(rig.buffers.queued_bytes(), 3);
+        rig.udp.shut(&mut rig.net, &mut rig.buffers);
+        assert_eq!(rig.buffers.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_backlog_drops_what_comes_and_keeps_what_it_has() {
+        let mut rig = rig(0);
+        let half = vec![0; DATAGRAM_BACKLOG_BYTES / 2];
+        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
+        assert_eq!(rig.udp.backlog_bytes, DATAGRAM_BACKLOG_BYTES);
+        rig.flush(9);
+        assert_eq!(rig.net.sent.len(), 2);
+    }
+
+    #[test]
+    fn empty_datagrams_do_not_wait_without_bound() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", &vec![0; DATAGRAM_BACKLOG_BYTES - 1]);
+        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Accepted);
+        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Dropped);
+    }
+
+    #[test]
+    fn tiny_datagrams_do_not_take_more_memory_than_large_ones() {
+        let mut rig = rig(0);
+        let tiny = (0..DATAGRAM_BACKLOG_MAX).map(|_| rig.send("10.0.0.9:7", b"x"));
+        assert_eq!(tiny.filter(|sent| *sent == Sent::Accepted).count(), DATAGRAM_BACKLOG_MAX);
+        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
+    }
+
+    #[test]
+    fn a_device_that_comes_without_its_load_balancer_is_answered_directly() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        rig.udp.note_direct(address("10.0.0.9:7"));
+        rig.send("10.0.0.9:7", b"hi");
+        assert_eq!(rig.net.sent[0].0, address("10.0.0.9:7"));
+    }
+
+    #[test]
+    fn one_that_can_not_be_sent_holds_up_no_other() {
+        let mut rig = rig(9);
+        rig.net.unreachable = Some(address("10.0.0.1:1"));
+        assert_eq!(rig.send("10.0.0.1:1", b"lost"), Sent::Refused);
+        rig.net.room = 0;
+        rig.send("10.0.0.1:1", b"lost");
+        rig.send("10.0.0.9:7", b"hi");
+        rig.flush(9);
+        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"hi"[..]], 0));
+    }
+
+    #[test]
+    fn a_shut_port_sends_what_it_can_and_then_drops() {
+        let mut rig = rig(0);
+        rig.send("10.0.0.9:7", b"one");
+        rig.net.room = 9;
+        rig.udp.shut(&mut rig.net, &mut rig.buffers);
+        assert_eq!(rig.send("10.0.0.9:7", b"two"), Sent::Dropped);
+        assert_eq!(rig.sent(), [b"one"]);
+    }
+
+    #[test]
+    fn answers_go_back_through_the_proxy_that_the_device_came_by() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        rig.send("10.0.0.9:7", b"behind");
+        rig.send("10.0.0.9:8", b"direct");
+        assert_eq!(rig.recipients(), [address("192.0.2.1:9000"), address("10.0.0.9:8")]);
+    }
+
+    #[test]
+    fn the_latest_way_back_counts() {
+        let mut rig = rig(9);
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:1"));
+        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.2:2"));
+        rig.send("10.0.0.9:7", b"hi");
+        assert_eq!(rig.recipients(), [address("192.0.2.2:2")]);
+    }
+
+    #[test]
+    fn the_ways_back_that_are_remembered_are_bounded() {
+        let mut rig = rig(9);
+        for peer in 0..=PROXIED_PEERS_MAX {
+            let ip = std::net::Ipv4Addr::from_bits(peer as u32);
+            rig.udp.note_proxy(SocketAddr::new(ip.into(), 7), address("192.0.2.1:1"));
+        }
+        assert_eq!(rig.udp.proxies.len(), 1);
+    }
+
+    #[test]
+    fn a_link_local_peer_is_answered_over_the_interface_that_it_was_last_heard_on() {
+        let mut rig = rig(9);
+        rig.udp.note_scope(address("[fe80::1%3]:7"));
+        rig.udp.note_scope(address("[fe80::2%3]:7"));
+        rig.udp.note_scope(address("[fe80::2%4]:7"));
+        for to in ["[fe80::1]:7", "[fe80::1]:8", "[fe80::2]:7", "[fe80::3]:7", "[2001:db8::1]:7"] {
+            rig.send(to, b"hi");
+        }
+        let scopes: Vec<_> = rig.recipients().into_iter().map(scope).collect();
+        assert_eq!(scopes, [3, 3, 4, 0, 0]);
+    }
+
+    #[test]
+    fn what_waits_for_a_link_local_peer_keeps_its_way() {
+        let mut rig = rig(0);
+        rig.udp.note_scope(address("[fe80::1%3]:7"));
+        rig.send("[fe80::1]:7", b"hi");
+        rig.flush(9);
+        assert_eq!(rig.recipients(), [address("[fe80::1%3]:7")]);
+    }
+
+    #[test]
+    fn the_interfaces_that_are_remembered_are_bounded() {
+        let mut rig = rig(9);
+        for peer in 0..=LINK_LOCAL_PEERS_MAX {
+            let ip = Ipv6Addr::from_bits((0xfe80 << 112) + peer as u128);
+            rig.udp.note_scope(std::net::SocketAddrV6::new(ip, 7, 0, 3).into());
+        }
+        assert_eq!(rig.udp.scopes.len(), 1);
+    }
+
+    fn scope(address: SocketAddr) -> u32 {
+        match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        }
+    }
+
+    #[test]
+    fn an_error_is_received_over_and_one_that_lasts_is_told() {
+        let mut rig = rig(9);
+        rig.net.receive_failures = RECEIVE_FAILURES_MAX + 2;
+        for _ in 0..RECEIVE_FAILURES_MAX {
+            assert!(matches!(rig.receive(), Received::Disturbed));
+        }
+        assert!(matches!(rig.receive(), Received::Broken(_)));
+        assert!(matches!(rig.receive(), Received::Broken(_)));
+        assert!(matches!(rig.receive(), Received::Nothing));
+        rig.net.receive_failures = 1;
+        assert!(matches!(rig.receive(), Received::Disturbed), "a new error is a new one");
+    }
+}

@@ -1,0 +1,167 @@
+//! Messages to drivers, in their WebSocket frames.
+//!
+//! All messages about one device share an envelope: its address and its id. It is written once,
+//! and each RECEIVED puts it in front of the data that was read behind it, so that bytes from a
+//! device are not copied on their way into a driver's outbox.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::limits::{ADDRESS_TEXT_MAX_BYTES, DEVICE_READ_BYTES};
+use crate::protocol::message::Kind;
+use crate::protocol::websocket::{header_len, put_header};
+
+const BINARY: OpCode = OpCode::Data(Data::Binary);
+
+/// Type, address, NUL and id.
+const ENVELOPE_MAX_BYTES: usize = 1 + ADDRESS_TEXT_MAX_BYTES + 1 + 8;
+
+/// `data_size`.
+const SIZE_BYTES: usize = 4;
+
+/// Bytes that a frame made by [`Envelope::frame_around`] may take.
+pub const FRAME_MAX_BYTES: usize = 4 + ENVELOPE_MAX_BYTES + SIZE_BYTES + DEVICE_READ_BYTES;
+
+/// The part that all messages about one device (or UDP peer) have in common.
+#[derive(Clone, Copy)]
+pub struct Envelope {
+    bytes: [u8; ENVELOPE_MAX_BYTES],
+    len: u8,
+}
+
+impl Envelope {
+    /// The envelope for a device at `address`, which is written as text, and with `id_or_port`.
+    pub fn new(address: IpAddr, id_or_port: u64) -> Self {
+        let mut bytes = [0; ENVELOPE_MAX_BYTES];
+        let mut free = &mut bytes[1..];
+        write!(free, "{address}").expect("the room is that of the longest address");
+        let nul = ENVELOPE_MAX_BYTES - free.len();
+        bytes[nul + 1..nul + 9].copy_from_slice(&id_or_port.to_be_bytes());
+        Self { bytes, len: (nul + 9) as u8 }
+    }
+
+    /// The address as messages show it.
+    pub fn address_text(&self) -> &[u8] {
+        &self.bytes[1..usize::from(self.len) - 9]
+    }
+
+    /// Makes a RECEIVED at the start of `room` of what `read` puts into the slice that it is
+    /// lent, at most [`DEVICE_READ_BYTES`]. Gives the frame's length, or 0 if nothing was read.
+    ///
+    /// # Errors
+    /// What `read` said.
+    pub fn frame_around<E>(
+        &self,
+        room: &mut [u8],
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let front = usize::from(self.len) + SIZE_BYTES;
+        let data_at = 4 + front;
+        let len = read(&mut room[data_at..data_at + DEVICE_READ_BYTES])?;
+        if len == 0 {
+            return Ok(0);
+        }
+        let header = header_len(front + len);
+        if header == 2 {
+            // The shorter header leaves a gap of two before at most 125 bytes.
+            room.copy_within(data_at..data_at + len, data_at - 2);
+        }
+        self.put_front(Kind::Received, len, room);
+        Ok(header + front + len)
+    }
+
+    /// A whole frame with a copy of `data`.
+    pub fn frame(&self, kind: Kind, data: &[u8], out: &mut [u8]) -> usize {
+        let front = self.put_front(kind, data.len(), out);
+        out[front..front + data.len()].copy_from_slice(data);
+        front + data.len()
+    }
+
+    /// The length of a frame with so much data.
+    pub fn frame_len(&self, data_len: usize) -> usize {
+        let payload = usize::from(self.len) + SIZE_BYTES + data_len;
+        header_len(payload) + payload
+    }
+
+    /// Writes all that stands before the data and gives its length.
+    fn put_front(&self, kind: Kind, data_len: usize, out: &mut [u8]) -> usize {
+        let envelope = usize::from(self.len);
+        let at = put_header(BINARY, envelope + SIZE_BYTES + data_len, out);
+        out[at..at + envelope].copy_from_slice(&self.bytes[..envelope]);
+        out[at] = kind as u8;
+        let size = (data_len as u32).to_be_bytes();
+        out[at + envelope..at + envelope + SIZE_BYTES].copy_from_slice(&size);
+        at + envelope + SIZE_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::{Message, decode};
+
+    fn payload(frame: &[u8]) -> &[u8] {
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        assert_eq!(frame[0], 0x82);
+        &frame[header..]
+    }
+
+    fn around(envelope: &Envelope, data: &[u8]) -> Vec<u8> {
+        let mut room = vec![0; FRAME_MAX_BYTES];
+        let read = |into: &mut [u8]| {
+            into[..data.len()].copy_from_slice(data);
+            Ok::<usize, ()>(data.len())
+        };
+        let len = envelope.frame_around(&mut room, read).unwrap();
+        room.truncate(len);
+        room
+    }
+
+    #[test]
+    fn what_is_read_ends_up_in_a_received() {
+        let envelope = Envelope::new("10.0.0.9".parse().unwrap(), 7);
+        for len in [1, 100, 103, 104, 105, 1000, DEVICE_READ_BYTES] {
+            let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let frame = around(&envelope, &data);
+            let expected = Message {
+                kind: Kind::Received,
+                ip_address: b"10.0.0.9",
+                id_or_port: 7,
+                data: &data,
+            };
+            assert_eq!(decode(payload(&frame)), Ok(expected), "{len}");
+            assert_eq!(frame.len(), envelope.frame_len(len));
+        }
+    }
+
+    #[test]
+    fn nothing_read_is_no_frame() {
+        let envelope = Envelope::new("::1".parse().unwrap(), 0);
+        assert!(around(&envelope, b"").is_empty());
+    }
+
+    #[test]
+    fn the_longest_address_and_the_largest_datagram_fit() {
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let envelope = Envelope::new(longest.parse().unwrap(), u64::MAX);
+        assert_eq!(envelope.address_text(), longest.as_bytes());
+        let mut out = vec![0; envelope.frame_len(65_507)];
+        let len = envelope.frame(Kind::Received, &[5; 65_507], &mut out);
+        assert_eq!(len, out.len());
+        assert_eq!(decode(payload(&out)).unwrap().data.len(), 65_507);
+    }
+
+    #[test]
+    fn messages_without_data_have_none() {
+        let envelope = Envelope::new("::1".parse().unwrap(), 3);
+        let mut out = [0; 64];
+        let len = envelope.frame(Kind::Opened, b"", &mut out);
+        assert_eq!(decode(payload(&out[..len])).unwrap().kind, Kind::Opened);
+    }
+}

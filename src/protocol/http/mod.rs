@@ -1,0 +1,10 @@
+//! HTTP/1.0 and 1.1 as a server speaks them (RFC 9112): request heads in, answers out, and what each
+//! route demands.
+//!
+//! Deliberately absent: request bodies, chunked encoding, compression, caching. No route needs them.
+
+pub mod refusal;
+pub mod registration;
+pub mod request;
+pub mod response;
+pub mod routes;

@@ -1,0 +1,227 @@
+//! What is sent back over HTTP: refusals with words, JSON, and the switch to WebSocket.
+//!
+//! Every body is complete and has a length; nothing is chunked, compressed or cached. There is
+//! no `Date`, since nothing here knows the time.
+
+use tungstenite::handshake::derive_accept_key;
+
+use crate::protocol::http::request::{Connection, Method, Request};
+
+pub use crate::protocol::http::refusal::{Refusal, Status};
+
+/// Whether the body follows its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// It does.
+    Send,
+    /// The request was a HEAD: its length is said, and that is all.
+    Omit,
+}
+
+/// How an answer is sent, which the request decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// With its body or without.
+    pub body: Body,
+    /// What becomes of the connection afterwards.
+    pub connection: Connection,
+}
+
+impl Manner {
+    /// For a request that could not be read: where the next one begins is unknown.
+    pub const LAST: Manner = Manner { body: Body::Send, connection: Connection::Close };
+
+    /// For an answer to `request`.
+    pub fn of(request: &Request) -> Self {
+        let body = match request.method {
+            Method::Head => Body::Omit,
+            Method::Get | Method::Other(_) => Body::Send,
+        };
+        Self { body, connection: request.connection }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// 200 with a JSON body.
+    Json(String),
+    /// 200 without a body.
+    Empty,
+    /// 101: WebSocket from here on.
+    SwitchToWebsocket {
+        /// The `Sec-WebSocket-Accept` value.
+        accept: String,
+    },
+    /// Anything else.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Response::Refused(refusal)
+    }
+}
+
+impl Response {
+    /// The 101 for a handshake with this `Sec-WebSocket-Key`.
+    pub fn switch_to_websocket(key: &str) -> Self {
+        Response::SwitchToWebsocket { accept: derive_accept_key(key.as_bytes()) }
+    }
+
+    /// The status code, for the log.
+    pub fn code(&self) -> u16 {
+        match self {
+            Response::Json(_) | Response::Empty => 200,
+            Response::SwitchToWebsocket { .. } => 101,
+            Response::Refused(refusal) => refusal.status.code(),
+        }
+    }
+
+    /// Appends the answer to `out`. `request_id` is ours, so it is taken to be printable.
+    pub fn write(&self, out: &mut Vec<u8>, request_id: &str, manner: Manner) {
+        match self {
+            Response::Json(body) => write_ok(out, request_id, manner, body),
+            Response::Empty => write_ok(out, request_id, manner, ""),
+            Response::SwitchToWebsocket { accept } => write_switch(out, request_id, accept),
+            Response::Refused(refusal) => write_refusal(out, request_id, manner, refusal),
+        }
+    }
+}
+
+fn write_ok(out: &mut Vec<u8>, request_id: &str, manner: Manner, body: &str) {
+    write_status(out, 200, "OK", request_id);
+    write_field(out, "Connection", connection_option(manner.connection));
+    write_body(out, manner.body, body);
+}
+
+fn write_switch(out: &mut Vec<u8>, request_id: &str, accept: &str) {
+    write_status(out, 101, "Switching Protocols", request_id);
+    write_field(out, "Upgrade", "websocket");
+    write_field(out, "Connection", "Upgrade");
+    write_field(out, "Sec-WebSocket-Accept", accept);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_refusal(out: &mut Vec<u8>, request_id: &str, manner: Manner, refusal: &Refusal) {
+    write_status(out, refusal.status.code(), refusal.status.phrase(), request_id);
+    let option = connection_option(manner.connection);
+    if refusal.status == Status::UpgradeRequired {
+        // RFC 9110 section 7.8: who sends Upgrade names it in Connection too.
+        write_field(out, "Connection", &format!("Upgrade, {option}"));
+    } else {
+        write_field(out, "Connection", option);
+    }
+    for (name, value) in refusal.fields() {
+        write_field(out, name, &value);
+    }
+    write_body(out, manner.body, &refusal.body());
+}
+
+/// Said in every case: HTTP/1.0 clients keep the connection only when told so.
+fn connection_option(connection: Connection) -> &'static str {
+    match connection {
+        Connection::KeepAlive => "keep-alive",
+        Connection::Close => "close",
+    }
+}
+
+fn write_status(out: &mut Vec<u8>, code: u16, phrase: &str, request_id: &str) {
+    out.extend_from_slice(format!("HTTP/1.1 {code} {phrase}\r\n").as_bytes());
+    write_field(out, "X-Request-ID", request_id);
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Every body of ours is JSON.
+fn write_body(out: &mut Vec<u8>, sent: Body, body: &str) {
+    if !body.is_empty() {
+        write_field(out, "Content-Type", "application/json");
+    }
+    write_field(out, "Content-Length", &body.len().to_string());
+    out.extend_from_slice(b"\r\n");
+    match sent {
+        Body::Send => out.extend_from_slice(body.as_bytes()),
+        Body::Omit => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEPT: Manner = Manner { body: Body::Send, connection: Connection::KeepAlive };
+
+    fn text(response: impl Into<Response>, manner: Manner) -> String {
+        let mut out = Vec::new();
+        response.into().write(&mut out, "id-1", manner);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_is_sent_with_its_length_and_id() {
+        let response = Response::Json("{\"a\":1}".to_owned());
+        assert_eq!(
+            text(response, KEPT),
+            "HTTP/1.1 200 OK\r\nX-Request-ID: id-1\r\nConnection: keep-alive\r\n\
+             Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}"
+        );
+    }
+
+    #[test]
+    fn a_head_request_gets_the_length_without_the_body() {
+        let manner = Manner { body: Body::Omit, ..KEPT };
+        let text = text(Response::Json("{\"a\":1}".to_owned()), manner);
+        assert!(text.ends_with("Content-Length: 7\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_answer_says_so() {
+        let text = text(Response::Empty, Manner::LAST);
+        assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+        assert!(text.ends_with("Content-Length: 0\r\n\r\n") && !text.contains("Content-Type"));
+    }
+
+    #[test]
+    fn the_switch_to_websocket_proves_the_key_was_understood() {
+        // The example of RFC 6455 section 1.3.
+        let text = text(Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ=="), Manner::LAST);
+        assert_eq!(
+            text,
+            "HTTP/1.1 101 Switching Protocols\r\nX-Request-ID: id-1\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn each_status_brings_its_own_fields() {
+        let with = |refusal: Refusal| text(refusal, KEPT);
+        assert!(with(Refusal::method_not_allowed()).contains("\r\nAllow: GET, HEAD\r\n"));
+        assert!(with(Refusal::unauthorized()).contains("\r\nWWW-Authenticate: Bearer\r\n"));
+        assert!(with(Refusal::unavailable("full")).contains("\r\nRetry-After: 5\r\n"));
+        let upgrade = with(Refusal::upgrade_required());
+        assert!(upgrade.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(upgrade.contains("\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+        assert!(upgrade.contains("\r\nConnection: Upgrade, keep-alive\r\n"));
+    }
+
+    #[test]
+    fn the_body_is_as_long_as_its_length_says() {
+        for refusal in [
+            Refusal::missing("accept", "addresses"),
+            Refusal::not_found(),
+            Refusal::timeout(),
+            Refusal::uri_too_long(),
+            Refusal::head_too_large("long"),
+            Refusal::forbidden("später"),
+        ] {
+            let text = text(refusal, Manner::LAST);
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{text}");
+        }
+    }
+}

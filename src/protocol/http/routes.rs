@@ -1,0 +1,375 @@
+//! The routes: what is asked for, who may ask, and in which order a request is found wanting.
+//!
+//! 404, 405, 401, 426 or 400 for the handshake, 403 for a foreign web page, then 422 or 400 for
+//! a parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer.
+//! Bad keys alone are told before the 426. Opening the port, and what can go wrong with it, is
+//! not known here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::protocol::http::refusal::Refusal;
+use crate::protocol::http::registration::{self, Protocol, Registration, TlsParameters};
+use crate::protocol::http::request::{Method, Request, Upgrade};
+
+/// Where the routes are; older drivers use the second.
+pub const BASE_PATHS: [&str; 2] = ["/api/dispatch/v1", "/api/server"];
+
+/// What a path stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Who listens where.
+    Statistics,
+    /// Whether we are there.
+    Health,
+    /// Which version we are.
+    Version,
+    /// A driver's WebSocket.
+    Register(Protocol),
+}
+
+/// One line of the table of routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteRow {
+    /// What follows the base path.
+    pub suffix: &'static str,
+    /// What it stands for.
+    pub endpoint: Endpoint,
+    /// What it is for, in a few words.
+    pub purpose: &'static str,
+}
+
+/// All routes, under each of [`BASE_PATHS`].
+pub const ROUTES: [RouteRow; 6] = [
+    RouteRow { suffix: "", endpoint: Endpoint::Statistics, purpose: "statistics" },
+    RouteRow { suffix: "/healthz", endpoint: Endpoint::Health, purpose: "health check" },
+    RouteRow { suffix: "/version", endpoint: Endpoint::Version, purpose: "version" },
+    RouteRow {
+        suffix: "/tcp_dispatch",
+        endpoint: Endpoint::Register(Protocol::Tcp),
+        purpose: "WebSocket: serve a TCP port",
+    },
+    RouteRow {
+        suffix: "/tls_dispatch",
+        endpoint: Endpoint::Register(Protocol::Tls),
+        purpose: "WebSocket: serve a TLS port",
+    },
+    RouteRow {
+        suffix: "/udp_dispatch",
+        endpoint: Endpoint::Register(Protocol::Udp),
+        purpose: "WebSocket: serve a UDP port",
+    },
+];
+
+/// What a good request wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// The statistics.
+    Statistics,
+    /// A 200.
+    Health,
+    /// The version.
+    Version,
+    /// A port, and then a WebSocket.
+    Register {
+        /// What the driver asks for.
+        registration: Registration,
+        /// The key of its handshake.
+        websocket_key: String,
+    },
+    /// A port without a WebSocket: a 426, or a 400 where the keys are bad. PlaceOS dispatch judges
+    /// the keys first, so that they can be tried out with curl.
+    PlainRegister {
+        /// How devices would talk.
+        protocol: Protocol,
+        /// The keys to judge.
+        tls: TlsParameters,
+    },
+}
+
+/// Finds out what a request wants. `authorise` judges the token that it offers, and is asked only
+/// where one is needed.
+///
+/// # Errors
+/// The answer to a request that is not good.
+pub fn route(
+    request: &Request,
+    authorise: impl FnOnce(Option<&str>) -> Result<(), Refusal>,
+) -> Result<Route, Refusal> {
+    let endpoint = find(&request.path).ok_or_else(Refusal::not_found)?;
+    match request.method {
+        Method::Get | Method::Head => {}
+        Method::Other(_) => return Err(Refusal::method_not_allowed()),
+    }
+    match endpoint {
+        Endpoint::Health => Ok(Route::Health),
+        Endpoint::Version => Ok(Route::Version),
+        Endpoint::Statistics => {
+            authorise(token_of(request).as_deref())?;
+            Ok(Route::Statistics)
+        }
+        Endpoint::Register(protocol) => {
+            authorise(token_of(request).as_deref())?;
+            register(request, protocol)
+        }
+    }
+}
+
+/// The token that a request offers: that of its `Authorization` field, or else, where there is no
+/// such field, its `bearer_token` parameter.
+pub fn token_of(request: &Request) -> Option<Cow<'_, str>> {
+    if let Some(field) = &request.authorization {
+        return Some(Cow::Borrowed(without_scheme(field)));
+    }
+    let token = registration::first(request.query.as_deref()?, "bearer_token")?;
+    Some(Cow::Owned(token.trim().to_owned()))
+}
+
+/// Whether `offered` is the secret. The time it takes depends on the length of what is offered
+/// and not on the secret. An empty secret is nobody's.
+pub fn is_token(secret: &str, offered: &str) -> bool {
+    let pairs = secret.bytes().cycle().zip(offered.bytes());
+    let same = pairs.fold(Choice::from(1), |same, (a, b)| same & a.ct_eq(&b));
+    let same_length = (secret.len() as u64).ct_eq(&(offered.len() as u64));
+    !secret.is_empty() && bool::from(same & same_length)
+}
+
+/// Who listens where.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Statistics {
+    /// Drivers per UDP port.
+    pub udp_listeners: BTreeMap<u16, usize>,
+    /// Drivers per TCP or TLS port.
+    pub tcp_listeners: BTreeMap<u16, usize>,
+    /// Devices per TCP or TLS port.
+    pub tcp_clients: BTreeMap<u16, usize>,
+}
+
+impl Statistics {
+    /// The statistics in exactly the shape that PlaceOS reads.
+    pub fn to_json(&self) -> String {
+        // The order of the names is kept by hand, for serde_json would sort them.
+        format!(
+            r#"{{"udp_listeners":{},"tcp_listeners":{},"tcp_clients":{}}}"#,
+            counts_json(&self.udp_listeners),
+            counts_json(&self.tcp_listeners),
+            counts_json(&self.tcp_clients),
+        )
+    }
+}
+
+fn counts_json(counts: &BTreeMap<u16, usize>) -> String {
+    serde_json::to_string(counts).expect("writing numbers to a string cannot fail")
+}
+
+fn find(path: &str) -> Option<Endpoint> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let suffix = BASE_PATHS.iter().find_map(|base| path.strip_prefix(base))?;
+    ROUTES.iter().find(|row| row.suffix == suffix).map(|row| row.endpoint)
+}
+
+fn without_scheme(field: &str) -> &str {
+    let field = field.trim();
+    match field.split_once([' ', '\t']) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        Some(_) | None => field,
+    }
+}
+
+fn register(request: &Request, protocol: Protocol) -> Result<Route, Refusal> {
+    if request.method == Method::Head {
+        return Err(Refusal::upgrade_required());
+    }
+    let websocket_key = match &request.upgrade {
+        Upgrade::None | Upgrade::OtherVersion => {
+            let tls = registration::tls_parameters(protocol, request.query.as_deref())?;
+            return Ok(Route::PlainRegister { protocol, tls });
+        }
+        Upgrade::Malformed(reason) => return Err(Refusal::bad_request(*reason)),
+        Upgrade::Websocket { key } => key.clone(),
+    };
+    refuse_foreign_page(request)?;
+    let registration = registration::registration(protocol, request.query.as_deref())?;
+    Ok(Route::Register { registration, websocket_key })
+}
+
+/// RFC 6455 section 10.2: a browser lets any page open a WebSocket to anywhere, and says in
+/// `Origin` which page it was. Drivers are no browsers; a page is let through only when it came
+/// from the very host and port that it connects to.
+fn refuse_foreign_page(request: &Request) -> Result<(), Refusal> {
+    let Some(origin) = &request.origin else { return Ok(()) };
+    let host = request.host.as_deref().unwrap_or_default();
+    if is_own_origin(origin, host) {
+        return Ok(());
+    }
+    Err(Refusal::forbidden("a web page of another origin may not connect"))
+}
+
+fn is_own_origin(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _other_scheme => return false,
+    };
+    let without_default = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_suffix(default_port).map(str::to_owned).unwrap_or(text)
+    };
+    !authority.is_empty() && without_default(authority) == without_default(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::http::request;
+
+    const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+    fn request(line: &str, fields: &str) -> Request {
+        let head = format!("{line} HTTP/1.1\r\nHost: Own:3000\r\n{fields}\r\n");
+        request::parse(head.as_bytes()).unwrap().unwrap().0
+    }
+
+    fn authorise(offered: Option<&str>) -> Result<(), Refusal> {
+        if offered == Some("t") { Ok(()) } else { Err(Refusal::unauthorized()) }
+    }
+
+    fn asked(line: &str, fields: &str) -> Result<Route, Refusal> {
+        route(&request(line, fields), authorise)
+    }
+
+    fn code(line: &str, fields: &str) -> u16 {
+        asked(line, fields).expect_err(line).status.code()
+    }
+
+    #[test]
+    fn both_base_paths_lead_to_the_same_routes_with_or_without_a_slash() {
+        for base in BASE_PATHS {
+            for slash in ["", "/"] {
+                let get = |suffix| asked(&format!("GET {base}{suffix}{slash}?bearer_token=t"), "");
+                assert_eq!(get(""), Ok(Route::Statistics));
+                assert_eq!(get("/healthz"), Ok(Route::Health));
+                assert_eq!(get("/version"), Ok(Route::Version));
+            }
+        }
+    }
+
+    #[test]
+    fn each_protocol_has_its_route() {
+        for (suffix, protocol) in
+            [("tcp", Protocol::Tcp), ("tls", Protocol::Tls), ("udp", Protocol::Udp)]
+        {
+            let line =
+                format!("GET /api/server/{suffix}_dispatch?bearer_token=t&port=9&accept=::1");
+            let Ok(Route::Register { registration, websocket_key }) = asked(&line, HANDSHAKE)
+            else {
+                panic!("{suffix} was refused");
+            };
+            assert_eq!((registration.protocol, registration.port), (protocol, 9));
+            assert_eq!(websocket_key, "dGhlIHNhbXBsZSBub25jZQ==");
+        }
+    }
+
+    #[test]
+    fn health_and_version_need_no_token() {
+        assert_eq!(asked("HEAD /api/server/healthz", ""), Ok(Route::Health));
+        assert_eq!(asked("GET /api/server/version", ""), Ok(Route::Version));
+        assert_eq!(code("GET /api/server", ""), 401);
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in [
+            "/",
+            "/api",
+            "/api/serverx",
+            "/api/server//",
+            "/api/server/x",
+            "/API/server",
+            "/api/server/%68ealthz",
+            "/api/server/../server",
+            "*",
+            "/api/server/tcp_dispatch&port=1",
+        ] {
+            assert_eq!(code(&format!("GET {path}"), ""), 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_refused_for_the_first_thing_that_is_wrong() {
+        let path = "/api/server/tcp_dispatch";
+        assert_eq!(code("POST /nowhere", ""), 404);
+        assert_eq!(code(&format!("POST {path}"), ""), 405);
+        assert_eq!(code(&format!("GET {path}"), ""), 401);
+        let tls = "/api/server/tls_dispatch?bearer_token=t&certificate=x";
+        assert_eq!(code(&format!("GET {tls}"), ""), 400);
+        assert_eq!(code(&format!("HEAD {path}?bearer_token=t"), HANDSHAKE), 426);
+        let bad = HANDSHAKE.replace("==", "");
+        assert_eq!(code(&format!("GET {path}?bearer_token=t"), &bad), 400);
+        for other in ["", &HANDSHAKE.replace("13", "8")] {
+            let plain = asked(&format!("GET {path}?bearer_token=t"), other);
+            assert!(matches!(plain, Ok(Route::PlainRegister { protocol: Protocol::Tcp, .. })));
+        }
+        assert_eq!(code(&format!("GET {path}?bearer_token=t"), HANDSHAKE), 422);
+        assert_eq!(code(&format!("GET {path}?bearer_token=t&port=0"), HANDSHAKE), 400);
+    }
+
+    #[test]
+    fn the_token_is_found_wherever_drivers_put_it() {
+        let token =
+            |line: &str, fields: &str| token_of(&request(line, fields)).map(Cow::into_owned);
+        for field in ["Bearer abc", "bearer  abc ", "BEARER\tabc", "abc"] {
+            let fields = format!("Authorization: {field}\r\n");
+            assert_eq!(token("GET /?bearer_token=no", &fields).as_deref(), Some("abc"), "{field}");
+        }
+        assert_eq!(token("GET /?x=1&bearer_token=+a%2Bc%20", "").as_deref(), Some("a+c"));
+        assert_eq!(token("GET /?x=1", ""), None);
+        assert_eq!(token("GET /", ""), None);
+        assert_eq!(token("GET /", "Authorization: Basic abc\r\n").as_deref(), Some("Basic abc"));
+    }
+
+    #[test]
+    fn only_the_whole_secret_is_the_token() {
+        assert!(is_token("secret", "secret"));
+        for wrong in ["", "s", "secre", "secrets", "secretsecret", "Secret", "secreT"] {
+            assert!(!is_token("secret", wrong), "{wrong}");
+        }
+        assert!(!is_token("", "") && !is_token("", "x"));
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_refused() {
+        let line = "GET /api/server/tcp_dispatch?bearer_token=t&port=9&accept=::1";
+        let from = |origin: &str| asked(line, &format!("{HANDSHAKE}Origin: {origin}\r\n"));
+        assert!(from("http://own:3000").is_ok());
+        for foreign in ["http://evil:3000", "http://own", "null", "file://own:3000", "own:3000", ""]
+        {
+            assert_eq!(from(foreign).unwrap_err().status.code(), 403, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_may_be_said_or_not() {
+        assert!(is_own_origin("https://a.example", "A.example:443"));
+        assert!(is_own_origin("http://[::1]:80", "[::1]"));
+        assert!(!is_own_origin("https://a.example", "a.example:80"));
+        assert!(!is_own_origin("http://", ""));
+    }
+
+    #[test]
+    fn statistics_have_exactly_the_shape_that_is_read_elsewhere() {
+        let statistics = Statistics {
+            udp_listeners: BTreeMap::from([(162, 8)]),
+            tcp_listeners: BTreeMap::from([(6001, 1), (700, 2)]),
+            tcp_clients: BTreeMap::new(),
+        };
+        assert_eq!(
+            statistics.to_json(),
+            r#"{"udp_listeners":{"162":8},"tcp_listeners":{"700":2,"6001":1},"tcp_clients":{}}"#
+        );
+    }
+}

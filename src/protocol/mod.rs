@@ -1,0 +1,12 @@
+//! Bytes to meaning and back: device messages, WebSocket frames, HTTP, PROXY headers, address lists.
+//!
+//! Nothing here knows a socket, a clock or a log. Whatever a peer sends becomes a value or an `Err`
+//! with words that help, never a panic; the fuzz targets hold all of it to that.
+
+pub mod accept_list;
+pub mod envelope;
+pub mod http;
+pub mod message;
+pub mod proxy_header;
+pub mod secret;
+pub mod websocket;

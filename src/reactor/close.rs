@@ -1,0 +1,281 @@
+//! How things end: a device, a driver with the devices that nobody else covers, a port that
+//! nobody wants any longer.
+//!
+//! What is freed here takes everything along that is counted or armed for it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use log::info;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::limits::{
+    DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX, FAREWELLS_MAX, FAREWELLS_OF_STRANGERS_MAX,
+};
+use crate::net::Net;
+use crate::net::connection::Connection;
+use crate::net::outbox::Outbox;
+use crate::peers::closing::{Farewell, Parting};
+use crate::peers::device::{Device, Parked};
+use crate::peers::driver::{Driver, Intake};
+use crate::peers::keys::{DeviceKey, DriverKey, FarewellKey, PortKey, Source};
+use crate::peers::port::{Port, Socket};
+use crate::protocol::message::Kind;
+use crate::protocol::websocket::close_frame;
+
+use super::Reactor;
+
+/// How a device ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All that was to be written was, and one side or the other ended it.
+    Orderly,
+    /// No driver covers it any longer.
+    Uncovered,
+    /// It is cut off, for this reason.
+    Broken(String),
+}
+
+/// How a driver leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It said Close, with this code.
+    Bye(Option<CloseCode>),
+    /// We close it, with this code and these words.
+    Close(CloseCode, String),
+    /// Its connection is gone, for this reason.
+    Lost(String),
+}
+
+impl<N: Net> Reactor<N> {
+    /// Ends a device and tells its drivers.
+    pub(super) fn end_device(&mut self, key: DeviceKey, ending: Ending) {
+        let Some(mut device) = self.forget_device(key) else { return };
+        for &driver_key in &device.audience {
+            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
+            device.announce(Kind::Closed, &mut driver.outbox, &mut self.buffers);
+            self.work.dirty_drivers.insert(driver_key);
+        }
+        self.log_device_end(&device, &ending);
+        match ending {
+            Ending::Orderly | Ending::Uncovered => {
+                self.part(device.connection, device.outbox, DEVICE_DRAIN_MAX);
+            }
+            Ending::Broken(_) => device.outbox.clear(&mut self.buffers),
+        }
+    }
+
+    /// Ends a driver: its port if it was the last one there, the devices that nobody else
+    /// covers, and its connection.
+    pub(super) fn remove_driver(&mut self, key: DriverKey, leave: Leave) {
+        let Some(mut driver) = self.drivers.remove(key) else { return };
+        self.timers.set(Source::Driver(key), &mut driver.armed, None);
+        self.buffers.count_held(driver.held_bytes(), 0);
+        self.log_driver_end(&driver, &leave);
+        self.withdraw_hold(key, driver.intake);
+        self.unpark(driver.waiting.take_up_to(usize::MAX));
+        if let Some(port) = self.ports.get_mut(driver.port) {
+            port.subscribers.remove(key);
+        }
+        self.uncover_devices(driver.port, key);
+        self.close_port_if_unwanted(driver.port);
+        self.say_goodbye(driver, leave);
+    }
+
+    /// Gets a connection on that is being ended.
+    pub(super) fn drive_farewell(&mut self, key: FarewellKey) {
+        let Some(farewell) = self.farewells.get_mut(key) else { return };
+        let parting = farewell.step(&mut self.buffers, &mut self.scratch.read, self.now);
+        let deadline = match parting {
+            Parting::Waiting | Parting::Again => farewell.deadline(),
+            Parting::Over => None,
+        };
+        self.timers.set(Source::Farewell(key), &mut farewell.armed, deadline);
+        match parting {
+            Parting::Waiting => {}
+            Parting::Again => self.work.farewells.insert(key),
+            Parting::Over => drop(self.farewells.remove(key)),
+        }
+    }
+
+    /// Cuts off a connection that is being ended.
+    pub(super) fn drop_farewell(&mut self, key: FarewellKey) {
+        let Some(mut farewell) = self.farewells.remove(key) else { return };
+        self.timers.set(Source::Farewell(key), &mut farewell.armed, None);
+        farewell.abandon(&mut self.buffers);
+    }
+
+    /// The same as [`Reactor::part`], for whom no driver wrote anything to.
+    pub(super) fn part_with_stranger(
+        &mut self,
+        connection: Connection<N::Stream>,
+        outbox: Outbox,
+        patience: Duration,
+    ) {
+        match self.farewells.len() < FAREWELLS_OF_STRANGERS_MAX {
+            true => self.part(connection, outbox, patience),
+            false => self.let_go(connection, outbox),
+        }
+    }
+
+    /// Ends a connection with what it takes at once.
+    fn let_go(&mut self, mut connection: Connection<N::Stream>, mut outbox: Outbox) {
+        let _ = connection.flush(&mut outbox, &mut self.buffers);
+        let _ = connection.finish();
+        outbox.clear(&mut self.buffers);
+    }
+
+    /// Flushes what is queued on a connection, ends our side and awaits the peer's.
+    pub(super) fn part(
+        &mut self,
+        connection: Connection<N::Stream>,
+        outbox: Outbox,
+        patience: Duration,
+    ) {
+        if outbox.is_empty() && connection.is_over() {
+            return self.ended.push(connection);
+        }
+        if self.farewells.len() >= FAREWELLS_MAX {
+            return self.let_go(connection, outbox);
+        }
+        let Self { farewells, net, .. } = self;
+        let mut farewell = Farewell::new(connection, outbox, self.now + patience);
+        let watched = farewells.try_insert_with(|key| {
+            let stream = farewell.connection_mut().socket();
+            match net.watch(stream, Source::Farewell(key).into()) {
+                Ok(()) => Ok(farewell),
+                Err(_) => Err(farewell),
+            }
+        });
+        match watched {
+            Ok(key) => self.work.farewells.insert(key),
+            Err(mut farewell) => farewell.abandon(&mut self.buffers),
+        }
+    }
+
+    /// Closes the sockets of those that have ended, which takes longer than all else about it.
+    pub(super) fn reap(&mut self) {
+        drop(std::mem::take(&mut self.ended));
+    }
+
+    /// Takes a device out of everything that knows of it, but tells nobody.
+    fn forget_device(&mut self, key: DeviceKey) -> Option<Device<N::Stream>> {
+        let mut device = self.devices.remove(key)?;
+        self.timers.set(Source::Device(key), &mut device.armed, None);
+        if let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get_mut(device.port)
+        {
+            listener.devices.remove(&device.id);
+        }
+        if let Some(hold) = device.hold.take() {
+            self.release_drivers(&hold.drivers);
+        }
+        self.forget_parking(&device);
+        self.release_address(device.address);
+        Some(device)
+    }
+
+    /// A parked device that is gone must not stand in line any longer: the line would grow with
+    /// every device that comes and goes while a driver does not read.
+    fn forget_parking(&mut self, device: &Device<N::Stream>) {
+        let Some(&Parked { on, place }) = device.parked.as_deref() else { return };
+        if let Some(driver) = self.drivers.get_mut(on) {
+            driver.waiting.leave(place);
+        }
+    }
+
+    /// One device less from an address.
+    pub(super) fn release_address(&mut self, address: IpAddr) {
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    fn withdraw_hold(&mut self, key: DriverKey, intake: Intake) {
+        let Intake::HeldBy(device_key) = intake else { return };
+        let Some(device) = self.devices.get_mut(device_key) else { return };
+        if let Some(hold) = &mut device.hold {
+            hold.drivers.retain(|&driver| driver != key);
+            if hold.drivers.is_empty() {
+                device.hold = None;
+            }
+        }
+        self.rearm_device(device_key);
+    }
+
+    /// Takes a driver out of the audience of its port's devices, and ends those that have no
+    /// other.
+    fn uncover_devices(&mut self, port: PortKey, driver: DriverKey) {
+        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(port) else {
+            return;
+        };
+        let devices: Vec<DeviceKey> = listener.devices.values().copied().collect();
+        for key in devices {
+            let Some(device) = self.devices.get_mut(key) else { continue };
+            device.audience.retain(|&other| other != driver);
+            if device.audience.is_empty() {
+                self.end_device(key, Ending::Uncovered);
+            }
+        }
+    }
+
+    /// Closes a port that no driver wants any longer.
+    pub(super) fn close_port_if_unwanted(&mut self, key: PortKey) {
+        if self.ports.get(key).is_none_or(|port| !port.subscribers.is_empty()) {
+            return;
+        }
+        self.forget_arrivals(key);
+        let Some(mut port) = self.ports.remove(key) else { return };
+        self.by_number.remove(&(port.protocol.transport(), port.number));
+        self.timers.set(Source::Port(key), &mut port.armed, None);
+        if let Socket::Datagram(udp) = &mut port.socket {
+            udp.shut(&mut self.net, &mut self.buffers);
+        }
+        info!(
+            server_protocol:% = port.protocol, server_port = port.number;
+            "closing the {} port {}: no driver wants it any longer", port.protocol, port.number
+        );
+    }
+
+    fn say_goodbye(&mut self, mut driver: Driver<N::Stream>, leave: Leave) {
+        let frame = match leave {
+            Leave::Bye(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
+            Leave::Close(code, reason) => close_frame(code, &reason),
+            Leave::Lost(_) => return driver.outbox.clear(&mut self.buffers),
+        };
+        driver.outbox.extend(&mut self.buffers, &frame);
+        self.part(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
+    }
+
+    fn log_device_end(&self, device: &Device<N::Stream>, ending: &Ending) {
+        let Some(port) = self.ports.get(device.port) else { return };
+        let why = match ending {
+            Ending::Orderly => "closed",
+            Ending::Uncovered => "closed, no driver accepts it any longer",
+            Ending::Broken(why) => why,
+        };
+        info!(
+            server_protocol:% = port.protocol, server_port = port.number,
+            remote_ip:% = device.address, client_id = device.id;
+            "device {} on port {}: {why}", device.address, port.number
+        );
+    }
+
+    fn log_driver_end(&self, driver: &Driver<N::Stream>, leave: &Leave) {
+        let why = match leave {
+            Leave::Bye(_) => "it said goodbye".to_string(),
+            Leave::Close(code, why) => format!("closed with {}: {why}", u16::from(*code)),
+            Leave::Lost(why) => format!("connection lost: {why}"),
+        };
+        let Some(port) = self.ports.get(driver.port) else { return };
+        let number = port.number;
+        info!(
+            server_protocol:% = port.protocol, server_port = number, request_id = driver.name.request_id.as_str(),
+            event_source = driver.name.event_source.as_str(),
+            dropped_datagrams = driver.dropped_datagrams;
+            "driver left port {number}: {why}"
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! Bytes from devices to drivers.
+
+use crate::collections::arena::Arena;
+use crate::net::connection::Taken;
+use crate::net::outbox::Buffers;
+use crate::net::readiness::Readiness;
+use crate::net::{Net, Stream};
+use crate::peers::device::{Device, Life};
+use crate::peers::driver::Driver;
+use crate::peers::keys::{DeviceKey, DriverKey, tag};
+use crate::protocol::envelope::FRAME_MAX_BYTES;
+
+use super::Reactor;
+use super::close::Ending;
+
+impl<N: Net> Reactor<N> {
+    pub(super) fn handle_device_event(&mut self, key: DeviceKey, news: Readiness) {
+        let Some(device) = self.devices.get_mut(key) else { return };
+        device.connection.handle_ready(news);
+        if news.is_readable() {
+            self.work.devices.insert(key);
+        }
+        if news.is_writable() && (!device.outbox.is_empty() || device.connection.wants_write()) {
+            self.work.dirty_devices.insert(key);
+        }
+    }
+
+    /// Reads a device once; and again if that may find its end, which then needs no turn and no
+    /// message of its own.
+    pub(super) fn drive_device(&mut self, key: DeviceKey) {
+        let mut has_spoken = self.read_device(key);
+        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_ending()) {
+            has_spoken = self.read_device(key);
+        }
+        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_readable()) {
+            self.work.devices.insert(key);
+        }
+    }
+
+    /// Reads a device once, into the outboxes of the drivers that cover it. Whether it said
+    /// something.
+    fn read_device(&mut self, key: DeviceKey) -> bool {
+        if self.park_behind_congestion(key) {
+            return false;
+        }
+        let Some(device) = self.devices.get_mut(key) else { return false };
+        let taken = match device.audience[..] {
+            [only] => read_into(device, only, &mut self.drivers, &mut self.buffers),
+            _ => device.read_frame(&mut self.scratch.frame),
+        };
+        match taken {
+            Ok(Taken::Bytes(len)) => {
+                self.hear(key, len);
+                return true;
+            }
+            Ok(Taken::Blocked) => self.await_device(key),
+            Ok(Taken::End) => self.handle_device_end(key),
+            Err(error) => self.end_device(key, Ending::Broken(error.to_string())),
+        }
+        false
+    }
+
+    /// A frame was read from a device: into the outbox of its only driver, or else into the
+    /// scratch buffer, from where every driver that covers it gets a copy.
+    fn hear(&mut self, key: DeviceKey, frame_len: usize) {
+        let Some(device) = self.devices.get(key) else { return };
+        if device.connection.wants_write() {
+            self.work.dirty_devices.insert(key);
+        }
+        match device.audience[..] {
+            [only] => self.relieve(only),
+            _ => self.hear_many(device.audience.clone(), frame_len),
+        }
+    }
+
+    fn hear_many(&mut self, audience: Vec<DriverKey>, frame_len: usize) {
+        for key in audience {
+            let Some(driver) = self.drivers.get_mut(key) else { continue };
+            driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
+            self.relieve(key);
+        }
+    }
+
+    /// A device that can't be written to any more ends once nothing more is to be read.
+    fn await_device(&mut self, key: DeviceKey) {
+        let Some(device) = self.devices.get(key) else { return };
+        match device.life {
+            Life::Receding { .. } => self.end_device(key, Ending::Broken("connection lost".into())),
+            Life::Open | Life::Flushing { .. } => {}
+        }
+    }
+
+    fn handle_device_end(&mut self, key: DeviceKey) {
+        let Some(device) = self.devices.get_mut(key) else { return };
+        match device.life {
+            Life::Receding { .. } => self.end_device(key, Ending::Broken("connection lost".into())),
+            Life::Open | Life::Flushing { .. } => {
+                device.finish_flushing(self.now);
+                self.work.dirty_devices.insert(key);
+                self.rearm_device(key);
+            }
+        }
+    }
+}
+
+/// Reads a device straight into the outbox of the one driver that covers it.
+fn read_into<S: Stream>(
+    device: &mut Device<S>,
+    only: DriverKey,
+    drivers: &mut Arena<tag::Driver, Driver<S>>,
+    buffers: &mut Buffers,
+) -> std::io::Result<Taken> {
+    let Some(driver) = drivers.get_mut(only) else { return Ok(Taken::Blocked) };
+    let taken = device.read_frame(driver.outbox.room(buffers, FRAME_MAX_BYTES));
+    let len = match taken {
+        Ok(Taken::Bytes(len)) => len,
+        Ok(Taken::Blocked | Taken::End) | Err(_) => 0,
+    };
+    driver.outbox.commit(buffers, len);
+    taken
+}

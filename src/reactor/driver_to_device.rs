@@ -1,0 +1,252 @@
+//! What drivers say: bytes to devices, datagrams to UDP peers.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::debug;
+use tungstenite::protocol::frame::coding::{CloseCode, Control};
+
+use crate::collections::arena::Arena;
+use crate::collections::ready_queue::Worklist;
+use crate::limits::{DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES};
+use crate::net::Net;
+use crate::net::connection::Taken;
+use crate::net::outbox::Buffers;
+use crate::net::readiness::Readiness;
+use crate::peers::device::Device;
+use crate::peers::driver::{Driver, Intake, Name};
+use crate::peers::keys::{DeviceKey, DriverKey, tag};
+use crate::peers::port::{Port, Socket};
+use crate::peers::udp_port::{Sent, Udp};
+use crate::protocol::accept_list::parse_address;
+use crate::protocol::message::{self, DecodeError, Kind, Message};
+use crate::protocol::websocket::{FrameError, Incoming, Input, control_frame};
+
+use super::Reactor;
+use super::close::Leave;
+
+/// Why a driver is closed in the middle of what it sent.
+enum Misstep {
+    Frame(FrameError),
+    Message(DecodeError),
+}
+
+/// What dealing with some input came to.
+enum Dealt {
+    /// All of it was dealt with.
+    All,
+    /// A device has enough at present; the rest must wait.
+    Held { by: DeviceKey, rest: Vec<u8> },
+    /// The driver said goodbye.
+    Closed(Option<CloseCode>),
+}
+
+/// What a message came to.
+enum Applied {
+    Done,
+    /// It was ignored, for this reason.
+    Ignored(&'static str),
+    /// It was done and filled the device's queue.
+    Filled(DeviceKey),
+}
+
+/// What messages from a driver work on: all but the driver itself.
+struct Desk<'a, N: Net> {
+    port: Option<&'a mut Port<N>>,
+    net: &'a mut N,
+    devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
+    dirty_devices: &'a mut Worklist<tag::Device>,
+    buffers: &'a mut Buffers,
+    ignored: &'a mut u64,
+    now: Instant,
+}
+
+impl<N: Net> Reactor<N> {
+    pub(super) fn handle_driver_event(&mut self, key: DriverKey, news: Readiness) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        driver.connection.handle_ready(news);
+        if news.is_readable() {
+            self.work.drivers.insert(key);
+        }
+        if news.is_writable() && (!driver.outbox.is_empty() || driver.connection.wants_write()) {
+            self.work.dirty_drivers.insert(key);
+        }
+    }
+
+    /// Reads a driver once and does what it says.
+    pub(super) fn drive_driver(&mut self, key: DriverKey) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        if let Intake::HeldBy(_) = driver.intake {
+            return;
+        }
+        match driver.read(&mut self.scratch.read, &mut self.buffers, self.now) {
+            Ok(Taken::Bytes(len)) => self.deal(key, len),
+            Ok(Taken::Blocked) => {}
+            Ok(Taken::End) => self.remove_driver(key, Leave::Lost("the driver hung up".into())),
+            Err(error) => self.remove_driver(key, Leave::Lost(error.to_string())),
+        }
+    }
+
+    /// Deals with `len` bytes in the read buffer.
+    fn deal(&mut self, key: DriverKey, len: usize) {
+        let Self { drivers, ports, net, devices, work, buffers, scratch, counters, .. } = self;
+        let Some(driver) = drivers.get_mut(key) else { return };
+        let held_before = driver.frames.held_bytes();
+        let mut desk = Desk {
+            port: ports.get_mut(driver.port),
+            net,
+            devices,
+            dirty_devices: &mut work.dirty_devices,
+            buffers,
+            ignored: &mut counters.ignored_messages,
+            now: self.now,
+        };
+        let dealt = deal_with(key, driver, &mut scratch.read[..len], &mut desk);
+        // What was dealt with is held no longer, even if nothing is read for a while.
+        driver.frames.forget_lent();
+        buffers.count_held(held_before, driver.frames.held_bytes());
+        if !driver.outbox.is_empty() {
+            work.dirty_drivers.insert(key);
+        }
+        if driver.is_readable() {
+            work.drivers.insert(key);
+        }
+        match dealt {
+            Ok(Dealt::All) => {}
+            Ok(Dealt::Held { by, rest }) => self.hold(key, by, &rest),
+            Ok(Dealt::Closed(code)) => self.remove_driver(key, Leave::Bye(code)),
+            Err(misstep) => self.remove_driver(key, misstep.into()),
+        }
+    }
+}
+
+impl From<Misstep> for Leave {
+    fn from(misstep: Misstep) -> Self {
+        match misstep {
+            Misstep::Frame(error) => Leave::Close(error.close_code(), error.to_string()),
+            Misstep::Message(error) => Leave::Close(CloseCode::Invalid, error.to_string()),
+        }
+    }
+}
+
+/// Does what a driver says in `bytes`, message by message.
+fn deal_with<N: Net>(
+    key: DriverKey,
+    driver: &mut Driver<N::Stream>,
+    bytes: &mut [u8],
+    desk: &mut Desk<'_, N>,
+) -> Result<Dealt, Misstep> {
+    let mut input = Input::new(bytes);
+    while let Some(incoming) = driver.frames.poll(&mut input).map_err(Misstep::Frame)? {
+        match incoming {
+            Incoming::Binary(bytes) => {
+                let message = message::decode(bytes).map_err(Misstep::Message)?;
+                match desk.apply(key, &message) {
+                    Applied::Done => {}
+                    Applied::Ignored(why) => desk.ignore(&driver.name, &message, why),
+                    Applied::Filled(by) => {
+                        return Ok(Dealt::Held { by, rest: input.rest().to_vec() });
+                    }
+                }
+            }
+            // Only the latest of several pings need be answered (RFC 6455 section 5.5.3), and a
+            // driver that does not read its pongs must not make them pile up.
+            Incoming::Ping(_) if driver.outbox.len() >= DRIVER_BACKLOG_BYTES => {}
+            Incoming::Ping(payload) => {
+                driver.outbox.extend(desk.buffers, &control_frame(Control::Pong, payload));
+            }
+            Incoming::Pong => {}
+            Incoming::Close(code) => return Ok(Dealt::Closed(code)),
+        }
+    }
+    Ok(Dealt::All)
+}
+
+impl<N: Net> Desk<'_, N> {
+    fn apply(&mut self, driver: DriverKey, message: &Message<'_>) -> Applied {
+        match message.kind {
+            Kind::Opened | Kind::Closed | Kind::Received => {
+                return Applied::Ignored("only WRITE and CLOSE are for drivers to send");
+            }
+            Kind::Write | Kind::Close => {}
+        }
+        match self.port.as_deref_mut().map(|port| &mut port.socket) {
+            Some(Socket::Stream(listener)) => {
+                let device = listener.devices.get(&message.id_or_port).copied();
+                self.apply_to_device(driver, device, message)
+            }
+            Some(Socket::Datagram(udp)) => send_datagram(udp, self.net, self.buffers, message),
+            None => Applied::Ignored("the port is closed"),
+        }
+    }
+
+    fn apply_to_device(
+        &mut self,
+        driver: DriverKey,
+        device: Option<DeviceKey>,
+        message: &Message<'_>,
+    ) -> Applied {
+        let Some(key) = device else {
+            return Applied::Ignored("no device has this client id");
+        };
+        let Some(device) = self.devices.get_mut(key) else {
+            return Applied::Ignored("no device has this client id");
+        };
+        if !device.audience.contains(&driver) {
+            return Applied::Ignored("the driver's accept list does not cover this device");
+        }
+        if !device.is_addressed(message.ip_address) {
+            return Applied::Ignored("the ip_address is not that of the client id");
+        }
+        self.dirty_devices.insert(key);
+        match message.kind {
+            Kind::Write => device.write(message.data, self.buffers),
+            Kind::Close => device.finish_flushing(self.now),
+            Kind::Opened | Kind::Closed | Kind::Received => {}
+        }
+        if device.outbox.len() < DEVICE_BACKLOG_BYTES {
+            return Applied::Done;
+        }
+        // Nobody is held back because of bytes that the device has room for.
+        let _ = device.flush(self.buffers, self.now);
+        match device.outbox.len() < DEVICE_BACKLOG_BYTES {
+            true => Applied::Done,
+            false => Applied::Filled(key),
+        }
+    }
+
+    fn ignore(&mut self, driver: &Name, message: &Message<'_>, why: &str) {
+        *self.ignored += 1;
+        debug!(
+            request_id = driver.request_id.as_str(),
+            event_source = driver.event_source.as_str();
+            "{} for id or port {} ignored: {why}", message.kind.name(), message.id_or_port
+        );
+    }
+}
+
+fn send_datagram<N: Net>(
+    udp: &mut Udp<N>,
+    net: &mut N,
+    buffers: &mut Buffers,
+    message: &Message<'_>,
+) -> Applied {
+    if message.kind == Kind::Close {
+        return Applied::Ignored("CLOSE means nothing on a UDP port");
+    }
+    let Some(address) = parse_address(message.ip_address) else {
+        return Applied::Ignored("the ip_address is no IP address");
+    };
+    let port = match u16::try_from(message.id_or_port) {
+        Ok(port) if port != 0 => port,
+        Ok(_) | Err(_) => return Applied::Ignored("the UDP port is not in 1 to 65535"),
+    };
+    if message.data.len() > DATAGRAM_MAX_BYTES {
+        return Applied::Ignored("a datagram has at most 65507 bytes");
+    }
+    match udp.send(net, buffers, SocketAddr::new(address, port), message.data) {
+        Sent::Accepted => Applied::Done,
+        Sent::Dropped => Applied::Ignored("the network can't take more datagrams at present"),
+        Sent::Refused => Applied::Ignored("the network refused the datagram"),
+    }
+}

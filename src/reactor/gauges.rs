@@ -1,0 +1,38 @@
+//! How much is stuck, so that the simulation can tell that it gets things stuck.
+
+use crate::limits::DEVICE_DRAINED_BYTES;
+use crate::net::Net;
+use crate::peers::device::Device;
+
+use super::Reactor;
+
+/// What is stuck.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// Drivers that do not keep up.
+    pub congested: usize,
+    /// Devices that wait for such a driver.
+    pub parked: usize,
+    /// Devices that hold drivers back because their own queue is full.
+    pub holding: usize,
+    /// Connections that no driver may know of yet.
+    pub arrivals: usize,
+    /// Connections that are being ended.
+    pub farewells: usize,
+}
+
+impl<N: Net> Reactor<N> {
+    /// How much is stuck at present.
+    pub fn strain(&self) -> Strain {
+        let is_full = |device: &Device<_>| device.outbox.len() > DEVICE_DRAINED_BYTES;
+        let devices = self.devices.iter().map(|(_, device)| device);
+        let holds = devices.filter(|device| device.hold.is_some() && is_full(device));
+        Strain {
+            congested: self.drivers.iter().filter(|(_, driver)| driver.is_congested()).count(),
+            parked: self.drivers.iter().map(|(_, driver)| driver.waiting.len()).sum(),
+            holding: holds.count(),
+            arrivals: self.arrivals.len(),
+            farewells: self.farewells.len(),
+        }
+    }
+}

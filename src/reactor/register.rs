@@ -1,0 +1,216 @@
+//! From a request to a driver: the port it asks for, the 101, and what it must know of devices
+//! that are connected already.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use log::info;
+use rustls::ServerConfig;
+
+use crate::collections::rate_limit::Throttle;
+use crate::collections::timers::Armed;
+use crate::net::tls;
+use crate::net::{Net, is_exhaustion};
+use crate::peers::driver::{Driver, Name};
+use crate::peers::keys::{DeviceKey, DriverKey, HttpKey, PortKey, Source};
+use crate::peers::port::{Listener, Port, Socket};
+use crate::peers::subscribers::Subscribers;
+use crate::peers::udp_port::Udp;
+use crate::protocol::accept_list::AcceptList;
+use crate::protocol::http::registration::{Protocol, Registration, TlsParameters, Transport};
+use crate::protocol::http::request::Request;
+use crate::protocol::http::response::{Manner, Refusal, Response};
+use crate::protocol::message::Kind;
+use crate::protocol::secret::Secret;
+
+use super::Reactor;
+
+impl<N: Net> Reactor<N> {
+    /// Gives a driver its port and makes its HTTP connection a WebSocket.
+    ///
+    /// # Errors
+    /// Why it can't be had; nothing is changed then.
+    pub(super) fn register(
+        &mut self,
+        key: HttpKey,
+        request: &Request,
+        registration: Registration,
+        websocket_key: &str,
+        request_id: &str,
+    ) -> Result<(), Refusal> {
+        self.check_allowed(&registration)?;
+        let tls = self.tls_config(registration.protocol, &registration.tls)?;
+        let port = self.find_or_open_port(&registration, tls)?;
+        let name = Name {
+            request_id: request_id.to_string(),
+            event_source: request.module_id.clone().unwrap_or_else(|| "unknown".into()),
+        };
+        info!(
+            server_protocol:% = registration.protocol, server_port = registration.port,
+            accepting:% = registration.accept, request_id = request_id,
+            event_source = name.event_source.as_str();
+            "driver listens on {} port {}", registration.protocol, registration.port
+        );
+        let response = Response::switch_to_websocket(websocket_key);
+        if let Some(http) = self.https.get_mut(key) {
+            let manner = Manner::of(request);
+            http.answer(&response, request_id, manner, &mut self.buffers, self.now);
+        }
+        match self.upgrade(key, port, name) {
+            Some(driver) => self.subscribe(driver, port, registration.accept),
+            None => self.close_port_if_unwanted(port),
+        }
+        Ok(())
+    }
+
+    fn check_allowed(&self, registration: &Registration) -> Result<(), Refusal> {
+        let Registration { port, accept, protocol, .. } = registration;
+        if self.drivers.len() >= self.settings.ceilings.drivers {
+            return Err(Refusal::unavailable("too many drivers (--max-drivers)"));
+        }
+        if self.settings.forbid_accept_all && accept.is_everything() {
+            let why = "accept covers every address, which the operator of this service forbids";
+            return Err(Refusal::forbidden(why));
+        }
+        let is_ours = self.doors.iter().any(|(_, door)| door.address.port() == *port);
+        if protocol.transport() == Transport::Stream && is_ours {
+            return Err(Refusal::conflict(*port, "dispatch itself serves HTTP on it"));
+        }
+        Ok(())
+    }
+
+    fn find_or_open_port(
+        &mut self,
+        registration: &Registration,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<PortKey, Refusal> {
+        let Registration { protocol, port: number, .. } = *registration;
+        if let Some(&key) = self.by_number.get(&(protocol.transport(), number)) {
+            return match self.ports.get(key) {
+                Some(port) if port.protocol != protocol => {
+                    Err(Refusal::conflict(number, format!("it is served as {}", port.protocol)))
+                }
+                Some(_) | None => Ok(key),
+            };
+        }
+        if self.ports.len() >= self.settings.ceilings.ports {
+            return Err(Refusal::unavailable("too many ports (--max-ports)"));
+        }
+        let key = self.open_port(protocol, number, tls).map_err(|e| not_opened(number, &e))?;
+        self.by_number.insert((protocol.transport(), number), key);
+        info!(
+            server_protocol:% = protocol, server_port = number;
+            "opening {protocol} port {number}"
+        );
+        Ok(key)
+    }
+
+    fn open_port(
+        &mut self,
+        protocol: Protocol,
+        number: u16,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<PortKey> {
+        let Self { ports, net, .. } = self;
+        ports.try_insert_with(|key| {
+            let token = Source::Port(key).into();
+            let socket = match protocol.transport() {
+                Transport::Stream => {
+                    Socket::Stream(Listener::new(net.open_tcp(number, token)?, tls))
+                }
+                Transport::Datagram => Socket::Datagram(Udp::new(net.open_udp(number, token)?)),
+            };
+            Ok(Port {
+                number,
+                protocol,
+                subscribers: Subscribers::default(),
+                socket,
+                refusals: Throttle::default(),
+                armed: Armed::default(),
+            })
+        })
+    }
+
+    /// Makes an HTTP connection a driver. The bytes that came behind its request raise no event.
+    fn upgrade(&mut self, key: HttpKey, port: PortKey, name: Name) -> Option<DriverKey> {
+        let (mut connection, mut outbox, leftover) = self.take_http(key)?.into_parts();
+        let Self { drivers, net, now, buffers, .. } = self;
+        buffers.count_held(0, leftover.len());
+        let watched = drivers.try_insert_with(|driver_key| {
+            match net.watch(connection.socket(), Source::Driver(driver_key).into()) {
+                Ok(()) => Ok(Driver::new(connection, outbox, port, leftover, name, *now)),
+                Err(_) => Err((connection, outbox, leftover)),
+            }
+        });
+        match watched {
+            Ok(driver) => Some(driver),
+            Err((_, unsent, leftover)) => {
+                outbox = unsent;
+                outbox.clear(buffers);
+                buffers.count_held(leftover.len(), 0);
+                None
+            }
+        }
+    }
+
+    /// Lets a driver hear the devices that it covers, those that are there first.
+    fn subscribe(&mut self, key: DriverKey, port_key: PortKey, accept: AcceptList) {
+        let Some(port) = self.ports.get_mut(port_key) else { return };
+        if let Socket::Stream(listener) = &port.socket {
+            let mut ids: Vec<(u64, DeviceKey)> =
+                listener.devices.iter().map(|(&id, &device)| (id, device)).collect();
+            ids.sort_unstable();
+            for (_, device_key) in ids {
+                let Some(device) = self.devices.get_mut(device_key) else { continue };
+                let Some(driver) = self.drivers.get_mut(key) else { return };
+                if accept.covers(device.address) {
+                    device.audience.push(key);
+                    device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
+                }
+            }
+        }
+        port.subscribers.add(key, accept);
+        self.work.drivers.insert(key);
+        self.work.dirty_drivers.insert(key);
+        self.rearm_driver(key);
+    }
+
+    /// The certificate that a TLS port shows. On a port that is open already it is only checked:
+    /// the first driver's is served.
+    pub(super) fn tls_config(
+        &mut self,
+        protocol: Protocol,
+        parameters: &TlsParameters,
+    ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
+        match protocol {
+            Protocol::Tcp | Protocol::Udp => Ok(None),
+            Protocol::Tls => {
+                let TlsParameters { private_key, certificate, client_ca } = parameters;
+                let key = private_key.as_ref().map(Secret::expose);
+                tls::device_config(
+                    key,
+                    certificate.as_deref(),
+                    client_ca.as_deref(),
+                    &mut self.self_signed,
+                )
+                .map(Some)
+                .map_err(|fault| Refusal::invalid(fault.parameter, fault.message, "PEM"))
+            }
+        }
+    }
+}
+
+/// What an error of opening a port is to the driver.
+fn not_opened(number: u16, error: &io::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::PermissionDenied => Refusal::forbidden(format!(
+            "port {number} needs a privilege that dispatch does not have; \
+             ports below 1024 are often reserved to root"
+        )),
+        ErrorKind::AddrInUse => Refusal::conflict(number, "another program uses it"),
+        _ if is_exhaustion(error) => Refusal::unavailable(format!(
+            "port {number} can't be opened at present: out of file descriptors"
+        )),
+        _ => Refusal::conflict(number, error),
+    }
+}

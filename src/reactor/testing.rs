@@ -1,0 +1,45 @@
+//! A reactor over a scripted network, for unit tests of what no peer can be made to do.
+
+use std::time::{Duration, Instant};
+
+use crate::collections::rate_limit::Throttle;
+use crate::collections::timers::Armed;
+use crate::limits::Ceilings;
+use crate::net::scripted::ScriptedNet;
+use crate::peers::port::{Port, Socket};
+use crate::peers::subscribers::Subscribers;
+use crate::peers::udp_port::Udp;
+use crate::protocol::http::registration::Protocol;
+use crate::protocol::secret::Secret;
+
+use super::{PortKey, Reactor, Settings};
+
+pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
+    let settings = Settings {
+        secret: Secret::new("own".into()),
+        ceilings,
+        trusted_proxies: Vec::new(),
+        forbid_accept_all: false,
+        version_json: "{}".into(),
+    };
+    Reactor::new(ScriptedNet::default(), settings, Instant::now())
+}
+
+impl Reactor<ScriptedNet> {
+    /// An open UDP port without a driver.
+    pub(super) fn insert_udp_port(&mut self) -> PortKey {
+        self.ports.insert(Port {
+            number: 162,
+            protocol: Protocol::Udp,
+            subscribers: Subscribers::default(),
+            socket: Socket::Datagram(Udp::new(())),
+            refusals: Throttle::default(),
+            armed: Armed::default(),
+        })
+    }
+
+    /// One turn, so much later.
+    pub(super) fn step_after(&mut self, time: Duration) {
+        self.step(self.now + time);
+    }
+}

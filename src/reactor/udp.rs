@@ -1,0 +1,148 @@
+//! Datagrams from UDP peers to drivers.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::warn;
+
+use crate::limits::EXHAUSTION_PAUSE;
+use crate::net::Net;
+use crate::peers::keys::{DriverKey, PortKey, Source};
+use crate::peers::port::{Port, Socket};
+use crate::peers::udp_port::Received;
+use crate::protocol::envelope::Envelope;
+use crate::protocol::message::Kind;
+use crate::protocol::proxy_header::{self, Header};
+
+use super::Reactor;
+
+impl<N: Net> Reactor<N> {
+    /// Receives one batch of datagrams, or accepts some connections.
+    pub(super) fn drive_port(&mut self, key: PortKey) {
+        match self.ports.get(key).map(|port| &port.socket) {
+            Some(Socket::Stream(_)) => self.accept_devices(key),
+            Some(Socket::Datagram(_)) => self.drive_udp(key),
+            None => {}
+        }
+    }
+
+    fn drive_udp(&mut self, key: PortKey) {
+        let Self { ports, net, scratch, work, buffers, .. } = self;
+        let Some(Port { socket: Socket::Datagram(udp), .. }) = ports.get_mut(key) else { return };
+        udp.flush(net, buffers);
+        match udp.receive(net, &mut scratch.datagrams) {
+            Received::Some => work.ports.insert(key),
+            Received::Last => {}
+            Received::Nothing => return,
+            Received::Disturbed => return work.ports.insert(key),
+            Received::Broken(error) => return self.pause_receiving(key, &error),
+        }
+        self.hear_datagrams(key);
+    }
+
+    fn pause_receiving(&mut self, key: PortKey, error: &io::Error) {
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let number = port.number;
+        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+            warn!(
+                server_protocol = "udp", server_port = number, left_out = left_out;
+                "nothing can be received on UDP port {number} at present: {error}"
+            );
+        }
+        let then = self.now + EXHAUSTION_PAUSE;
+        self.timers.set(Source::Port(key), &mut port.armed, Some(then));
+    }
+
+    fn hear_datagrams(&mut self, key: PortKey) {
+        let datagrams = std::mem::take(&mut self.scratch.datagrams);
+        for (from, data) in datagrams.iter() {
+            match self.settings.is_trusted_proxy(from.ip()) {
+                true => self.hear_proxied_datagram(key, from, data),
+                false => self.hear_direct_datagram(key, from, data),
+            }
+        }
+        self.scratch.datagrams = datagrams;
+    }
+
+    /// Hears a datagram with a PROXY header in front of it.
+    fn hear_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
+        match proxy_header::parse_datagram(datagram) {
+            Ok((Header::Proxied(device), data)) => {
+                if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+                    udp.note_proxy(device, proxy);
+                }
+                self.hear_datagram(key, device, data);
+            }
+            Ok((Header::Local, _)) => {}
+            Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
+        }
+    }
+
+    fn hear_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+        if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+            udp.note_direct(from);
+        }
+        self.hear_datagram(key, from, data);
+    }
+
+    fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let peer = from.ip().to_canonical();
+        let mut audience = std::mem::take(&mut self.scratch.audience);
+        audience.extend(port.subscribers.covering(peer));
+        match &mut port.socket {
+            Socket::Datagram(udp) if !audience.is_empty() => udp.note_scope(from),
+            Socket::Datagram(_) | Socket::Stream(_) => {
+                self.refuse(key, peer, "no driver accepts datagrams from it");
+            }
+        }
+        let envelope = Envelope::new(peer, u64::from(from.port()));
+        for driver in audience.drain(..) {
+            self.queue_datagram(driver, &envelope, data);
+        }
+        self.scratch.audience = audience;
+    }
+
+    /// Queues a datagram toward a driver, or drops it where the driver does not keep up: unlike
+    /// a device's connection, a UDP socket can't be told to wait.
+    fn queue_datagram(&mut self, key: DriverKey, envelope: &Envelope, data: &[u8]) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        if driver.is_congested() {
+            driver.count_dropped_datagram();
+            self.counters.dropped_datagrams += 1;
+            return;
+        }
+        let room = driver.outbox.room(&mut self.buffers, envelope.frame_len(data.len()));
+        let len = envelope.frame(Kind::Received, data, room);
+        driver.outbox.commit(&mut self.buffers, len);
+        self.relieve(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::reactor;
+    use crate::limits::{Ceilings, RECEIVE_FAILURES_MAX};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_goes_on_to_fail_does_not_keep_the_loop_turning() {
+        let mut reactor = reactor(Ceilings::default());
+        let key = reactor.insert_udp_port();
+        reactor.net.receive_failures = u32::MAX;
+        reactor.work.ports.insert(key);
+        for _ in 0..=RECEIVE_FAILURES_MAX {
+            assert_eq!(reactor.poll_timeout(reactor.now), Some(Duration::ZERO));
+            reactor.step_after(Duration::ZERO);
+        }
+        assert_eq!(reactor.poll_timeout(reactor.now), Some(EXHAUSTION_PAUSE));
+        reactor.step_after(EXHAUSTION_PAUSE);
+        assert_eq!(reactor.poll_timeout(reactor.now), Some(EXHAUSTION_PAUSE), "it tried once");
+        reactor.net.receive_failures = 0;
+        reactor.step_after(EXHAUSTION_PAUSE);
+        assert_eq!(reactor.poll_timeout(reactor.now), None, "it is well again");
+    }
+}

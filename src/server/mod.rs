@@ -1,0 +1,257 @@
+//! The loop: it polls, tells the reactor what happened, and sleeps as long as that allows.
+//!
+//! This is the only place that waits and the only one that looks at the clock.
+
+pub mod build_info;
+pub mod clock;
+pub mod descriptors;
+pub mod gather;
+pub mod signals;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Instant;
+
+use log::{info, warn};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use nix::sys::prctl::set_timerslack;
+
+use crate::commands::config::Config;
+use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
+use crate::net::Token;
+use crate::net::readiness::Readiness;
+use crate::net::sockets::Sockets;
+use crate::net::tls::Reloadable;
+use crate::peers::keys::Source;
+use crate::reactor::{Reactor, Settings};
+use crate::server::build_info::BUILD;
+use crate::server::clock::Clock;
+use crate::server::gather::Gather;
+use crate::server::signals::{Signal, Signals};
+
+/// The poll names the signals by a token that is no source of the reactor's.
+const SIGNALS: mio::Token = mio::Token(usize::MAX);
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An HTTP listener cannot be bound.
+    Bind {
+        /// Address and port.
+        address: SocketAddr,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// The system does not give what a loop needs.
+    System(io::Error),
+    /// The certificate or the key of our own listener.
+    Tls(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind { address, reason } => {
+                write!(f, "cannot serve on {} port {}: {reason}", address.ip(), address.port())
+            }
+            StartError::System(reason) => {
+                write!(f, "the system does not let the loop run: {reason}")
+            }
+            StartError::Tls(reason) => write!(f, "cannot serve over TLS: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server whose listeners are open.
+pub struct Server {
+    poll: Poll,
+    reactor: Reactor<Sockets>,
+    gather: Gather,
+    /// The certificate of our own listeners, where they speak TLS.
+    certificate: Option<Reloadable>,
+    clock: Clock,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// It cannot start.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let signals = Signals::install().map_err(StartError::System)?;
+    let server = Server::open(config)?;
+    server.run(signals)
+}
+
+impl Server {
+    /// Opens the HTTP listeners.
+    ///
+    /// # Errors
+    /// Says which can't be had.
+    pub fn open(config: Config) -> Result<Self, StartError> {
+        let poll = Poll::new().map_err(StartError::System)?;
+        let registry = poll.registry().try_clone().map_err(StartError::System)?;
+        let settings = Settings {
+            secret: config.secret,
+            ceilings: config.ceilings,
+            trusted_proxies: config.trusted_proxies,
+            forbid_accept_all: config.forbid_accept_all,
+            version_json: BUILD.to_json(),
+        };
+        let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
+        let certificate = certificate.transpose().map_err(StartError::Tls)?;
+        let started = Instant::now();
+        let mut reactor = Reactor::new(Sockets::new(registry), settings, started);
+        let mut scheme = "http";
+        if let Some(certificate) = &certificate {
+            reactor.set_https(certificate.config());
+            scheme = "https";
+        }
+        for address in config.binds {
+            let bound = reactor
+                .open_door(address)
+                .map_err(|reason| StartError::Bind { address, reason })?;
+            info!("listening on {scheme}://{bound}");
+        }
+        let (gather, clock) = (Gather::new(started), Clock::new(started));
+        Ok(Self { poll, reactor, gather, certificate, clock })
+    }
+
+    /// The addresses that HTTP is served on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.reactor.http_addresses()
+    }
+
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// The system refuses to go on polling.
+    pub fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
+        wake_in_time();
+        let fd = signals.wake().as_raw_fd();
+        let registry = self.poll.registry();
+        registry
+            .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
+            .map_err(StartError::System)?;
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        while !self.reactor.is_over(self.now()) {
+            if self.turn(&mut events).map_err(StartError::System)? == Woken::BySignal {
+                while let Some(signal) = signals.poll_signal() {
+                    self.handle_signal(signal);
+                }
+            }
+        }
+        let counters = self.reactor.counters();
+        info!(
+            ignored_messages = counters.ignored_messages,
+            dropped_datagrams = counters.dropped_datagrams,
+            refused_devices = counters.refused_devices, wrong_tokens = counters.wrong_tokens,
+            overload_cuts = counters.overload_cuts;
+            "stopped"
+        );
+        Ok(())
+    }
+
+    /// Serves until the process ends.
+    ///
+    /// # Errors
+    /// The system refuses to go on polling.
+    pub fn run_forever(mut self) -> Result<(), StartError> {
+        wake_in_time();
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        loop {
+            self.turn(&mut events).map_err(StartError::System)?;
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now(Instant::now())
+    }
+
+    fn turn(&mut self, events: &mut Events) -> io::Result<Woken> {
+        let patience = self.reactor.poll_timeout(self.now());
+        match self.poll.poll(events, patience) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            polled => polled?,
+        }
+        self.clock.handle_wake(Instant::now(), patience);
+        let (mut woken, mut at_the_door) = (Woken::ByPeers, false);
+        for event in events.iter() {
+            match event.token() {
+                SIGNALS => woken = Woken::BySignal,
+                token => {
+                    at_the_door |= is_door(Token(token.0));
+                    self.gather.handle_event(Token(token.0));
+                    self.reactor.handle_event(Token(token.0), readiness(event));
+                }
+            }
+        }
+        if at_the_door {
+            let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
+            self.handle_reload(changed);
+        }
+        let now = self.now();
+        self.reactor.step(now);
+        let ended = self.now();
+        if let Some(next) = self.gather.handle_turn(now, ended) {
+            // It returns at once when the time is over already.
+            thread::sleep(next.saturating_duration_since(ended));
+        }
+        Ok(woken)
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Stop => {
+                let now = self.now();
+                self.reactor.handle_shutdown(now);
+            }
+            Signal::Reload => {
+                let reloaded = self.certificate.as_mut().map(Reloadable::reload);
+                self.handle_reload(reloaded);
+            }
+        }
+    }
+
+    /// Serves new connections with a certificate that was read again.
+    fn handle_reload(&mut self, reloaded: Option<Result<(), String>>) {
+        match (reloaded, &self.certificate) {
+            (Some(Ok(())), Some(certificate)) => {
+                info!("the certificate was read again");
+                self.reactor.set_https(certificate.config());
+            }
+            (Some(Err(why)), _) => warn!("the old certificate stays in use: {why}"),
+            (Some(Ok(())) | None, _) => {}
+        }
+    }
+}
+
+/// Has this thread woken up when it asked to. If the system refuses, messages of a crowd take some
+/// microseconds longer, and nothing else changes.
+fn wake_in_time() {
+    let _ = set_timerslack(TIMER_SLACK.as_nanos() as u64);
+}
+
+/// What ended a sleep, among others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    ByPeers,
+    BySignal,
+}
+
+/// Whether somebody knocks at one of our own listeners: then is the time to see whether the
+/// certificate's files have changed, without waking up for it.
+fn is_door(token: Token) -> bool {
+    matches!(Source::from_token(token), Some(Source::Door(_)))
+}
+
+fn readiness(event: &Event) -> Readiness {
+    let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
+    Readiness::from_event(event.is_readable(), event.is_writable(), ended)
+}
