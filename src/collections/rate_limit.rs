@@ -8,13 +8,13 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Counts events in windows of a second.
 #[derive(Debug, Default)]
-pub struct Throttle {
+pub struct RateLimit {
     window: Option<Instant>,
     events: u32,
     left_out: u64,
 }
 
-impl Throttle {
+impl RateLimit {
     /// Whether one more event is within `limit` events a second. If it is, the number that were
     /// left out since the last that was.
     pub fn allow(&mut self, limit: u32, now: Instant) -> Option<u64> {
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn what_goes_over_the_limit_is_counted_and_told_in_the_next_window() {
         let start = Instant::now();
-        let mut throttle = Throttle::default();
+        let mut throttle = RateLimit::default();
         assert_eq!(throttle.allow(2, start), Some(0));
         assert_eq!(throttle.allow(2, start), Some(0));
         assert_eq!(throttle.allow(2, start), None);

@@ -6,7 +6,7 @@
 use crate::collections::arena::Key;
 
 /// Keys in the order in which they were first put in.
-pub struct Worklist<Tag> {
+pub struct ReadyQueue<Tag> {
     keys: Vec<Key<Tag>>,
     spare: Vec<Key<Tag>>,
     /// By slot, the key that is listed for it. A slot that is freed and taken again within a
@@ -14,13 +14,13 @@ pub struct Worklist<Tag> {
     listed: Vec<Option<Key<Tag>>>,
 }
 
-impl<Tag> Default for Worklist<Tag> {
+impl<Tag> Default for ReadyQueue<Tag> {
     fn default() -> Self {
         Self { keys: Vec::new(), spare: Vec::new(), listed: Vec::new() }
     }
 }
 
-impl<Tag> Worklist<Tag> {
+impl<Tag> ReadyQueue<Tag> {
     /// Lists the key unless it is listed already.
     pub fn insert(&mut self, key: Key<Tag>) {
         if self.listed.len() <= key.slot() {
@@ -32,7 +32,7 @@ impl<Tag> Worklist<Tag> {
         }
     }
 
-    /// Takes all keys. [`Worklist::give_back`] returns the room that they took.
+    /// Takes all keys. [`ReadyQueue::give_back`] returns the room that they took.
     #[must_use]
     pub fn take(&mut self) -> Vec<Key<Tag>> {
         let keys = std::mem::replace(&mut self.keys, std::mem::take(&mut self.spare));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_key_is_listed_once_until_the_list_is_taken() {
         let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         let key = arena.insert(());
         list.insert(key);
         list.insert(key);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_successor_in_a_slot_is_listed_beside_its_predecessor() {
         let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         let old = arena.insert(());
         list.insert(old);
         arena.remove(old);
@@ -124,7 +124,7 @@ mod tests {
     fn who_has_waited_comes_first() {
         let mut arena: Arena<Thing, ()> = Arena::default();
         let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         list.insert(a);
         list.insert(b);
         list.insert_first([c, b]);
@@ -135,7 +135,7 @@ mod tests {
     fn what_is_not_taken_stays_listed_in_its_order() {
         let mut arena: Arena<Thing, ()> = Arena::default();
         let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         [a, b, c].into_iter().for_each(|key| list.insert(key));
         assert_eq!(list.take_up_to(2, |_| true), [a, b]);
         list.insert(a);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_successor_that_stays_listed_is_not_listed_twice() {
         let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         let old = arena.insert(());
         list.insert(old);
         arena.remove(old);
@@ -163,7 +163,7 @@ mod tests {
     fn what_is_gone_takes_nobodys_turn_and_is_listed_no_longer() {
         let mut arena: Arena<Thing, ()> = Arena::default();
         let keys: Vec<_> = (0..5).map(|_| arena.insert(())).collect();
-        let mut list = Worklist::default();
+        let mut list = ReadyQueue::default();
         keys.iter().for_each(|&key| list.insert(key));
         for gone in [0, 1, 3] {
             arena.remove(keys[gone]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::collections::arena::Key;
 
 /// Keys in the order in which they came.
-pub struct WaitingLine<Tag> {
+pub struct WaitQueue<Tag> {
     by_place: BTreeMap<Place, Key<Tag>>,
     next: Place,
 }
@@ -15,13 +15,13 @@ pub struct WaitingLine<Tag> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(u64);
 
-impl<Tag> Default for WaitingLine<Tag> {
+impl<Tag> Default for WaitQueue<Tag> {
     fn default() -> Self {
         Self { by_place: BTreeMap::new(), next: Place(0) }
     }
 }
 
-impl<Tag> WaitingLine<Tag> {
+impl<Tag> WaitQueue<Tag> {
     /// Puts a key at the end.
     pub fn join(&mut self, key: Key<Tag>) -> Place {
         let place = self.next;
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn who_came_first_is_taken_first() {
-        let mut line = WaitingLine::default();
+        let mut line = WaitQueue::default();
         for bits in 0..5 {
             line.join(key(bits));
         }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn who_leaves_from_the_middle_leaves_nothing_behind() {
-        let mut line = WaitingLine::default();
+        let mut line = WaitQueue::default();
         let places: Vec<_> = (0..10_000).map(|bits| line.join(key(bits))).collect();
         places[1..9_999].iter().for_each(|&place| line.leave(place));
         assert_eq!(line.len(), 2);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn who_left_takes_nobody_along_that_came_later() {
-        let mut line = WaitingLine::default();
+        let mut line = WaitQueue::default();
         let first = line.join(key(1));
         assert_eq!(line.take_up_to(1), [key(1)]);
         let again = line.join(key(1));

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tungstenite::protocol::frame::coding::Control;
 
 use crate::collections::timers::Armed;
-use crate::collections::wait_queue::WaitingLine;
+use crate::collections::wait_queue::WaitQueue;
 use crate::limits::{
     DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_SILENCE_MAX, DRIVER_STALL_MAX, PING_INTERVAL,
 };
@@ -31,7 +31,7 @@ pub struct Driver<S> {
     pub(crate) intake: Intake,
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
-    pub(crate) waiting: WaitingLine<tag::Device>,
+    pub(crate) waiting: WaitQueue<tag::Device>,
     /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
@@ -96,7 +96,7 @@ impl<S: Stream> Driver<S> {
             leftover,
             intake: Intake::Flowing,
             backlog: Backlog::Flowing,
-            waiting: WaitingLine::default(),
+            waiting: WaitQueue::default(),
             dropped_datagrams: 0,
             dropped_unlogged: 0,
             last_heard: now,

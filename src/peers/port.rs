@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
-use crate::collections::rate_limit::Throttle;
+use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::Net;
 use crate::peers::keys::DeviceKey;
@@ -24,7 +24,7 @@ pub struct Port<N: Net> {
     pub(crate) subscribers: Subscribers,
     pub(crate) socket: Socket<N>,
     /// Log lines about peers that nobody covers.
-    pub(crate) refusals: Throttle,
+    pub(crate) refusals: RateLimit,
     pub(crate) armed: Armed,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Listener<N: Net> {
     pub(crate) arrivals: usize,
     next_id: u64,
     /// Connections accepted.
-    pub(crate) accepts: Throttle,
+    pub(crate) accepts: RateLimit,
 }
 
 /// Whether a port takes peers.
@@ -72,7 +72,7 @@ impl<N: Net> Listener<N> {
             devices: FxHashMap::default(),
             arrivals: 0,
             next_id: 0,
-            accepts: Throttle::default(),
+            accepts: RateLimit::default(),
         }
     }
 

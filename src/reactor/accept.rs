@@ -77,7 +77,7 @@ impl<N: Net> Reactor<N> {
                 },
             }
         }
-        self.work.doors.insert(key);
+        self.ready.doors.insert(key);
     }
 
     /// Takes an HTTP connection, for which another gives way where there are too many.
@@ -128,7 +128,7 @@ impl<N: Net> Reactor<N> {
         let Some(door) = self.doors.get_mut(key) else { return };
         match pause {
             Pause::Idle => {}
-            Pause::Again => self.work.doors.insert(key),
+            Pause::Again => self.ready.doors.insert(key),
             Pause::Until(then) => self.timers.set(Source::Door(key), &mut door.armed, Some(then)),
         }
     }
@@ -170,7 +170,7 @@ impl<N: Net> Reactor<N> {
                 Err(pause) => return self.pause_port(key, pause),
             }
         }
-        self.work.ports.insert(key);
+        self.ready.ports.insert(key);
     }
 
     fn accept_device(&mut self, key: PortKey) -> Result<(N::Stream, SocketAddr), Pause> {
@@ -195,7 +195,7 @@ impl<N: Net> Reactor<N> {
         let Some(port) = self.ports.get_mut(key) else { return };
         match pause {
             Pause::Idle => {}
-            Pause::Again => self.work.ports.insert(key),
+            Pause::Again => self.ready.ports.insert(key),
             Pause::Until(then) => self.timers.set(Source::Port(key), &mut port.armed, Some(then)),
         }
     }
@@ -279,13 +279,13 @@ impl<N: Net> Reactor<N> {
         for &driver_key in &audience {
             let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
             device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
-            self.work.dirty_drivers.insert(driver_key);
+            self.ready.dirty_drivers.insert(driver_key);
         }
         // Most devices speak at once. What they say then leaves together with their OPENED, and
         // what a TLS handshake brought along raises no event anyway.
         if let Some(device) = self.devices.get_mut(key) {
             device.connection.handle_ready(Readiness::UNTRIED);
-            self.work.devices.insert(key);
+            self.ready.devices.insert(key);
         }
     }
 

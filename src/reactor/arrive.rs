@@ -196,7 +196,7 @@ impl<N: Net> Reactor<N> {
             if let Some(Port { socket: Socket::Stream(listener), .. }) = ports.get_mut(port) {
                 listener.arrivals += 1;
             }
-            self.work.arrivals.insert(key);
+            self.ready.arrivals.insert(key);
         }
     }
 

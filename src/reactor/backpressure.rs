@@ -37,7 +37,7 @@ impl<N: Net> Reactor<N> {
     /// Sees to it that what is queued toward a driver gets written in this turn; at once if it
     /// is so much that devices would have to wait.
     pub(super) fn relieve(&mut self, key: DriverKey) {
-        self.work.dirty_drivers.insert(key);
+        self.ready.dirty_drivers.insert(key);
         let Some(driver) = self.drivers.get(key) else { return };
         if driver.is_congested() || driver.outbox.len() < DRIVER_BACKLOG_BYTES {
             return;
@@ -51,7 +51,7 @@ impl<N: Net> Reactor<N> {
         let was_congested = driver.is_congested();
         match driver.flush(&mut self.buffers) {
             Ok(Flushed::Part(_)) if driver.connection.is_writable() => {
-                self.work.dirty_drivers.insert(key);
+                self.ready.dirty_drivers.insert(key);
             }
             Ok(Flushed::Part(_) | Flushed::All) => {}
             Err(error) => return self.remove_driver(key, Leave::Lost(error.to_string())),
@@ -91,7 +91,7 @@ impl<N: Net> Reactor<N> {
         }
         let woken = driver.waiting.take_up_to(WAKES_PER_FLUSH);
         if !driver.waiting.is_empty() {
-            self.work.dirty_drivers.insert(key);
+            self.ready.dirty_drivers.insert(key);
         }
         self.unpark(woken);
     }
@@ -103,7 +103,7 @@ impl<N: Net> Reactor<N> {
                 device.parked = None;
             }
         }
-        self.work.devices.insert_first(keys);
+        self.ready.devices.insert_first(keys);
     }
 
     /// Does not read a driver on until a device has taken more of what was written to it.
@@ -125,14 +125,14 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get_mut(key) else { return };
         let flushed = device.flush(&mut self.buffers, self.now);
         if flushed != Flushed::All && device.connection.is_writable() {
-            self.work.dirty_devices.insert(key);
+            self.ready.dirty_devices.insert(key);
         }
         if device.outbox.len() <= DEVICE_DRAINED_BYTES {
             self.release_hold(key);
         }
         match (self.devices.get(key).map(|device| device.life), flushed) {
             (Some(Life::Flushing { .. }), Flushed::All) => self.end_device(key, Ending::Orderly),
-            (Some(Life::Receding { .. }), Flushed::All) => self.work.devices.insert(key),
+            (Some(Life::Receding { .. }), Flushed::All) => self.ready.devices.insert(key),
             (Some(Life::Open | Life::Flushing { .. } | Life::Receding { .. }) | None, _) => {}
         }
         self.rearm_device(key);
@@ -151,7 +151,7 @@ impl<N: Net> Reactor<N> {
         for &key in keys {
             let Some(driver) = self.drivers.get_mut(key) else { continue };
             driver.release(self.now);
-            self.work.drivers.insert(key);
+            self.ready.drivers.insert(key);
             self.rearm_driver(key);
         }
     }

@@ -54,7 +54,7 @@ impl<N: Net> Reactor<N> {
         for &driver_key in &device.audience {
             let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
             device.announce(Kind::Closed, &mut driver.outbox, &mut self.buffers);
-            self.work.dirty_drivers.insert(driver_key);
+            self.ready.dirty_drivers.insert(driver_key);
         }
         self.log_device_end(&device, &ending);
         match ending {
@@ -93,7 +93,7 @@ impl<N: Net> Reactor<N> {
         self.timers.set(Source::Farewell(key), &mut farewell.armed, deadline);
         match parting {
             Parting::Waiting => {}
-            Parting::Again => self.work.farewells.insert(key),
+            Parting::Again => self.ready.farewells.insert(key),
             Parting::Over => drop(self.farewells.remove(key)),
         }
     }
@@ -148,7 +148,7 @@ impl<N: Net> Reactor<N> {
             }
         });
         match watched {
-            Ok(key) => self.work.farewells.insert(key),
+            Ok(key) => self.ready.farewells.insert(key),
             Err(mut farewell) => farewell.abandon(&mut self.buffers),
         }
     }

@@ -18,10 +18,10 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get_mut(key) else { return };
         device.connection.handle_ready(news);
         if news.is_readable() {
-            self.work.devices.insert(key);
+            self.ready.devices.insert(key);
         }
         if news.is_writable() && (!device.outbox.is_empty() || device.connection.wants_write()) {
-            self.work.dirty_devices.insert(key);
+            self.ready.dirty_devices.insert(key);
         }
     }
 
@@ -33,7 +33,7 @@ impl<N: Net> Reactor<N> {
             has_spoken = self.read_device(key);
         }
         if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_readable()) {
-            self.work.devices.insert(key);
+            self.ready.devices.insert(key);
         }
     }
 
@@ -65,7 +65,7 @@ impl<N: Net> Reactor<N> {
     fn hear(&mut self, key: DeviceKey, frame_len: usize) {
         let Some(device) = self.devices.get(key) else { return };
         if device.connection.wants_write() {
-            self.work.dirty_devices.insert(key);
+            self.ready.dirty_devices.insert(key);
         }
         match device.audience[..] {
             [only] => self.relieve(only),
@@ -96,7 +96,7 @@ impl<N: Net> Reactor<N> {
             Life::Receding { .. } => self.end_device(key, Ending::Broken("connection lost".into())),
             Life::Open | Life::Flushing { .. } => {
                 device.finish_flushing(self.now);
-                self.work.dirty_devices.insert(key);
+                self.ready.dirty_devices.insert(key);
                 self.rearm_device(key);
             }
         }

@@ -7,7 +7,7 @@ use log::debug;
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
 use crate::collections::arena::Arena;
-use crate::collections::ready_queue::Worklist;
+use crate::collections::ready_queue::ReadyQueue;
 use crate::limits::{DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES};
 use crate::net::Net;
 use crate::net::connection::Taken;
@@ -55,7 +55,7 @@ struct Desk<'a, N: Net> {
     port: Option<&'a mut Port<N>>,
     net: &'a mut N,
     devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
-    dirty_devices: &'a mut Worklist<tag::Device>,
+    dirty_devices: &'a mut ReadyQueue<tag::Device>,
     buffers: &'a mut Buffers,
     ignored: &'a mut u64,
     now: Instant,
@@ -66,10 +66,10 @@ impl<N: Net> Reactor<N> {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         driver.connection.handle_ready(news);
         if news.is_readable() {
-            self.work.drivers.insert(key);
+            self.ready.drivers.insert(key);
         }
         if news.is_writable() && (!driver.outbox.is_empty() || driver.connection.wants_write()) {
-            self.work.dirty_drivers.insert(key);
+            self.ready.dirty_drivers.insert(key);
         }
     }
 
@@ -89,14 +89,14 @@ impl<N: Net> Reactor<N> {
 
     /// Deals with `len` bytes in the read buffer.
     fn deal(&mut self, key: DriverKey, len: usize) {
-        let Self { drivers, ports, net, devices, work, buffers, scratch, counters, .. } = self;
+        let Self { drivers, ports, net, devices, ready, buffers, scratch, counters, .. } = self;
         let Some(driver) = drivers.get_mut(key) else { return };
         let held_before = driver.frames.held_bytes();
         let mut desk = Desk {
             port: ports.get_mut(driver.port),
             net,
             devices,
-            dirty_devices: &mut work.dirty_devices,
+            dirty_devices: &mut ready.dirty_devices,
             buffers,
             ignored: &mut counters.ignored_messages,
             now: self.now,
@@ -106,10 +106,10 @@ impl<N: Net> Reactor<N> {
         driver.frames.forget_lent();
         buffers.count_held(held_before, driver.frames.held_bytes());
         if !driver.outbox.is_empty() {
-            work.dirty_drivers.insert(key);
+            ready.dirty_drivers.insert(key);
         }
         if driver.is_readable() {
-            work.drivers.insert(key);
+            ready.drivers.insert(key);
         }
         match dealt {
             Ok(Dealt::All) => {}

@@ -34,7 +34,7 @@ impl<N: Net> Reactor<N> {
         }
         self.rearm_http(key);
         if self.https.get(key).is_some_and(|http| http.is_ready()) {
-            self.work.https.insert(key);
+            self.ready.https.insert(key);
         }
     }
 

@@ -68,7 +68,7 @@ impl<N: Net> Reactor<N> {
             ("sockets to be closed", self.ended.len()),
         ];
         let left: Vec<_> = left.iter().filter(|(_, count)| *count > 0).collect();
-        ensure(left.is_empty() && self.work.is_empty(), || format!("left at the end: {left:?}"))
+        ensure(left.is_empty() && self.ready.is_empty(), || format!("left at the end: {left:?}"))
     }
 
     /// Bytes that wait in all, as counted.
@@ -139,7 +139,7 @@ impl<N: Net> Reactor<N> {
             let right = parked == Some(&Parked { on: key, place });
             ensure(right, || format!("{device:?} stands wrongly in line at {key:?}"))?;
         }
-        let moves = driver.is_congested() || self.work.dirty_drivers.contains(key);
+        let moves = driver.is_congested() || self.ready.dirty_drivers.contains(key);
         ensure(driver.waiting.is_empty() || moves, || format!("the line at {key:?} stands still"))
     }
 
@@ -183,7 +183,7 @@ impl<N: Net> Reactor<N> {
         // One that was paused because too much is queued in all may hold them with less.
         let full = device.outbox.len() > DEVICE_DRAINED_BYTES;
         let waits = !device.outbox.is_empty() && !device.connection.is_writable();
-        let moves = full || waits || self.work.dirty_devices.contains(key);
+        let moves = full || waits || self.ready.dirty_devices.contains(key);
         ensure(moves, || format!("device {key:?} holds drivers and has room"))?;
         let once =
             (1..hold.drivers.len()).all(|at| !hold.drivers[..at].contains(&hold.drivers[at]));
@@ -252,22 +252,22 @@ impl<N: Net> Reactor<N> {
             add(Source::Port(key), port.armed.at(), None, false);
         }
         for (key, http) in self.https.iter() {
-            let listed = self.work.https.contains(key);
+            let listed = self.ready.https.contains(key);
             add(Source::Http(key), http.armed.at(), http.deadline(), listed);
         }
         for (key, arrival) in self.arrivals.iter() {
-            let listed = self.work.arrivals.contains(key);
+            let listed = self.ready.arrivals.contains(key);
             add(Source::Arrival(key), arrival.armed.at(), Some(arrival.deadline()), listed);
         }
         for (key, farewell) in self.farewells.iter() {
-            let listed = self.work.farewells.contains(key);
+            let listed = self.ready.farewells.contains(key);
             add(Source::Farewell(key), farewell.armed.at(), farewell.deadline(), listed);
         }
         for (key, driver) in self.drivers.iter() {
             add(Source::Driver(key), driver.armed.at(), Some(driver.deadline()), false);
         }
         for (key, device) in self.devices.iter() {
-            let listed = self.work.dirty_devices.contains(key);
+            let listed = self.ready.dirty_devices.contains(key);
             add(Source::Device(key), device.armed.at(), device.deadline(), listed);
         }
         owners
@@ -277,22 +277,22 @@ impl<N: Net> Reactor<N> {
     fn check_wakeups(&self) -> Checked {
         for (key, driver) in self.drivers.iter() {
             let reads = driver.is_readable() && driver.intake == Intake::Flowing;
-            let forgotten = reads && !self.work.drivers.contains(key);
+            let forgotten = reads && !self.ready.drivers.contains(key);
             ensure(!forgotten, || format!("driver {key:?} has something to say unheard"))?;
             let writes = driver.connection.is_writable() && !driver.outbox.is_empty();
-            let forgotten = writes && !self.work.dirty_drivers.contains(key);
+            let forgotten = writes && !self.ready.dirty_drivers.contains(key);
             ensure(!forgotten, || format!("driver {key:?} has bytes waiting and room for them"))?;
         }
         for (key, device) in self.devices.iter() {
             let reads = device.connection.is_readable() && device.parked.is_none();
-            let forgotten = reads && !self.work.devices.contains(key);
+            let forgotten = reads && !self.ready.devices.contains(key);
             ensure(!forgotten, || format!("device {key:?} has something to say unheard"))?;
             let writes = device.connection.is_writable() && !device.outbox.is_empty();
-            let forgotten = writes && !self.work.dirty_devices.contains(key);
+            let forgotten = writes && !self.ready.dirty_devices.contains(key);
             ensure(!forgotten, || format!("device {key:?} has bytes waiting and room for them"))?;
         }
         for (key, http) in self.https.iter() {
-            let forgotten = http.is_ready() && !self.work.https.contains(key);
+            let forgotten = http.is_ready() && !self.ready.https.contains(key);
             ensure(!forgotten, || format!("HTTP connection {key:?} is ready and forgotten"))?;
         }
         Ok(())
@@ -313,7 +313,7 @@ impl<N: Net> Reactor<N> {
             ensure(queued <= most, || format!("{queued} bytes queued toward driver {key:?}"))?;
             let noted = queued < DRIVER_BACKLOG_BYTES
                 || driver.is_congested()
-                || self.work.dirty_drivers.contains(key);
+                || self.ready.dirty_drivers.contains(key);
             ensure(noted, || format!("driver {key:?} is over its mark and nobody noted it"))?;
             let held = driver.leftover.len();
             let most = HEAD_MAX_BYTES + 2 * DRIVER_READ_BYTES;

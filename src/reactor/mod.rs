@@ -37,8 +37,8 @@ use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::collections::arena::Arena;
-use crate::collections::rate_limit::Throttle;
-use crate::collections::ready_queue::Worklist;
+use crate::collections::rate_limit::RateLimit;
+use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::timers::Timers;
 use crate::limits::{Ceilings, DRIVER_READ_BYTES, HANDSHAKES_PER_TURN, HEADS_PER_TURN};
 use crate::net::connection::Connection;
@@ -111,31 +111,31 @@ pub struct Reactor<N: Net> {
     /// Devices per address, arrivals included.
     by_address: FxHashMap<IpAddr, usize>,
     timers: Timers<Source>,
-    work: Work,
+    ready: ReadyQueues,
     buffers: Buffers,
     scratch: Scratch,
     https_config: Option<Arc<ServerConfig>>,
     self_signed: SelfSigned,
     guesses: Guesses,
-    exhaustion_log: Throttle,
-    crowd_log: Throttle,
-    refusal_log: Throttle,
+    exhaustion_log: RateLimit,
+    crowd_log: RateLimit,
+    refusal_log: RateLimit,
     counters: Counters,
 }
 
 /// What has something to do in this turn.
 #[derive(Default)]
-struct Work {
-    doors: Worklist<tag::Door>,
-    https: Worklist<tag::Http>,
-    drivers: Worklist<tag::Driver>,
-    ports: Worklist<tag::Port>,
-    arrivals: Worklist<tag::Arrival>,
-    devices: Worklist<tag::Device>,
-    farewells: Worklist<tag::Farewell>,
+struct ReadyQueues {
+    doors: ReadyQueue<tag::Door>,
+    https: ReadyQueue<tag::Http>,
+    drivers: ReadyQueue<tag::Driver>,
+    ports: ReadyQueue<tag::Port>,
+    arrivals: ReadyQueue<tag::Arrival>,
+    devices: ReadyQueue<tag::Device>,
+    farewells: ReadyQueue<tag::Farewell>,
     /// Connections that were written to.
-    dirty_drivers: Worklist<tag::Driver>,
-    dirty_devices: Worklist<tag::Device>,
+    dirty_drivers: ReadyQueue<tag::Driver>,
+    dirty_devices: ReadyQueue<tag::Device>,
 }
 
 /// Buffers that one step uses and the next one overwrites.
@@ -181,7 +181,7 @@ impl<N: Net> Reactor<N> {
             by_number: BTreeMap::new(),
             by_address: FxHashMap::default(),
             timers: Timers::default(),
-            work: Work::default(),
+            ready: ReadyQueues::default(),
             buffers: Buffers::default(),
             scratch: Scratch {
                 read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
@@ -192,9 +192,9 @@ impl<N: Net> Reactor<N> {
             https_config: None,
             self_signed: SelfSigned::default(),
             guesses: Guesses::default(),
-            exhaustion_log: Throttle::default(),
-            crowd_log: Throttle::default(),
-            refusal_log: Throttle::default(),
+            exhaustion_log: RateLimit::default(),
+            crowd_log: RateLimit::default(),
+            refusal_log: RateLimit::default(),
             counters: Counters::default(),
         }
     }
@@ -202,27 +202,27 @@ impl<N: Net> Reactor<N> {
     /// Takes note of an event. Nothing is made or freed here.
     pub fn handle_event(&mut self, token: Token, news: Readiness) {
         match Source::from_token(token) {
-            Some(Source::Door(key)) => self.work.doors.insert(key),
+            Some(Source::Door(key)) => self.ready.doors.insert(key),
             Some(Source::Port(key)) if news.is_readable() || self.has_datagrams_waiting(key) => {
-                self.work.ports.insert(key);
+                self.ready.ports.insert(key);
             }
             Some(Source::Port(_)) => {}
             Some(Source::Http(key)) => {
                 if let Some(http) = self.https.get_mut(key) {
                     http.connection_mut().handle_ready(news);
-                    self.work.https.insert(key);
+                    self.ready.https.insert(key);
                 }
             }
             Some(Source::Arrival(key)) => {
                 if let Some(arrival) = self.arrivals.get_mut(key) {
                     arrival.connection_mut().handle_ready(news);
-                    self.work.arrivals.insert(key);
+                    self.ready.arrivals.insert(key);
                 }
             }
             Some(Source::Farewell(key)) => {
                 if let Some(farewell) = self.farewells.get_mut(key) {
                     farewell.connection_mut().handle_ready(news);
-                    self.work.farewells.insert(key);
+                    self.ready.farewells.insert(key);
                 }
             }
             Some(Source::Driver(key)) => self.handle_driver_event(key, news),
@@ -246,7 +246,7 @@ impl<N: Net> Reactor<N> {
 
     /// How long the loop may sleep; `None` is until an event.
     pub fn poll_timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.work.is_empty() || !self.ended.is_empty() {
+        if !self.ready.is_empty() || !self.ended.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.timers.next(), self.phase.deadline(), self.overload.deadline()];
@@ -308,45 +308,45 @@ impl<N: Net> Reactor<N> {
     /// Lets every source that is listed take one step. Who still has something to do afterwards
     /// is listed again and comes with the next turn.
     fn drive(&mut self) {
-        let doors = self.work.doors.take();
+        let doors = self.ready.doors.take();
         doors.iter().for_each(|&key| self.drive_door(key));
-        self.work.doors.give_back(doors);
+        self.ready.doors.give_back(doors);
         let most = self.http_steps_per_turn();
-        let Self { work, https, .. } = self;
-        let https = work.https.take_up_to(most, |key| https.get(key).is_some());
+        let Self { ready, https, .. } = self;
+        let https = ready.https.take_up_to(most, |key| https.get(key).is_some());
         https.iter().for_each(|&key| self.drive_http(key));
-        self.work.https.give_back(https);
-        let drivers = self.work.drivers.take();
+        self.ready.https.give_back(https);
+        let drivers = self.ready.drivers.take();
         drivers.iter().for_each(|&key| self.drive_driver(key));
-        self.work.drivers.give_back(drivers);
-        let ports = self.work.ports.take();
+        self.ready.drivers.give_back(drivers);
+        let ports = self.ready.ports.take();
         ports.iter().for_each(|&key| self.drive_port(key));
-        self.work.ports.give_back(ports);
-        let Self { work, arrivals, .. } = self;
+        self.ready.ports.give_back(ports);
+        let Self { ready, arrivals, .. } = self;
         let is_there = |key| arrivals.get(key).is_some();
-        let arrivals = work.arrivals.take_up_to(HANDSHAKES_PER_TURN, is_there);
+        let arrivals = ready.arrivals.take_up_to(HANDSHAKES_PER_TURN, is_there);
         arrivals.iter().for_each(|&key| self.drive_arrival(key));
-        self.work.arrivals.give_back(arrivals);
-        let devices = self.work.devices.take();
+        self.ready.arrivals.give_back(arrivals);
+        let devices = self.ready.devices.take();
         devices.iter().for_each(|&key| self.drive_device(key));
-        self.work.devices.give_back(devices);
-        let farewells = self.work.farewells.take();
+        self.ready.devices.give_back(devices);
+        let farewells = self.ready.farewells.take();
         farewells.iter().for_each(|&key| self.drive_farewell(key));
-        self.work.farewells.give_back(farewells);
+        self.ready.farewells.give_back(farewells);
     }
 
     /// Flushes every connection that was written to.
     fn flush(&mut self) {
-        let devices = self.work.dirty_devices.take();
+        let devices = self.ready.dirty_devices.take();
         devices.iter().for_each(|&key| self.flush_device(key));
-        self.work.dirty_devices.give_back(devices);
-        let drivers = self.work.dirty_drivers.take();
+        self.ready.dirty_devices.give_back(devices);
+        let drivers = self.ready.dirty_drivers.take();
         drivers.iter().for_each(|&key| self.flush_driver(key));
-        self.work.dirty_drivers.give_back(drivers);
+        self.ready.dirty_drivers.give_back(drivers);
     }
 }
 
-impl Work {
+impl ReadyQueues {
     fn is_empty(&self) -> bool {
         self.doors.is_empty()
             && self.https.is_empty()

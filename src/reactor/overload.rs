@@ -129,7 +129,7 @@ impl<N: Net> Reactor<N> {
         if driver.backlog == Backlog::Flowing {
             driver.backlog = Backlog::Congested { since: self.now };
         }
-        self.work.dirty_drivers.insert(key);
+        self.ready.dirty_drivers.insert(key);
         self.rearm_driver(key);
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use log::info;
 use rustls::ServerConfig;
 
-use crate::collections::rate_limit::Throttle;
+use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::tls;
 use crate::net::{Net, is_exhaustion};
@@ -125,7 +125,7 @@ impl<N: Net> Reactor<N> {
                 protocol,
                 subscribers: Subscribers::default(),
                 socket,
-                refusals: Throttle::default(),
+                refusals: RateLimit::default(),
                 armed: Armed::default(),
             })
         })
@@ -170,8 +170,8 @@ impl<N: Net> Reactor<N> {
             }
         }
         port.subscribers.add(key, accept);
-        self.work.drivers.insert(key);
-        self.work.dirty_drivers.insert(key);
+        self.ready.drivers.insert(key);
+        self.ready.dirty_drivers.insert(key);
         self.rearm_driver(key);
     }
 

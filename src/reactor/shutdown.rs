@@ -51,7 +51,7 @@ impl<N: Net> Reactor<N> {
         for key in self.devices.keys() {
             if let Some(device) = self.devices.get_mut(key) {
                 device.finish_flushing(now);
-                self.work.dirty_devices.insert(key);
+                self.ready.dirty_devices.insert(key);
             }
         }
         self.pursue_shutdown();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::collections::rate_limit::Throttle;
+use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::limits::Ceilings;
 use crate::net::scripted::ScriptedNet;
@@ -33,7 +33,7 @@ impl Reactor<ScriptedNet> {
             protocol: Protocol::Udp,
             subscribers: Subscribers::default(),
             socket: Socket::Datagram(Udp::new(())),
-            refusals: Throttle::default(),
+            refusals: RateLimit::default(),
             armed: Armed::default(),
         })
     }

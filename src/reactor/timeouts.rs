@@ -66,11 +66,11 @@ impl<N: Net> Reactor<N> {
 
     fn handle_timeout(&mut self, source: Source) {
         match source {
-            Source::Door(key) => self.work.doors.insert(key),
-            Source::Port(key) => self.work.ports.insert(key),
-            Source::Http(key) => self.work.https.insert(key),
-            Source::Arrival(key) => self.work.arrivals.insert(key),
-            Source::Farewell(key) => self.work.farewells.insert(key),
+            Source::Door(key) => self.ready.doors.insert(key),
+            Source::Port(key) => self.ready.ports.insert(key),
+            Source::Http(key) => self.ready.https.insert(key),
+            Source::Arrival(key) => self.ready.arrivals.insert(key),
+            Source::Farewell(key) => self.ready.farewells.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),
             Source::Device(key) => self.handle_device_timeout(key),
         }
@@ -80,7 +80,7 @@ impl<N: Net> Reactor<N> {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         match driver.handle_timeout(self.now, &mut self.buffers) {
             None => {
-                self.work.dirty_drivers.insert(key);
+                self.ready.dirty_drivers.insert(key);
                 self.rearm_driver(key);
             }
             Some(Overdue::Silent) => {

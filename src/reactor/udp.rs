@@ -27,14 +27,14 @@ impl<N: Net> Reactor<N> {
     }
 
     fn drive_udp(&mut self, key: PortKey) {
-        let Self { ports, net, scratch, work, buffers, .. } = self;
+        let Self { ports, net, scratch, ready, buffers, .. } = self;
         let Some(Port { socket: Socket::Datagram(udp), .. }) = ports.get_mut(key) else { return };
         udp.flush(net, buffers);
         match udp.receive(net, &mut scratch.datagrams) {
-            Received::Some => work.ports.insert(key),
+            Received::Some => ready.ports.insert(key),
             Received::Last => {}
             Received::Nothing => return,
-            Received::Disturbed => return work.ports.insert(key),
+            Received::Disturbed => return ready.ports.insert(key),
             Received::Broken(error) => return self.pause_receiving(key, &error),
         }
         self.hear_datagrams(key);
@@ -133,7 +133,7 @@ mod tests {
         let mut reactor = reactor(Ceilings::default());
         let key = reactor.insert_udp_port();
         reactor.net.receive_failures = u32::MAX;
-        reactor.work.ports.insert(key);
+        reactor.ready.ports.insert(key);
         for _ in 0..=RECEIVE_FAILURES_MAX {
             assert_eq!(reactor.poll_timeout(reactor.now), Some(Duration::ZERO));
             reactor.step_after(Duration::ZERO);
