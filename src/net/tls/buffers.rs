@@ -9,13 +9,13 @@ use crate::limits::{
 };
 
 /// Decrypted bytes on their way to the reader.
-pub(super) struct Taken<'a> {
+pub(super) struct PlaintextSink<'a> {
     buf: &'a mut [u8],
     len: usize,
     overflow: &'a mut Queue,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> PlaintextSink<'a> {
     pub fn new(buf: &'a mut [u8], overflow: &'a mut Queue) -> Self {
         Self { buf, len: 0, overflow }
     }

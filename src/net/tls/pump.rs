@@ -6,7 +6,7 @@ use rustls::unbuffered::{
     WriteTraffic,
 };
 
-use super::buffers::{Queue, Taken};
+use super::buffers::{PlaintextSink, Queue};
 use super::peer::words;
 use crate::limits::TLS_IDLE_ROUNDS_MAX;
 
@@ -25,7 +25,7 @@ pub(super) struct Pumped {
 pub(super) fn pump(
     session: &mut UnbufferedServerConnection,
     incoming: &mut [u8],
-    taken: &mut Taken<'_>,
+    taken: &mut PlaintextSink<'_>,
     outgoing: &mut Queue,
 ) -> Result<Pumped, String> {
     let mut pumped = Pumped { consumed: 0, closed: false };

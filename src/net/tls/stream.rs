@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
-use super::buffers::{Queue, Taken, with_scratch};
+use super::buffers::{PlaintextSink, Queue, with_scratch};
 use super::peer::{PeerIdentity, peer_identity};
 use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
 use super::retry::{read_retrying, write_retrying};
@@ -185,7 +185,7 @@ impl<S: Stream> TlsStream<S> {
                 return Ok(Received { ciphertext: read, content: 0 });
             }
             scratch[..kept].copy_from_slice(&self.incomplete);
-            let mut taken = Taken::new(buf, &mut self.plaintext);
+            let mut taken = PlaintextSink::new(buf, &mut self.plaintext);
             let incoming = &mut scratch[..kept + read];
             let done = match pump(&mut self.session, incoming, &mut taken, &mut self.outgoing) {
                 Ok(Pumped { consumed, closed }) => {
