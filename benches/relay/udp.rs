@@ -1,4 +1,4 @@
-//! Datagrams.
+//! DatagramBatch.
 
 use std::io;
 use std::io::IoSlice;
@@ -20,7 +20,7 @@ use super::wire::Event;
 /// Devices that send.
 const SENDERS: usize = 8;
 
-/// Datagrams that a sender hands over at once, for the kernel to take apart (UDP_SEGMENT): one
+/// DatagramBatch that a sender hands over at once, for the kernel to take apart (UDP_SEGMENT): one
 /// system call for each would let the loader give out long before the relay.
 const BURST: u64 = 8;
 
@@ -193,7 +193,7 @@ impl<'a> Load<'a> {
         Ok(sample)
     }
 
-    /// Datagrams that drivers have got since, each checked; some may be missing, none may come
+    /// DatagramBatch that drivers have got since, each checked; some may be missing, none may come
     /// twice or late.
     fn receive(&mut self) -> io::Result<u64> {
         let (pattern, senders, size) = (&self.rig.bench.pattern, &self.senders, self.size);

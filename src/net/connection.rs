@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 use crate::net::Stream;
-use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
@@ -17,7 +17,7 @@ const INTERRUPTIONS_MAX: usize = 8;
 /// What a read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Taken {
+pub enum ReadOutcome {
     /// So many bytes.
     Bytes(usize),
     /// Nothing, until the next event.
@@ -75,27 +75,27 @@ impl<S: Stream> Connection<S> {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Taken> {
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<ReadOutcome> {
         if self.has_ended() {
-            return Ok(Taken::End);
+            return Ok(ReadOutcome::End);
         }
         if !self.is_readable() {
-            return Ok(Taken::Blocked);
+            return Ok(ReadOutcome::Blocked);
         }
         match uninterrupted(|| self.transport.read(into)) {
             Ok(0) => {
                 self.peer = Peer::Ended;
-                Ok(Taken::End)
+                Ok(ReadOutcome::End)
             }
             Ok(len) => {
                 if len < into.len() && self.transport.short_read_means_empty() {
                     self.readiness.read_short();
                 }
-                Ok(Taken::Bytes(len))
+                Ok(ReadOutcome::Bytes(len))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readiness.reading_blocked();
-                Ok(Taken::Blocked)
+                Ok(ReadOutcome::Blocked)
             }
             Err(error) => Err(error),
         }
@@ -105,7 +105,7 @@ impl<S: Stream> Connection<S> {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn flush(&mut self, outbox: &mut Outbox, buffers: &mut Buffers) -> io::Result<Flushed> {
+    pub fn flush(&mut self, outbox: &mut Outbox, buffers: &mut BufferPool) -> io::Result<Flushed> {
         if !self.is_writable() {
             return Ok(self.flushed(outbox, Flushed::Part(0)));
         }
@@ -242,13 +242,13 @@ mod tests {
     use super::*;
     use crate::net::scripted::{Output, Room, Scripted, Step, make_room, say};
 
-    fn read(connection: &mut Connection<Scripted>) -> Taken {
+    fn read(connection: &mut Connection<Scripted>) -> ReadOutcome {
         connection.read(&mut [0; 8]).unwrap()
     }
 
     /// An outbox with these bytes.
-    fn queue(bytes: &[u8]) -> (Outbox, Buffers) {
-        let (mut outbox, mut buffers) = (Outbox::default(), Buffers::default());
+    fn queue(bytes: &[u8]) -> (Outbox, BufferPool) {
+        let (mut outbox, mut buffers) = (Outbox::default(), BufferPool::default());
         outbox.extend(&mut buffers, bytes);
         (outbox, buffers)
     }
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_new_connection_is_read_only_after_an_event() {
         let mut connection = Connection::new(Transport::Plain(Scripted::new([Step::bytes(b"hi")])));
-        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert_eq!(read(&mut connection), ReadOutcome::Blocked);
         assert_eq!(connection.socket().reads, 0);
         assert!(connection.is_writable());
     }
@@ -264,46 +264,46 @@ mod tests {
     #[test]
     fn a_short_read_saves_the_read_that_would_block() {
         let mut connection = Scripted::connect([Step::bytes(b"short")]);
-        assert_eq!(read(&mut connection), Taken::Bytes(5));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(5));
         assert!(!connection.is_readable());
-        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert_eq!(read(&mut connection), ReadOutcome::Blocked);
         assert_eq!(connection.socket().reads, 1);
     }
 
     #[test]
     fn a_full_read_is_followed_by_another() {
         let mut connection = Scripted::connect([Step::bytes(b"12345678 and more")]);
-        assert_eq!(read(&mut connection), Taken::Bytes(8));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(8));
         assert!(connection.is_readable());
-        assert_eq!(read(&mut connection), Taken::Bytes(8));
-        assert_eq!(read(&mut connection), Taken::Bytes(1));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(8));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(1));
     }
 
     #[test]
     fn a_short_read_after_the_end_was_announced_is_read_on_to_the_end() {
         let mut connection = Scripted::connect([Step::bytes(b"bye"), Step::End]);
         connection.handle_ready(Readiness::from_event(true, false, true));
-        assert_eq!(read(&mut connection), Taken::Bytes(3));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(3));
         assert!(connection.is_readable());
-        assert_eq!(read(&mut connection), Taken::End);
+        assert_eq!(read(&mut connection), ReadOutcome::End);
     }
 
     #[test]
     fn a_read_that_blocks_waits_for_an_event() {
         let mut connection = Scripted::connect([Step::WouldBlock]);
-        assert_eq!(read(&mut connection), Taken::Blocked);
+        assert_eq!(read(&mut connection), ReadOutcome::Blocked);
         assert!(!connection.is_readable());
         say(&mut connection, Step::bytes(b"now"));
-        assert_eq!(read(&mut connection), Taken::Bytes(3));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(3));
     }
 
     #[test]
     fn the_end_is_known_from_then_on_without_reading() {
         let mut connection = Scripted::connect([Step::End]);
         assert!(!connection.has_ended());
-        assert_eq!(read(&mut connection), Taken::End);
+        assert_eq!(read(&mut connection), ReadOutcome::End);
         assert!(connection.has_ended() && !connection.is_readable());
-        assert_eq!(read(&mut connection), Taken::End);
+        assert_eq!(read(&mut connection), ReadOutcome::End);
         assert_eq!(connection.socket().reads, 1);
     }
 
@@ -318,7 +318,7 @@ mod tests {
     fn an_interrupted_read_is_repeated() {
         let mut steps = vec![Step::Interrupted; INTERRUPTIONS_MAX];
         steps.push(Step::bytes(b"after"));
-        assert_eq!(read(&mut Scripted::connect(steps)), Taken::Bytes(5));
+        assert_eq!(read(&mut Scripted::connect(steps)), ReadOutcome::Bytes(5));
     }
 
     #[test]
@@ -395,7 +395,7 @@ mod tests {
         connection.finish().unwrap();
         assert_eq!(connection.socket().output, Output::Finished);
         assert!(!connection.wants_write() && !connection.has_ended());
-        assert_eq!(read(&mut connection), Taken::Bytes(5));
+        assert_eq!(read(&mut connection), ReadOutcome::Bytes(5));
     }
 
     #[test]

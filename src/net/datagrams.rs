@@ -10,12 +10,12 @@ use crate::limits::{DATAGRAM_BATCH, DATAGRAM_SLOT_BYTES};
 /// Received datagrams with their senders, oldest first. The default has no room at all: it stands
 /// in for a batch that is lent.
 #[derive(Default)]
-pub struct Datagrams {
+pub struct DatagramBatch {
     slots: Box<[u8]>,
     filled: Vec<(SocketAddr, usize)>,
 }
 
-impl Datagrams {
+impl DatagramBatch {
     /// A batch with room for [`DATAGRAM_BATCH`] datagrams.
     pub fn with_room() -> Self {
         Self {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_batch_gives_back_what_was_put_in_in_order() {
-        let mut batch = Datagrams::with_room();
+        let mut batch = DatagramBatch::with_room();
         let (mut slots, filled) = batch.refill();
         slots.next().unwrap()[..3].copy_from_slice(b"one");
         slots.next().unwrap();

@@ -19,7 +19,7 @@ pub mod transport;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
-use crate::net::datagrams::Datagrams;
+use crate::net::datagrams::DatagramBatch;
 
 /// What an event says it is about; made by the reactor, opaque to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ pub trait Net {
     ///
     /// # Errors
     /// `WouldBlock` when none waits; any other error is about one peer, unless it lasts.
-    fn receive(&mut self, udp: &Self::Udp, batch: &mut Datagrams) -> io::Result<()>;
+    fn receive(&mut self, udp: &Self::Udp, batch: &mut DatagramBatch) -> io::Result<()>;
 
     /// Sends one datagram.
     ///

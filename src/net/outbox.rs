@@ -5,7 +5,7 @@
 //! once and lent as slices, so that a device can be read straight into a driver's outbox.
 //!
 //! It does not limit itself: the marks are with those who fill it. What waits in all outboxes
-//! together is counted in [`Buffers`].
+//! together is counted in [`BufferPool`].
 
 use std::io::{self, Write};
 
@@ -16,12 +16,12 @@ use crate::limits::BUFFER_SIZES;
 /// A reply to a device is short, and hundreds of devices may have one in the same turn; a
 /// driver's outbox takes whole reads.
 #[derive(Default)]
-pub struct Buffers {
+pub struct BufferPool {
     kept: [Vec<Vec<u8>>; BUFFER_SIZES.len()],
     queued: usize,
 }
 
-impl Buffers {
+impl BufferPool {
     /// Bytes that wait in all outboxes that use these buffers.
     pub fn queued_bytes(&self) -> usize {
         self.queued
@@ -84,7 +84,7 @@ impl Outbox {
     }
 
     /// Appends a copy of `data`.
-    pub fn extend(&mut self, buffers: &mut Buffers, data: &[u8]) {
+    pub fn extend(&mut self, buffers: &mut BufferPool, data: &[u8]) {
         if !data.is_empty() {
             self.room(buffers, data.len())[..data.len()].copy_from_slice(data);
             self.commit(buffers, data.len());
@@ -93,7 +93,7 @@ impl Outbox {
 
     /// Lends at least `room` bytes behind what waits; what is put there counts only once it is
     /// committed.
-    pub fn room(&mut self, buffers: &mut Buffers, room: usize) -> &mut [u8] {
+    pub fn room(&mut self, buffers: &mut BufferPool, room: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = buffers.take(room);
         } else if self.bytes.len() - self.end < room {
@@ -103,7 +103,7 @@ impl Outbox {
     }
 
     /// Counts the first `len` bytes of the room last lent as waiting.
-    pub fn commit(&mut self, buffers: &mut Buffers, len: usize) {
+    pub fn commit(&mut self, buffers: &mut BufferPool, len: usize) {
         self.end += len;
         buffers.queued += len;
         debug_assert!(self.end <= self.bytes.len(), "only what was lent can be committed");
@@ -114,7 +114,7 @@ impl Outbox {
     ///
     /// # Errors
     /// What `write` said, and `WriteZero`; `WouldBlock` is no error here.
-    pub fn flush(&mut self, buffers: &mut Buffers, out: &mut impl Write) -> io::Result<Flushed> {
+    pub fn flush(&mut self, buffers: &mut BufferPool, out: &mut impl Write) -> io::Result<Flushed> {
         if self.is_empty() {
             return Ok(Flushed::All);
         }
@@ -131,7 +131,7 @@ impl Outbox {
     }
 
     /// Forgets what waits.
-    pub fn clear(&mut self, buffers: &mut Buffers) {
+    pub fn clear(&mut self, buffers: &mut BufferPool) {
         buffers.queued -= self.len();
         self.start = self.end;
         self.release_if_empty(buffers);
@@ -139,7 +139,7 @@ impl Outbox {
 
     /// Moves what waits to the front if enough was written for that to pay, and grows otherwise.
     /// Moving costs at most four times the bytes that were written since the last move.
-    fn make_room(&mut self, buffers: &mut Buffers, room: usize) {
+    fn make_room(&mut self, buffers: &mut BufferPool, room: usize) {
         let len = self.len();
         if self.start >= len / 4 && self.bytes.len() - len >= room {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -151,7 +151,7 @@ impl Outbox {
         (self.start, self.end) = (0, len);
     }
 
-    fn release_if_empty(&mut self, buffers: &mut Buffers) {
+    fn release_if_empty(&mut self, buffers: &mut BufferPool) {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
             buffers.give_back(std::mem::take(&mut self.bytes));
@@ -182,13 +182,13 @@ mod tests {
         }
     }
 
-    fn kept(buffers: &Buffers) -> Vec<usize> {
+    fn kept(buffers: &BufferPool) -> Vec<usize> {
         buffers.kept.iter().map(Vec::len).collect()
     }
 
     #[test]
     fn many_messages_leave_with_one_write() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         outbox.extend(&mut buffers, b"one ");
         outbox.room(&mut buffers, 9)[..3].copy_from_slice(b"two");
         outbox.commit(&mut buffers, 3);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_empty_outbox_holds_no_buffer() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         outbox.extend(&mut buffers, b"x");
         outbox.clear(&mut buffers);
         assert_eq!(outbox.bytes.capacity(), 0);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_written_in_bites_arrives_in_order_while_more_is_added() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         let (mut expected, mut out) = (Vec::new(), Narrow(Vec::new(), 0));
         for round in 0..3000u32 {
             let data = vec![round as u8; 500 + (round as usize * 37) % 900];
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_blocked_connection_is_no_error() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         outbox.extend(&mut buffers, b"x");
         let flushed = outbox.flush(&mut buffers, &mut Narrow(Vec::new(), 0)).unwrap();
         assert_eq!(flushed, Flushed::Part(0));
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_outbox_that_outgrows_its_buffer_goes_on_in_a_larger_one() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         outbox.extend(&mut buffers, &[1; BUFFER_SIZES[0].bytes]);
         outbox.extend(&mut buffers, b"more");
         assert_eq!((kept(&buffers), outbox.bytes.len()), (vec![1, 0, 0, 0], BUFFER_SIZES[1].bytes));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn no_more_buffers_are_kept_than_their_size_allows() {
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         for size in &BUFFER_SIZES {
             (0..2 * size.kept).for_each(|_| buffers.give_back(vec![0; size.bytes]));
         }
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_outsized_buffer_is_not_kept() {
-        let (mut buffers, mut outbox) = (Buffers::default(), Outbox::default());
+        let (mut buffers, mut outbox) = (BufferPool::default(), Outbox::default());
         outbox.extend(&mut buffers, &vec![7; 1 << 20]);
         outbox.clear(&mut buffers);
         assert_eq!(kept(&buffers), [0; 4]);

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
 use crate::net::connection::Connection;
-use crate::net::datagrams::Datagrams;
+use crate::net::datagrams::DatagramBatch;
 use crate::net::readiness::Readiness;
 use crate::net::transport::Transport;
 use crate::net::{Net, Stream, Token};
@@ -189,7 +189,7 @@ impl Net for ScriptedNet {
         Ok(())
     }
 
-    fn receive(&mut self, (): &(), _: &mut Datagrams) -> io::Result<()> {
+    fn receive(&mut self, (): &(), _: &mut DatagramBatch) -> io::Result<()> {
         match self.receive_failures.checked_sub(1) {
             Some(left) => self.receive_failures = left,
             None => return Err(ErrorKind::WouldBlock.into()),

@@ -9,8 +9,8 @@ use std::time::Instant;
 use crate::collections::timers::Armed;
 use crate::limits::LINGER_MAX;
 use crate::net::Stream;
-use crate::net::connection::{Connection, Taken};
-use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::connection::{Connection, ReadOutcome};
+use crate::net::outbox::{BufferPool, Flushed, Outbox};
 
 /// Reads that are thrown away in one step.
 const DISCARDS_PER_STEP: usize = 4;
@@ -56,7 +56,7 @@ impl<S: Stream> Farewell<S> {
     }
 
     /// Forgets what is queued.
-    pub(crate) fn abandon(&mut self, buffers: &mut Buffers) {
+    pub(crate) fn abandon(&mut self, buffers: &mut BufferPool) {
         self.outbox.clear(buffers);
     }
 
@@ -76,7 +76,7 @@ impl<S: Stream> Farewell<S> {
     /// Gets on as far as the connection allows.
     pub(crate) fn step(
         &mut self,
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
         scratch: &mut [u8],
         now: Instant,
     ) -> Parting {
@@ -108,7 +108,7 @@ impl<S: Stream> Farewell<S> {
         }
     }
 
-    fn flush(&mut self, buffers: &mut Buffers, now: Instant) {
+    fn flush(&mut self, buffers: &mut BufferPool, now: Instant) {
         self.stage = match self.connection.flush(&mut self.outbox, buffers) {
             Ok(Flushed::Part(_)) => return,
             Ok(Flushed::All) => match self.connection.finish() {
@@ -129,15 +129,17 @@ impl<S: Stream> Farewell<S> {
     fn discard(&mut self, scratch: &mut [u8]) -> Parting {
         for _ in 0..DISCARDS_PER_STEP {
             match (self.connection.read(scratch), self.stage) {
-                (Ok(Taken::Bytes(_)), _) => {}
-                (Ok(Taken::Blocked), _) => return Parting::Waiting,
+                (Ok(ReadOutcome::Bytes(_)), _) => {}
+                (Ok(ReadOutcome::Blocked), _) => return Parting::Waiting,
                 // A peer that ended its side may still be reading what is queued for it.
-                (Ok(Taken::End), Stage::Flushing { .. }) => return Parting::Waiting,
+                (Ok(ReadOutcome::End), Stage::Flushing { .. }) => return Parting::Waiting,
                 // Nor does its end mean that it does not wait for our goodbye.
-                (Ok(Taken::End), Stage::Lingering { .. }) if self.connection.wants_write() => {
+                (Ok(ReadOutcome::End), Stage::Lingering { .. })
+                    if self.connection.wants_write() =>
+                {
                     return Parting::Waiting;
                 }
-                (Ok(Taken::End), Stage::Lingering { .. } | Stage::Over) | (Err(_), _) => {
+                (Ok(ReadOutcome::End), Stage::Lingering { .. } | Stage::Over) | (Err(_), _) => {
                     return Parting::Over;
                 }
             }
@@ -161,7 +163,7 @@ mod tests {
 
     struct Rig {
         farewell: Farewell<Scripted>,
-        buffers: Buffers,
+        buffers: BufferPool,
         start: Instant,
     }
 
@@ -171,7 +173,7 @@ mod tests {
 
     fn rig_over(connection: Connection<Scripted>, queued: &[u8]) -> Rig {
         let (mut buffers, mut outbox, start) =
-            (Buffers::default(), Outbox::default(), Instant::now());
+            (BufferPool::default(), Outbox::default(), Instant::now());
         outbox.extend(&mut buffers, queued);
         Rig { farewell: Farewell::new(connection, outbox, start + TIME), buffers, start }
     }

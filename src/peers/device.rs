@@ -11,8 +11,8 @@ use crate::collections::timers::Armed;
 use crate::collections::wait_queue::Place;
 use crate::limits::{DEVICE_DRAIN_MAX, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES};
 use crate::net::Stream;
-use crate::net::connection::{Connection, Taken};
-use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::connection::{Connection, ReadOutcome};
+use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
 use crate::peers::keys::{DriverKey, PortKey};
 use crate::protocol::envelope::Envelope;
@@ -86,25 +86,25 @@ impl<S: Stream> Device<S> {
         }
     }
 
-    /// Reads once and makes a RECEIVED of it at the start of `room`. `Taken::Bytes` is the
+    /// Reads once and makes a RECEIVED of it at the start of `room`. `ReadOutcome::Bytes` is the
     /// length of the frame.
-    pub(crate) fn read_frame(&mut self, room: &mut [u8]) -> io::Result<Taken> {
+    pub(crate) fn read_frame(&mut self, room: &mut [u8]) -> io::Result<ReadOutcome> {
         let Self { envelope, connection, .. } = self;
-        let mut other = Taken::Blocked;
+        let mut other = ReadOutcome::Blocked;
         let len = envelope.frame_around(room, |into| {
             connection.read(into).map(|taken| match taken {
-                Taken::Bytes(len) => len,
-                Taken::Blocked | Taken::End => {
+                ReadOutcome::Bytes(len) => len,
+                ReadOutcome::Blocked | ReadOutcome::End => {
                     other = taken;
                     0
                 }
             })
         })?;
-        Ok(if len > 0 { Taken::Bytes(len) } else { other })
+        Ok(if len > 0 { ReadOutcome::Bytes(len) } else { other })
     }
 
     /// Appends a message about this device, without data, to a driver's outbox.
-    pub(crate) fn announce(&self, kind: Kind, outbox: &mut Outbox, buffers: &mut Buffers) {
+    pub(crate) fn announce(&self, kind: Kind, outbox: &mut Outbox, buffers: &mut BufferPool) {
         let len = self.envelope.frame(kind, b"", outbox.room(buffers, self.envelope.frame_len(0)));
         outbox.commit(buffers, len);
     }
@@ -117,7 +117,7 @@ impl<S: Stream> Device<S> {
 
     /// Queues what a driver wrote. What is long and has nothing before it is written at once as
     /// far as there is room: a copy of it would cost more than the system call.
-    pub(crate) fn write(&mut self, data: &[u8], buffers: &mut Buffers) {
+    pub(crate) fn write(&mut self, data: &[u8], buffers: &mut BufferPool) {
         match self.life {
             Life::Open => {
                 let written = match self.outbox.is_empty() && data.len() >= DIRECT_WRITE_BYTES {
@@ -132,7 +132,7 @@ impl<S: Stream> Device<S> {
 
     /// Writes what is queued. A broken connection is not yet the end: what the device sent
     /// before it broke is still there to be read.
-    pub(crate) fn flush(&mut self, buffers: &mut Buffers, now: Instant) -> Flushed {
+    pub(crate) fn flush(&mut self, buffers: &mut BufferPool, now: Instant) -> Flushed {
         match self.connection.flush(&mut self.outbox, buffers) {
             Ok(flushed) => flushed,
             Err(_) => {
@@ -178,7 +178,7 @@ mod tests {
         Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address, Vec::new())
     }
 
-    fn read(device: &mut Device<Scripted>) -> io::Result<Taken> {
+    fn read(device: &mut Device<Scripted>) -> io::Result<ReadOutcome> {
         device.read_frame(&mut vec![0; FRAME_MAX_BYTES])
     }
 
@@ -190,16 +190,16 @@ mod tests {
     fn what_it_says_becomes_a_frame() {
         let mut room = vec![0; FRAME_MAX_BYTES];
         let taken = device([Step::bytes(b"hi")]).read_frame(&mut room).unwrap();
-        assert_eq!(taken, Taken::Bytes(RECEIVED_HI.len()));
+        assert_eq!(taken, ReadOutcome::Bytes(RECEIVED_HI.len()));
         assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
     }
 
     #[test]
     fn silence_and_the_end_are_no_frames() {
         let mut device = device([Step::WouldBlock, Step::End]);
-        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        assert_eq!(read(&mut device).unwrap(), ReadOutcome::Blocked);
         device.connection.handle_ready(Readiness::READABLE);
-        assert_eq!(read(&mut device).unwrap(), Taken::End);
+        assert_eq!(read(&mut device).unwrap(), ReadOutcome::End);
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn it_is_announced_without_data() {
-        let (mut outbox, mut buffers) = (Outbox::default(), Buffers::default());
+        let (mut outbox, mut buffers) = (Outbox::default(), BufferPool::default());
         device([]).announce(Kind::Opened, &mut outbox, &mut buffers);
         let mut out = Vec::new();
         let _ = outbox.flush(&mut buffers, &mut out).unwrap();
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn writes_leave_in_order() {
-        let (mut device, mut buffers) = (device([]), Buffers::default());
+        let (mut device, mut buffers) = (device([]), BufferPool::default());
         device.write(b"one ", &mut buffers);
         device.write(b"two", &mut buffers);
         assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_is_written_after_close_is_ignored_and_what_came_before_is_flushed() {
-        let (mut device, mut buffers) = (device([]), Buffers::default());
+        let (mut device, mut buffers) = (device([]), BufferPool::default());
         device.write(b"before", &mut buffers);
         device.finish_flushing(Instant::now());
         device.write(b"after", &mut buffers);
@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn a_broken_write_forgets_the_queue_and_what_it_sent_before_is_still_read() {
         let now = Instant::now();
-        let (mut device, mut buffers) = (device([Step::WouldBlock]), Buffers::default());
-        assert_eq!(read(&mut device).unwrap(), Taken::Blocked);
+        let (mut device, mut buffers) = (device([Step::WouldBlock]), BufferPool::default());
+        assert_eq!(read(&mut device).unwrap(), ReadOutcome::Blocked);
         device.connection.socket().room = Room::Error;
         device.write(b"lost", &mut buffers);
         assert_eq!(device.flush(&mut buffers, now), Flushed::All);
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_to_a_broken_connection() {
-        let (mut device, mut buffers) = (device([]), Buffers::default());
+        let (mut device, mut buffers) = (device([]), BufferPool::default());
         device.life = Life::Receding { until: Instant::now() };
         device.write(b"more", &mut buffers);
         assert!(device.outbox.is_empty());

@@ -14,8 +14,8 @@ use crate::limits::{
     DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_SILENCE_MAX, DRIVER_STALL_MAX, PING_INTERVAL,
 };
 use crate::net::Stream;
-use crate::net::connection::{Connection, Taken};
-use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::connection::{Connection, ReadOutcome};
+use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::peers::keys::{DeviceKey, PortKey, tag};
 use crate::protocol::websocket::{FrameReader, control_frame};
 
@@ -32,7 +32,7 @@ pub struct Driver<S> {
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
     pub(crate) waiting: WaitQueue<tag::Device>,
-    /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
+    /// DatagramBatch that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
     last_heard: Instant,
@@ -115,18 +115,18 @@ impl<S: Stream> Driver<S> {
     pub(crate) fn read(
         &mut self,
         scratch: &mut [u8],
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
         now: Instant,
-    ) -> io::Result<Taken> {
+    ) -> io::Result<ReadOutcome> {
         if !self.leftover.is_empty() {
             let len = self.leftover.len().min(scratch.len());
             scratch[..len].copy_from_slice(&self.leftover[..len]);
             self.leftover = self.leftover.split_off(len);
             buffers.count_held(len, 0);
-            return Ok(Taken::Bytes(len));
+            return Ok(ReadOutcome::Bytes(len));
         }
         let taken = self.connection.read(scratch)?;
-        if let Taken::Bytes(_) = taken {
+        if let ReadOutcome::Bytes(_) = taken {
             self.last_heard = now;
         }
         Ok(taken)
@@ -138,7 +138,7 @@ impl<S: Stream> Driver<S> {
     }
 
     /// Puts back what was read and can't be dealt with yet.
-    pub(crate) fn put_back(&mut self, rest: &[u8], buffers: &mut Buffers) {
+    pub(crate) fn put_back(&mut self, rest: &[u8], buffers: &mut BufferPool) {
         buffers.count_held(0, rest.len());
         let later = std::mem::take(&mut self.leftover);
         self.leftover = [rest, &later].concat();
@@ -156,7 +156,7 @@ impl<S: Stream> Driver<S> {
     }
 
     /// Writes what is queued, and notes whether the driver keeps up.
-    pub(crate) fn flush(&mut self, buffers: &mut Buffers) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self, buffers: &mut BufferPool) -> io::Result<Flushed> {
         let flushed = self.connection.flush(&mut self.outbox, buffers)?;
         if self.outbox.len() <= DRIVER_DRAINED_BYTES {
             self.backlog = Backlog::Flowing;
@@ -207,7 +207,7 @@ impl<S: Stream> Driver<S> {
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
     ) -> Option<Overdue> {
         match self.backlog {
             Backlog::Congested { since } if now >= since + DRIVER_STALL_MAX => {
@@ -240,7 +240,7 @@ mod tests {
 
     struct Rig {
         driver: Driver<Scripted>,
-        buffers: Buffers,
+        buffers: BufferPool,
         start: Instant,
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let start = Instant::now();
         let name = Name { request_id: String::new(), event_source: String::new() };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         buffers.count_held(0, leftover.len());
         let outbox = Outbox::default();
         let driver = Driver::new(connection, outbox, port, leftover.to_vec(), name, start);
@@ -261,8 +261,8 @@ mod tests {
             let mut scratch = vec![0; room];
             let now = self.start + seconds * SECOND;
             match self.driver.read(&mut scratch, &mut self.buffers, now).unwrap() {
-                Taken::Bytes(len) => scratch[..len].to_vec(),
-                Taken::Blocked | Taken::End => Vec::new(),
+                ReadOutcome::Bytes(len) => scratch[..len].to_vec(),
+                ReadOutcome::Blocked | ReadOutcome::End => Vec::new(),
             }
         }
 
@@ -420,7 +420,7 @@ mod tests {
     fn its_end_and_a_reset_are_told() {
         let mut rig = rig(b"", [Step::End]);
         let (driver, buffers) = (&mut rig.driver, &mut rig.buffers);
-        assert_eq!(driver.read(&mut [0; 9], buffers, rig.start).unwrap(), Taken::End);
+        assert_eq!(driver.read(&mut [0; 9], buffers, rig.start).unwrap(), ReadOutcome::End);
         let mut rig = self::rig(b"", []);
         say(&mut rig.driver.connection, Step::Error);
         assert!(rig.driver.read(&mut [0; 9], &mut rig.buffers, rig.start).is_err());

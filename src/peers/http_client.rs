@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::collections::timers::Armed;
 use crate::limits::{ANSWER_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT};
 use crate::net::Stream;
-use crate::net::connection::{Connection, Taken};
-use crate::net::outbox::{Buffers, Flushed, Outbox};
+use crate::net::connection::{Connection, ReadOutcome};
+use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::tls::Handshake;
 use crate::protocol::http::request::{self, Connection as Afterwards, Request};
 use crate::protocol::http::response::{Manner, Refusal, Response};
@@ -104,7 +104,7 @@ impl<S: Stream> Http<S> {
     /// When the connection is broken.
     pub(crate) fn step(
         &mut self,
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
         scratch: &mut [u8],
         now: Instant,
     ) -> io::Result<Progress> {
@@ -133,7 +133,7 @@ impl<S: Stream> Http<S> {
         response: &Response,
         request_id: &str,
         manner: Manner,
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
         now: Instant,
     ) {
         let mut bytes = Vec::new();
@@ -197,7 +197,7 @@ impl<S: Stream> Http<S> {
         self.since = now;
     }
 
-    fn handle_overdue(&mut self, buffers: &mut Buffers) -> Progress {
+    fn handle_overdue(&mut self, buffers: &mut BufferPool) -> Progress {
         match std::mem::replace(&mut self.stage, Stage::Last) {
             Stage::Head { .. } => Progress::Refused(Refusal::timeout()),
             Stage::Delaying { answer, .. } => {
@@ -227,12 +227,12 @@ impl<S: Stream> Http<S> {
             // it does not cost us memory while the client does not take its answers.
             let room = scratch.len().min(HEAD_MAX_BYTES);
             match self.connection.read(&mut scratch[..room])? {
-                Taken::Bytes(len) => self.input.extend_from_slice(&scratch[..len]),
-                Taken::Blocked => {
+                ReadOutcome::Bytes(len) => self.input.extend_from_slice(&scratch[..len]),
+                ReadOutcome::Blocked => {
                     self.await_rest(now);
                     return Ok(Progress::Waiting);
                 }
-                Taken::End => return Ok(Progress::Over),
+                ReadOutcome::End => return Ok(Progress::Over),
             }
         }
     }
@@ -282,14 +282,14 @@ mod tests {
 
     struct Rig {
         http: Http<Scripted>,
-        buffers: Buffers,
+        buffers: BufferPool,
         now: Instant,
     }
 
     fn rig(steps: impl IntoIterator<Item = Step>) -> Rig {
         let now = Instant::now();
         let http = Http::new(Scripted::connect(steps), "10.0.0.9".parse().unwrap(), now);
-        Rig { http, buffers: Buffers::default(), now }
+        Rig { http, buffers: BufferPool::default(), now }
     }
 
     impl Rig {

@@ -85,7 +85,7 @@ impl<N: Net> Listener<N> {
 }
 
 /// Whether an accept failed because nothing waits.
-pub(crate) fn is_idle(error: &io::Error) -> bool {
+pub(crate) fn is_blocked(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
 

@@ -13,14 +13,14 @@ use crate::limits::{
     RECEIVE_FAILURES_MAX,
 };
 use crate::net::Net;
-use crate::net::datagrams::Datagrams;
-use crate::net::outbox::Buffers;
-use crate::peers::port::{Gate, is_idle};
+use crate::net::datagrams::DatagramBatch;
+use crate::net::outbox::BufferPool;
+use crate::peers::port::{Gate, is_blocked};
 
 /// A UDP port.
 pub(crate) struct Udp<N: Net> {
     pub(crate) gate: Gate<N::Udp>,
-    /// Datagrams that the system had no room for.
+    /// DatagramBatch that the system had no room for.
     backlog: VecDeque<(SocketAddr, Vec<u8>)>,
     backlog_bytes: usize,
     /// By device, the load balancer that its datagrams came through.
@@ -34,12 +34,12 @@ pub(crate) struct Udp<N: Net> {
 /// What receiving came to.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// Datagrams, and there may be more.
+    /// DatagramBatch, and there may be more.
     Some,
-    /// Datagrams, and there are no more.
+    /// DatagramBatch, and there are no more.
     Last,
     /// Nothing, until the next event.
-    Nothing,
+    Blocked,
     /// An error, and there may be datagrams behind it.
     Disturbed,
     /// An error after many others in a row.
@@ -70,16 +70,16 @@ impl<N: Net> Udp<N> {
     }
 
     /// Receives a batch of datagrams.
-    pub(crate) fn receive(&mut self, net: &mut N, batch: &mut Datagrams) -> Received {
-        let Gate::Open(socket) = &self.gate else { return Received::Nothing };
+    pub(crate) fn receive(&mut self, net: &mut N, batch: &mut DatagramBatch) -> Received {
+        let Gate::Open(socket) = &self.gate else { return Received::Blocked };
         match net.receive(socket, batch) {
-            Err(error) if !is_idle(&error) => self.count_failure(error),
+            Err(error) if !is_blocked(&error) => self.count_failure(error),
             received => {
                 self.failures = 0;
                 match received {
                     Ok(()) if batch.is_full() => Received::Some,
                     Ok(()) => Received::Last,
-                    Err(_) => Received::Nothing,
+                    Err(_) => Received::Blocked,
                 }
             }
         }
@@ -138,7 +138,7 @@ impl<N: Net> Udp<N> {
     pub(crate) fn send(
         &mut self,
         net: &mut N,
-        buffers: &mut Buffers,
+        buffers: &mut BufferPool,
         to: SocketAddr,
         data: &[u8],
     ) -> Sent {
@@ -166,7 +166,7 @@ impl<N: Net> Udp<N> {
     }
 
     /// Sends what waits, as far as the system has room.
-    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut Buffers) {
+    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut BufferPool) {
         let Gate::Open(socket) = &self.gate else { return };
         let mut bytes = self.backlog_bytes;
         while let Some((to, data)) = self.backlog.front() {
@@ -183,19 +183,19 @@ impl<N: Net> Udp<N> {
     }
 
     /// Closes the socket, after what the system takes at once; the rest is forgotten.
-    pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut Buffers) {
+    pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut BufferPool) {
         self.flush(net, buffers);
         self.gate = Gate::Shut;
         self.forget_waiting(buffers);
     }
 
     /// Forgets what waits for the system to have room.
-    pub(crate) fn forget_waiting(&mut self, buffers: &mut Buffers) {
+    pub(crate) fn forget_waiting(&mut self, buffers: &mut BufferPool) {
         self.backlog.clear();
         self.count(0, buffers);
     }
 
-    fn count(&mut self, bytes: usize, buffers: &mut Buffers) {
+    fn count(&mut self, bytes: usize, buffers: &mut BufferPool) {
         buffers.count_held(self.backlog_bytes, bytes);
         self.backlog_bytes = bytes;
     }
@@ -223,13 +223,13 @@ mod tests {
     struct Rig {
         udp: Udp<ScriptedNet>,
         net: ScriptedNet,
-        buffers: Buffers,
+        buffers: BufferPool,
     }
 
     /// A UDP port on a network that takes so many datagrams at first.
     fn rig(room: usize) -> Rig {
         let net = ScriptedNet { room, ..ScriptedNet::default() };
-        Rig { udp: Udp::new(()), net, buffers: Buffers::default() }
+        Rig { udp: Udp::new(()), net, buffers: BufferPool::default() }
     }
 
     impl Rig {
@@ -243,7 +243,7 @@ mod tests {
         }
 
         fn receive(&mut self) -> Received {
-            self.udp.receive(&mut self.net, &mut Datagrams::default())
+            self.udp.receive(&mut self.net, &mut DatagramBatch::default())
         }
 
         fn sent(&self) -> Vec<&[u8]> {
@@ -437,7 +437,7 @@ mod tests {
         }
         assert!(matches!(rig.receive(), Received::Broken(_)));
         assert!(matches!(rig.receive(), Received::Broken(_)));
-        assert!(matches!(rig.receive(), Received::Nothing));
+        assert!(matches!(rig.receive(), Received::Blocked));
         rig.net.receive_failures = 1;
         assert!(matches!(rig.receive(), Received::Disturbed), "a new error is a new one");
     }

@@ -21,7 +21,7 @@ use crate::net::{Net, is_exhaustion};
 use crate::peers::device::Device;
 use crate::peers::http_client::Http;
 use crate::peers::keys::{DeviceKey, DoorKey, DriverKey, HttpKey, PortKey, Source};
-use crate::peers::port::{Gate, Listener, Port, Socket, is_idle};
+use crate::peers::port::{Gate, Listener, Port, Socket, is_blocked};
 use crate::protocol::message::Kind;
 
 use super::Reactor;
@@ -36,7 +36,7 @@ pub(super) struct Door<N: Net> {
 /// Why accepting stops for this turn.
 enum Pause {
     /// Nothing waits.
-    Idle,
+    Blocked,
     /// One connection was not to be had; the next may be.
     Again,
     /// Nothing can be had until then.
@@ -127,7 +127,7 @@ impl<N: Net> Reactor<N> {
     fn pause_door(&mut self, key: DoorKey, pause: Pause) {
         let Some(door) = self.doors.get_mut(key) else { return };
         match pause {
-            Pause::Idle => {}
+            Pause::Blocked => {}
             Pause::Again => self.ready.doors.insert(key),
             Pause::Until(then) => self.timers.set(Source::Door(key), &mut door.armed, Some(then)),
         }
@@ -135,8 +135,8 @@ impl<N: Net> Reactor<N> {
 
     /// What an error of accept means for the connections behind it.
     fn pause_after(&mut self, error: &io::Error) -> Pause {
-        if is_idle(error) {
-            return Pause::Idle;
+        if is_blocked(error) {
+            return Pause::Blocked;
         }
         if !is_exhaustion(error) {
             return Pause::Again;
@@ -176,9 +176,9 @@ impl<N: Net> Reactor<N> {
     fn accept_device(&mut self, key: PortKey) -> Result<(N::Stream, SocketAddr), Pause> {
         let limit = self.settings.ceilings.accepts_per_second;
         let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get_mut(key) else {
-            return Err(Pause::Idle);
+            return Err(Pause::Blocked);
         };
-        let Gate::Open(socket) = &listener.gate else { return Err(Pause::Idle) };
+        let Gate::Open(socket) = &listener.gate else { return Err(Pause::Blocked) };
         if listener.accepts.is_spent(limit, self.now) {
             return Err(Pause::Until(listener.accepts.next_window(self.now)));
         }
@@ -194,7 +194,7 @@ impl<N: Net> Reactor<N> {
     fn pause_port(&mut self, key: PortKey, pause: Pause) {
         let Some(port) = self.ports.get_mut(key) else { return };
         match pause {
-            Pause::Idle => {}
+            Pause::Blocked => {}
             Pause::Again => self.ready.ports.insert(key),
             Pause::Until(then) => self.timers.set(Source::Port(key), &mut port.armed, Some(then)),
         }

@@ -13,7 +13,7 @@ use crate::collections::timers::Armed;
 use crate::limits::{
     LINGER_MAX, PROXY_HEADER_MAX, PROXY_V2_MAX_BYTES, REFUSALS_LOGGED_PER_SECOND, TLS_HANDSHAKE_MAX,
 };
-use crate::net::connection::{Connection, Taken};
+use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::Outbox;
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
@@ -113,10 +113,10 @@ fn read_proxy_header<S: Stream>(
     loop {
         let wanted = proxy_header::still_needed(header).min(room.len());
         match connection.read(&mut room[..wanted])? {
-            Taken::Bytes(len) => header.extend_from_slice(&room[..len]),
-            Taken::Blocked => return Ok(Arrived::Waiting),
-            Taken::End if header.is_empty() => return Ok(Arrived::Nobody),
-            Taken::End => return Err(io::Error::other("it hung up within its PROXY header")),
+            ReadOutcome::Bytes(len) => header.extend_from_slice(&room[..len]),
+            ReadOutcome::Blocked => return Ok(Arrived::Waiting),
+            ReadOutcome::End if header.is_empty() => return Ok(Arrived::Nobody),
+            ReadOutcome::End => return Err(io::Error::other("it hung up within its PROXY header")),
         }
         match proxy_header::parse(header).map_err(io::Error::other)? {
             Some((Header::Proxied(source), _)) => return Ok(Arrived::From(source.ip())),

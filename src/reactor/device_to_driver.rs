@@ -1,8 +1,8 @@
 //! Bytes from devices to drivers.
 
 use crate::collections::arena::Arena;
-use crate::net::connection::Taken;
-use crate::net::outbox::Buffers;
+use crate::net::connection::ReadOutcome;
+use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::net::{Net, Stream};
 use crate::peers::device::{Device, Life};
@@ -49,12 +49,12 @@ impl<N: Net> Reactor<N> {
             _ => device.read_frame(&mut self.scratch.frame),
         };
         match taken {
-            Ok(Taken::Bytes(len)) => {
+            Ok(ReadOutcome::Bytes(len)) => {
                 self.hear(key, len);
                 return true;
             }
-            Ok(Taken::Blocked) => self.await_device(key),
-            Ok(Taken::End) => self.handle_device_end(key),
+            Ok(ReadOutcome::Blocked) => self.await_device(key),
+            Ok(ReadOutcome::End) => self.handle_device_end(key),
             Err(error) => self.end_device(key, Ending::Broken(error.to_string())),
         }
         false
@@ -108,13 +108,13 @@ fn read_into<S: Stream>(
     device: &mut Device<S>,
     only: DriverKey,
     drivers: &mut Arena<tag::Driver, Driver<S>>,
-    buffers: &mut Buffers,
-) -> std::io::Result<Taken> {
-    let Some(driver) = drivers.get_mut(only) else { return Ok(Taken::Blocked) };
+    buffers: &mut BufferPool,
+) -> std::io::Result<ReadOutcome> {
+    let Some(driver) = drivers.get_mut(only) else { return Ok(ReadOutcome::Blocked) };
     let taken = device.read_frame(driver.outbox.room(buffers, FRAME_MAX_BYTES));
     let len = match taken {
-        Ok(Taken::Bytes(len)) => len,
-        Ok(Taken::Blocked | Taken::End) | Err(_) => 0,
+        Ok(ReadOutcome::Bytes(len)) => len,
+        Ok(ReadOutcome::Blocked | ReadOutcome::End) | Err(_) => 0,
     };
     driver.outbox.commit(buffers, len);
     taken

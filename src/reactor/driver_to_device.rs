@@ -10,8 +10,8 @@ use crate::collections::arena::Arena;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::limits::{DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES};
 use crate::net::Net;
-use crate::net::connection::Taken;
-use crate::net::outbox::Buffers;
+use crate::net::connection::ReadOutcome;
+use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::peers::device::Device;
 use crate::peers::driver::{Driver, Intake, Name};
@@ -56,7 +56,7 @@ struct Desk<'a, N: Net> {
     net: &'a mut N,
     devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
     dirty_devices: &'a mut ReadyQueue<tag::Device>,
-    buffers: &'a mut Buffers,
+    buffers: &'a mut BufferPool,
     ignored: &'a mut u64,
     now: Instant,
 }
@@ -80,9 +80,11 @@ impl<N: Net> Reactor<N> {
             return;
         }
         match driver.read(&mut self.scratch.read, &mut self.buffers, self.now) {
-            Ok(Taken::Bytes(len)) => self.deal(key, len),
-            Ok(Taken::Blocked) => {}
-            Ok(Taken::End) => self.remove_driver(key, Leave::Lost("the driver hung up".into())),
+            Ok(ReadOutcome::Bytes(len)) => self.deal(key, len),
+            Ok(ReadOutcome::Blocked) => {}
+            Ok(ReadOutcome::End) => {
+                self.remove_driver(key, Leave::Lost("the driver hung up".into()))
+            }
             Err(error) => self.remove_driver(key, Leave::Lost(error.to_string())),
         }
     }
@@ -228,7 +230,7 @@ impl<N: Net> Desk<'_, N> {
 fn send_datagram<N: Net>(
     udp: &mut Udp<N>,
     net: &mut N,
-    buffers: &mut Buffers,
+    buffers: &mut BufferPool,
     message: &Message<'_>,
 ) -> Applied {
     if message.kind == Kind::Close {

@@ -42,8 +42,8 @@ use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::timers::Timers;
 use crate::limits::{Ceilings, DRIVER_READ_BYTES, HANDSHAKES_PER_TURN, HEADS_PER_TURN};
 use crate::net::connection::Connection;
-use crate::net::datagrams::Datagrams;
-use crate::net::outbox::Buffers;
+use crate::net::datagrams::DatagramBatch;
+use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::net::tls::SelfSigned;
 use crate::net::{Net, Token};
@@ -112,7 +112,7 @@ pub struct Reactor<N: Net> {
     by_address: FxHashMap<IpAddr, usize>,
     timers: Timers<Source>,
     ready: ReadyQueues,
-    buffers: Buffers,
+    buffers: BufferPool,
     scratch: Scratch,
     https_config: Option<Arc<ServerConfig>>,
     self_signed: SelfSigned,
@@ -138,11 +138,11 @@ struct ReadyQueues {
     dirty_devices: ReadyQueue<tag::Device>,
 }
 
-/// Buffers that one step uses and the next one overwrites.
+/// BufferPool that one step uses and the next one overwrites.
 struct Scratch {
     read: Box<[u8]>,
     frame: Box<[u8]>,
-    datagrams: Datagrams,
+    datagrams: DatagramBatch,
     audience: Vec<DriverKey>,
 }
 
@@ -151,7 +151,7 @@ struct Scratch {
 pub struct Counters {
     /// Messages from drivers that were ignored.
     pub ignored_messages: u64,
-    /// Datagrams that found their driver's backlog full.
+    /// DatagramBatch that found their driver's backlog full.
     pub dropped_datagrams: u64,
     /// Device connections that nobody covers, or over a ceiling.
     pub refused_devices: u64,
@@ -182,11 +182,11 @@ impl<N: Net> Reactor<N> {
             by_address: FxHashMap::default(),
             timers: Timers::default(),
             ready: ReadyQueues::default(),
-            buffers: Buffers::default(),
+            buffers: BufferPool::default(),
             scratch: Scratch {
                 read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
                 frame: vec![0; FRAME_MAX_BYTES].into_boxed_slice(),
-                datagrams: Datagrams::with_room(),
+                datagrams: DatagramBatch::with_room(),
                 audience: Vec::new(),
             },
             https_config: None,

@@ -1,4 +1,4 @@
-//! Datagrams from UDP peers to drivers.
+//! DatagramBatch from UDP peers to drivers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ impl<N: Net> Reactor<N> {
         match udp.receive(net, &mut scratch.datagrams) {
             Received::Some => ready.ports.insert(key),
             Received::Last => {}
-            Received::Nothing => return,
+            Received::Blocked => return,
             Received::Disturbed => return ready.ports.insert(key),
             Received::Broken(error) => return self.pause_receiving(key, &error),
         }

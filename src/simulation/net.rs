@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::net::datagrams::Datagrams;
+use crate::net::datagrams::DatagramBatch;
 use crate::net::{Net, Stream, Token};
 
 use super::wire::{Id, Wire};
@@ -85,7 +85,7 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn receive(&mut self, udp: &SimUdp, batch: &mut Datagrams) -> io::Result<()> {
+    fn receive(&mut self, udp: &SimUdp, batch: &mut DatagramBatch) -> io::Result<()> {
         self.wire().take_failure(udp.id)?;
         let (slots, filled) = batch.refill();
         for slot in slots {

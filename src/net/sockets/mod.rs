@@ -17,7 +17,7 @@ use mio::event::Source;
 use nix::libc::{EADDRNOTAVAIL, EAFNOSUPPORT};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::datagrams::Datagrams;
+use crate::net::datagrams::DatagramBatch;
 use crate::net::{Net, Token};
 
 pub use tcp::{Listener, Stream};
@@ -82,7 +82,7 @@ impl Net for Sockets {
 
     /// An ICMP error that the system reports here (`ECONNREFUSED`, `EHOSTUNREACH`) takes the
     /// place of a batch once; the next call goes on with the datagrams.
-    fn receive(&mut self, udp: &Udp, batch: &mut Datagrams) -> io::Result<()> {
+    fn receive(&mut self, udp: &Udp, batch: &mut DatagramBatch) -> io::Result<()> {
         udp.receive(&mut self.headers, batch)
     }
 

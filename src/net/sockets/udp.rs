@@ -17,7 +17,7 @@ use socket2::{Socket, Type};
 
 use super::{canonical, socket_for};
 use crate::limits::{DATAGRAM_BATCH, DATAGRAM_RECEIVE_BUFFER_BYTES};
-use crate::net::datagrams::Datagrams;
+use crate::net::datagrams::DatagramBatch;
 
 /// A UDP socket that shares its port with nobody.
 pub struct Udp {
@@ -66,7 +66,11 @@ impl Udp {
         &mut self.socket
     }
 
-    pub(super) fn receive(&self, headers: &mut Headers, batch: &mut Datagrams) -> io::Result<()> {
+    pub(super) fn receive(
+        &self,
+        headers: &mut Headers,
+        batch: &mut DatagramBatch,
+    ) -> io::Result<()> {
         let fd = self.socket.as_raw_fd();
         self.socket.try_io(|| match self.family {
             Family::V4 => {
@@ -106,7 +110,7 @@ fn ask_for_receive_buffer(socket: &Socket) {
 fn receive<A: SockaddrLike + Copy>(
     fd: RawFd,
     headers: &mut MultiHeaders<A>,
-    batch: &mut Datagrams,
+    batch: &mut DatagramBatch,
     sender: fn(A) -> SocketAddr,
 ) -> io::Result<()> {
     let (mut slots, filled) = batch.refill();
@@ -136,7 +140,7 @@ mod tests {
     struct Fixture {
         rig: Rig,
         udp: Udp,
-        batch: Datagrams,
+        batch: DatagramBatch,
         peer: std::net::UdpSocket,
     }
 
@@ -151,7 +155,7 @@ mod tests {
         let peer = std::net::UdpSocket::bind(format!("{ip}:0")).unwrap();
         peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         peer.connect(format!("{ip}:{}", port_of(&udp))).unwrap();
-        Fixture { rig, udp, batch: Datagrams::with_room(), peer }
+        Fixture { rig, udp, batch: DatagramBatch::with_room(), peer }
     }
 
     fn port_of(udp: &Udp) -> u16 {

@@ -139,7 +139,7 @@ enum MessageState {
 /// What a step came to.
 enum Progress {
     Again,
-    Starved,
+    Blocked,
     Said(Said),
 }
 
@@ -169,7 +169,7 @@ impl FrameReader {
         loop {
             match self.step(input)? {
                 Progress::Again => {}
-                Progress::Starved => return Ok(None),
+                Progress::Blocked => return Ok(None),
                 Progress::Said(said) => return self.lend(said, input).map(Some),
             }
         }
@@ -190,7 +190,7 @@ impl FrameReader {
         match self.state {
             State::Header(ref mut part) => match read_header(part, input)? {
                 Some((header, len)) => self.begin_frame(&header, len),
-                None => Ok(Progress::Starved),
+                None => Ok(Progress::Blocked),
             },
             State::Data { mask, remaining, is_final } => {
                 Ok(self.read_data(input, mask, remaining, is_final))
@@ -198,7 +198,7 @@ impl FrameReader {
             State::Control { kind, mask, remaining } => {
                 Ok(self.read_control(input, kind, mask, remaining))
             }
-            State::Closed => Ok(Progress::Starved),
+            State::Closed => Ok(Progress::Blocked),
         }
     }
 
@@ -251,7 +251,7 @@ impl FrameReader {
     ) -> Progress {
         let at_hand = remaining.min(input.rest().len());
         if at_hand == 0 && remaining > 0 {
-            return Progress::Starved;
+            return Progress::Blocked;
         }
         let payload = input.take(at_hand);
         unmask(payload, mask);
@@ -297,7 +297,7 @@ impl FrameReader {
         if len < remaining {
             let mask = rotated(mask, len);
             self.state = State::Control { kind, mask, remaining: remaining - len };
-            return Progress::Starved;
+            return Progress::Blocked;
         }
         self.state = match kind {
             Control::Close => State::Closed,

@@ -88,7 +88,7 @@ pub struct DriverActor {
     /// From this record on, what it writes to the peer behind the load balancer goes back the way
     /// that it has heard it by.
     balanced_from: Option<u32>,
-    /// Datagrams that it wrote to where they can be sent, and those of its that were sent.
+    /// DatagramBatch that it wrote to where they can be sent, and those of its that were sent.
     pub(super) to_send_out: u64,
     pub(super) sent_out: u64,
     /// Messages sent that must be ignored.

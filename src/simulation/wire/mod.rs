@@ -33,7 +33,7 @@ pub const RECEIVE_BUFFER_BYTES: usize = 160 << 10;
 /// Connections that wait to be accepted, more than are taken in a turn; others are refused.
 const BACKLOG: usize = 150;
 
-/// Datagrams that wait to be received; more are lost.
+/// DatagramBatch that wait to be received; more are lost.
 const DATAGRAMS_WAITING: usize = 96;
 
 /// Tokens of sources that are gone, to be announced once more by mistake.

@@ -142,12 +142,12 @@ impl Wire {
         self.announce(id);
     }
 
-    /// Datagrams that found no room in a socket.
+    /// DatagramBatch that found no room in a socket.
     pub fn lost_datagrams(&self) -> u64 {
         self.lost_datagrams
     }
 
-    /// Datagrams that nobody has received yet.
+    /// DatagramBatch that nobody has received yet.
     pub fn waiting_datagrams(&self) -> usize {
         self.udps.values().map(|udp| udp.inbound.len()).sum()
     }

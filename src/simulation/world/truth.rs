@@ -11,7 +11,7 @@ use super::super::wire::{Standing, is_unreachable};
 use super::{Checked, Progress, World, device_port};
 
 impl World {
-    /// Datagrams arrive as they were written, in order.
+    /// DatagramBatch arrive as they were written, in order.
     pub(super) fn check_sent_datagrams(&mut self) -> Checked {
         for port in 0..2 {
             let sent = self.net.wire().take_sent(device_port(port));
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Datagrams are dropped only where too many wait.
+    /// DatagramBatch are dropped only where too many wait.
     fn check_all_sent(&self) -> Checked {
         let mut sound = self.drivers.iter().filter(|driver| driver.is_sound());
         match sound.find(|driver| driver.sent_out != driver.to_send_out) {
