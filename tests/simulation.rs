@@ -44,8 +44,8 @@ fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
 /// A simulation in which nothing gets stuck and nobody is turned away shows nothing.
 fn assert_everything_happened(all: &Report) {
     let Report { tls_devices, told_slow, overload_cuts, strain, .. } = *all;
-    let Strain { congested, parked, holding, arrivals, farewells } = strain;
-    let stuck = [congested, parked, holding, arrivals, farewells];
+    let Strain { congested, parked, holding, arrivals, closings } = strain;
+    let stuck = [congested, parked, holding, arrivals, closings];
     assert!(stuck.iter().all(|&count| count > 0), "{all:?}");
     assert!(tls_devices > 0 && told_slow > 0 && overload_cuts > 0, "{all:?}");
 }

@@ -106,7 +106,7 @@ fn shake_hands(rig: &mut Rig<'_>, at_once: u64) -> io::Result<Sample> {
             born += 1;
         }
         if let Some((socket, session)) = begun.pop_front() {
-            say_goodbye(finish(socket, session)?)?;
+            send_close(finish(socket, session)?)?;
         }
         rig.wait(if begun.is_empty() { Duration::from_millis(5) } else { Duration::ZERO })?;
         let before = closed;
@@ -147,7 +147,7 @@ fn finish(
     Ok((socket, session))
 }
 
-fn say_goodbye((mut socket, mut session): (StdStream, ClientConnection)) -> io::Result<()> {
+fn send_close((mut socket, mut session): (StdStream, ClientConnection)) -> io::Result<()> {
     session.send_close_notify();
     session.write_tls(&mut socket).map(drop)
 }

@@ -350,12 +350,12 @@ pub const OVERLOAD_GRACE_DIVISOR: usize = 4;
 pub const OVERLOAD_CUTS_PER_TURN: usize = 16;
 
 /// Connections that are being ended at once; beyond them they are cut off instead.
-pub const FAREWELLS_MAX: usize = 8_192;
+pub const CLOSINGS_MAX: usize = 8_192;
 
 /// How many of these may be when another HTTP client or device that did not get in is ended:
 /// beyond them such a one is cut off, so that strangers leave room for what drivers wrote to
 /// devices.
-pub const FAREWELLS_OF_STRANGERS_MAX: usize = 1_024;
+pub const CLOSINGS_UNLISTED_MAX: usize = 1_024;
 
 // ---- Relations ------------------------------------------------------------------------------
 
@@ -372,7 +372,7 @@ const _: () = {
     assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");
     assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
-    assert!(FAREWELLS_OF_STRANGERS_MAX < FAREWELLS_MAX);
+    assert!(CLOSINGS_UNLISTED_MAX < CLOSINGS_MAX);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(Ceilings::USUAL.queued_bytes > 4 * MESSAGE_MAX_BYTES);
     assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());

@@ -16,7 +16,7 @@ use crate::net::outbox::{BufferPool, Flushed, Outbox};
 const DISCARDS_PER_STEP: usize = 4;
 
 /// One connection on its way out.
-pub struct Farewell<S> {
+pub struct Closing<S> {
     connection: Connection<S>,
     outbox: Outbox,
     stage: Stage,
@@ -35,7 +35,7 @@ enum Stage {
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parting {
+pub(crate) enum CloseStep {
     /// It goes on at the next event or deadline.
     Waiting,
     /// There is more to throw away, or to write.
@@ -44,7 +44,7 @@ pub(crate) enum Parting {
     Over,
 }
 
-impl<S: Stream> Farewell<S> {
+impl<S: Stream> Closing<S> {
     /// Begins to end a connection whose peer must take the queue until then.
     pub(crate) fn new(connection: Connection<S>, outbox: Outbox, until: Instant) -> Self {
         Self { connection, outbox, stage: Stage::Flushing { until }, armed: Armed::default() }
@@ -79,7 +79,7 @@ impl<S: Stream> Farewell<S> {
         buffers: &mut BufferPool,
         scratch: &mut [u8],
         now: Instant,
-    ) -> Parting {
+    ) -> CloseStep {
         if self.deadline().is_some_and(|until| now >= until) {
             self.stage = Stage::Over;
         }
@@ -88,16 +88,16 @@ impl<S: Stream> Farewell<S> {
             Stage::Lingering { .. } if self.connection.wants_write() => self.push_out(),
             Stage::Lingering { .. } | Stage::Over => {}
         }
-        let parting = match self.stage {
+        let close_step = match self.stage {
             Stage::Flushing { .. } | Stage::Lingering { .. } => self.discard(scratch),
-            Stage::Over => Parting::Over,
+            Stage::Over => CloseStep::Over,
         };
-        match parting {
-            Parting::Waiting if self.may_flush_on() => return Parting::Again,
-            Parting::Waiting | Parting::Again => {}
-            Parting::Over => self.outbox.clear(buffers),
+        match close_step {
+            CloseStep::Waiting if self.may_flush_on() => return CloseStep::Again,
+            CloseStep::Waiting | CloseStep::Again => {}
+            CloseStep::Over => self.outbox.clear(buffers),
         }
-        parting
+        close_step
     }
 
     /// TLS takes a bite at a time; while the socket has room no event tells to go on.
@@ -126,25 +126,25 @@ impl<S: Stream> Farewell<S> {
         }
     }
 
-    fn discard(&mut self, scratch: &mut [u8]) -> Parting {
+    fn discard(&mut self, scratch: &mut [u8]) -> CloseStep {
         for _ in 0..DISCARDS_PER_STEP {
             match (self.connection.read(scratch), self.stage) {
                 (Ok(ReadOutcome::Bytes(_)), _) => {}
-                (Ok(ReadOutcome::Blocked), _) => return Parting::Waiting,
+                (Ok(ReadOutcome::Blocked), _) => return CloseStep::Waiting,
                 // A peer that ended its side may still be reading what is queued for it.
-                (Ok(ReadOutcome::End), Stage::Flushing { .. }) => return Parting::Waiting,
+                (Ok(ReadOutcome::End), Stage::Flushing { .. }) => return CloseStep::Waiting,
                 // Nor does its end mean that it does not wait for our goodbye.
                 (Ok(ReadOutcome::End), Stage::Lingering { .. })
                     if self.connection.wants_write() =>
                 {
-                    return Parting::Waiting;
+                    return CloseStep::Waiting;
                 }
                 (Ok(ReadOutcome::End), Stage::Lingering { .. } | Stage::Over) | (Err(_), _) => {
-                    return Parting::Over;
+                    return CloseStep::Over;
                 }
             }
         }
-        Parting::Again
+        CloseStep::Again
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     const TIME: Duration = Duration::from_secs(30);
 
     struct Rig {
-        farewell: Farewell<Scripted>,
+        closing: Closing<Scripted>,
         buffers: BufferPool,
         start: Instant,
     }
@@ -175,20 +175,20 @@ mod tests {
         let (mut buffers, mut outbox, start) =
             (BufferPool::default(), Outbox::default(), Instant::now());
         outbox.extend(&mut buffers, queued);
-        Rig { farewell: Farewell::new(connection, outbox, start + TIME), buffers, start }
+        Rig { closing: Closing::new(connection, outbox, start + TIME), buffers, start }
     }
 
     impl Rig {
-        fn step_after(&mut self, time: Duration) -> Parting {
-            self.farewell.step(&mut self.buffers, &mut [0; 16], self.start + time)
+        fn step_after(&mut self, time: Duration) -> CloseStep {
+            self.closing.step(&mut self.buffers, &mut [0; 16], self.start + time)
         }
 
-        fn step(&mut self) -> Parting {
+        fn step(&mut self) -> CloseStep {
             self.step_after(Duration::ZERO)
         }
 
         fn connection(&mut self) -> &mut Connection<Scripted> {
-            self.farewell.connection_mut()
+            self.closing.connection_mut()
         }
 
         fn socket(&mut self) -> &mut Scripted {
@@ -199,22 +199,22 @@ mod tests {
     #[test]
     fn what_is_queued_is_flushed_then_our_side_ends_then_the_peers() {
         let mut rig = rig(b"last words", []);
-        assert_eq!(rig.step(), Parting::Waiting);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         assert_eq!(rig.socket().written, b"last words");
         assert_eq!(rig.socket().output, Output::Finished);
         say(rig.connection(), Step::End);
-        assert_eq!(rig.step(), Parting::Over);
-        assert_eq!(rig.farewell.deadline(), Some(rig.start + LINGER_MAX));
+        assert_eq!(rig.step(), CloseStep::Over);
+        assert_eq!(rig.closing.deadline(), Some(rig.start + LINGER_MAX));
     }
 
     #[test]
     fn our_side_stays_open_until_all_is_flushed() {
         let mut rig = rig(b"last words", []);
         rig.socket().room = Room::Bytes(4);
-        assert_eq!(rig.step(), Parting::Waiting);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         assert_eq!(rig.socket().output, Output::Open);
         make_room(rig.connection(), 100);
-        assert_eq!(rig.step(), Parting::Waiting);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         assert_eq!(rig.socket().written, b"last words");
         assert_eq!(rig.socket().output, Output::Finished);
     }
@@ -223,9 +223,9 @@ mod tests {
     fn a_peer_that_ended_its_side_still_gets_its_bytes() {
         let mut rig = rig(b"last words", [Step::End]);
         rig.socket().room = Room::Bytes(4);
-        assert_eq!(rig.step(), Parting::Waiting);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         make_room(rig.connection(), 100);
-        assert_eq!(rig.step(), Parting::Over);
+        assert_eq!(rig.step(), CloseStep::Over);
         assert_eq!(rig.socket().written, b"last words");
     }
 
@@ -233,41 +233,41 @@ mod tests {
     fn a_peer_that_takes_nothing_is_given_up_at_the_deadline() {
         let mut rig = rig(b"last words", []);
         rig.socket().room = Room::Bytes(0);
-        assert_eq!(rig.step_after(TIME - Duration::from_millis(1)), Parting::Waiting);
-        assert_eq!(rig.step_after(TIME), Parting::Over);
-        assert_eq!((rig.farewell.deadline(), rig.buffers.queued_bytes()), (None, 0));
+        assert_eq!(rig.step_after(TIME - Duration::from_millis(1)), CloseStep::Waiting);
+        assert_eq!(rig.step_after(TIME), CloseStep::Over);
+        assert_eq!((rig.closing.deadline(), rig.buffers.queued_bytes()), (None, 0));
     }
 
     #[test]
     fn a_peer_that_does_not_end_is_given_up_after_a_moment() {
         let mut rig = rig(b"", []);
-        assert_eq!(rig.step(), Parting::Waiting);
-        assert_eq!(rig.step_after(LINGER_MAX - Duration::from_millis(1)), Parting::Waiting);
-        assert_eq!(rig.step_after(LINGER_MAX), Parting::Over);
+        assert_eq!(rig.step(), CloseStep::Waiting);
+        assert_eq!(rig.step_after(LINGER_MAX - Duration::from_millis(1)), CloseStep::Waiting);
+        assert_eq!(rig.step_after(LINGER_MAX), CloseStep::Over);
     }
 
     #[test]
     fn a_reset_ends_it_and_frees_what_is_queued() {
         let mut rig = rig(b"last words", []);
         rig.socket().room = Room::Error;
-        assert_eq!(rig.step(), Parting::Over);
+        assert_eq!(rig.step(), CloseStep::Over);
         assert_eq!(rig.buffers.queued_bytes(), 0);
     }
 
     #[test]
     fn input_without_end_is_thrown_away_a_little_at_a_step() {
         let mut rig = rig(b"", [Step::Bytes(vec![0; 1000])]);
-        assert_eq!(rig.step(), Parting::Again);
+        assert_eq!(rig.step(), CloseStep::Again);
         assert_eq!(rig.socket().reads, DISCARDS_PER_STEP);
-        assert_eq!(rig.step(), Parting::Again);
+        assert_eq!(rig.step(), CloseStep::Again);
         assert_eq!(rig.socket().reads, 2 * DISCARDS_PER_STEP);
     }
 
     #[test]
     fn what_is_abandoned_is_not_sent() {
         let mut rig = rig(b"last words", []);
-        rig.farewell.abandon(&mut rig.buffers);
-        assert_eq!(rig.step(), Parting::Waiting);
+        rig.closing.abandon(&mut rig.buffers);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         assert_eq!(rig.socket().written, b"");
         assert_eq!(rig.buffers.queued_bytes(), 0);
     }
@@ -297,7 +297,7 @@ mod tests {
     fn a_long_queue_over_tls_is_flushed_without_further_events() {
         let mut rig = rig_over(connect_over_tls(), &[7; 200_000]);
         for _ in 0..10 {
-            if rig.step() != Parting::Again {
+            if rig.step() != CloseStep::Again {
                 break;
             }
         }
@@ -311,9 +311,9 @@ mod tests {
         let mut rig = rig_over(connect_over_tls(), b"");
         rig.socket().room = Room::Bytes(0);
         say(rig.connection(), Step::End);
-        assert_eq!(rig.step(), Parting::Waiting);
+        assert_eq!(rig.step(), CloseStep::Waiting);
         make_room(rig.connection(), 1000);
-        assert_eq!(rig.step(), Parting::Over);
+        assert_eq!(rig.step(), CloseStep::Over);
         assert!(!rig.socket().written.is_empty());
     }
 }

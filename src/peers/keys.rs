@@ -22,7 +22,7 @@ pub mod tag {
     pub enum Arrival {}
     /// A connection that is being ended.
     #[derive(Debug)]
-    pub enum Farewell {}
+    pub enum Closing {}
     /// A listener of our own for HTTP.
     #[derive(Debug)]
     pub enum Door {}
@@ -39,7 +39,7 @@ pub type DeviceKey = Key<tag::Device>;
 /// Names a device connection that has a handshake before it.
 pub type ArrivalKey = Key<tag::Arrival>;
 /// Names a connection that is being ended.
-pub type FarewellKey = Key<tag::Farewell>;
+pub type ClosingKey = Key<tag::Closing>;
 /// Names a listener of our own for HTTP.
 pub type DoorKey = Key<tag::Door>;
 
@@ -59,7 +59,7 @@ pub enum Source {
     /// A device.
     Device(DeviceKey),
     /// A connection that is being ended.
-    Farewell(FarewellKey),
+    Closing(ClosingKey),
 }
 
 /// The number of the kind stands above the 56 bits of the key.
@@ -74,7 +74,7 @@ impl From<Source> for Token {
             Source::Port(key) => (3, key.to_bits()),
             Source::Arrival(key) => (4, key.to_bits()),
             Source::Device(key) => (5, key.to_bits()),
-            Source::Farewell(key) => (6, key.to_bits()),
+            Source::Closing(key) => (6, key.to_bits()),
         };
         Token((kind << KIND_SHIFT | bits) as usize)
     }
@@ -92,7 +92,7 @@ impl Source {
             3 => Some(Source::Port(Key::from_bits(bits))),
             4 => Some(Source::Arrival(Key::from_bits(bits))),
             5 => Some(Source::Device(Key::from_bits(bits))),
-            6 => Some(Source::Farewell(Key::from_bits(bits))),
+            6 => Some(Source::Closing(Key::from_bits(bits))),
             _ => None,
         }
     }
@@ -114,7 +114,7 @@ mod tests {
             Source::Port(Key::from_bits(bits)),
             Source::Arrival(Key::from_bits(bits)),
             Source::Device(Key::from_bits(bits)),
-            Source::Farewell(Key::from_bits(bits)),
+            Source::Closing(Key::from_bits(bits)),
         ] {
             assert_eq!(Source::from_token(source.into()), Some(source));
         }

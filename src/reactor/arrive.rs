@@ -232,7 +232,7 @@ impl<N: Net> Reactor<N> {
     fn fail_arrival(&mut self, key: ArrivalKey, why: &str) {
         let Some(arrival) = self.take_arrival(key) else { return };
         self.log_failed_arrival(arrival.port, arrival.peer, why);
-        self.part_with_stranger(arrival.connection, Outbox::default(), LINGER_MAX);
+        self.start_closing_unlisted(arrival.connection, Outbox::default(), LINGER_MAX);
     }
 
     fn take_arrival(&mut self, key: ArrivalKey) -> Option<Arrival<N::Stream>> {

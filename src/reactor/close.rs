@@ -9,16 +9,14 @@ use std::time::Duration;
 use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::limits::{
-    DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX, FAREWELLS_MAX, FAREWELLS_OF_STRANGERS_MAX,
-};
+use crate::limits::{CLOSINGS_MAX, CLOSINGS_UNLISTED_MAX, DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX};
 use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
-use crate::peers::closing::{Farewell, Parting};
+use crate::peers::closing::{CloseStep, Closing};
 use crate::peers::device::{Device, Parked};
 use crate::peers::driver::{Driver, Intake};
-use crate::peers::keys::{DeviceKey, DriverKey, FarewellKey, PortKey, Source};
+use crate::peers::keys::{ClosingKey, DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::{Port, Socket};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::close_frame;
@@ -59,7 +57,7 @@ impl<N: Net> Reactor<N> {
         self.log_device_end(&device, &ending);
         match ending {
             Ending::Orderly | Ending::Uncovered => {
-                self.part(device.connection, device.outbox, DEVICE_DRAIN_MAX);
+                self.start_closing(device.connection, device.outbox, DEVICE_DRAIN_MAX);
             }
             Ending::Broken(_) => device.outbox.clear(&mut self.buffers),
         }
@@ -79,83 +77,83 @@ impl<N: Net> Reactor<N> {
         }
         self.uncover_devices(driver.port, key);
         self.close_port_if_unwanted(driver.port);
-        self.say_goodbye(driver, leave);
+        self.send_close(driver, leave);
     }
 
     /// Gets a connection on that is being ended.
-    pub(super) fn drive_farewell(&mut self, key: FarewellKey) {
-        let Some(farewell) = self.farewells.get_mut(key) else { return };
-        let parting = farewell.step(&mut self.buffers, &mut self.scratch.read, self.now);
-        let deadline = match parting {
-            Parting::Waiting | Parting::Again => farewell.deadline(),
-            Parting::Over => None,
+    pub(super) fn drive_closing(&mut self, key: ClosingKey) {
+        let Some(closing) = self.closings.get_mut(key) else { return };
+        let close_step = closing.step(&mut self.buffers, &mut self.scratch.read, self.now);
+        let deadline = match close_step {
+            CloseStep::Waiting | CloseStep::Again => closing.deadline(),
+            CloseStep::Over => None,
         };
-        self.timers.set(Source::Farewell(key), &mut farewell.armed, deadline);
-        match parting {
-            Parting::Waiting => {}
-            Parting::Again => self.ready.farewells.insert(key),
-            Parting::Over => drop(self.farewells.remove(key)),
+        self.timers.set(Source::Closing(key), &mut closing.armed, deadline);
+        match close_step {
+            CloseStep::Waiting => {}
+            CloseStep::Again => self.ready.closings.insert(key),
+            CloseStep::Over => drop(self.closings.remove(key)),
         }
     }
 
     /// Cuts off a connection that is being ended.
-    pub(super) fn drop_farewell(&mut self, key: FarewellKey) {
-        let Some(mut farewell) = self.farewells.remove(key) else { return };
-        self.timers.set(Source::Farewell(key), &mut farewell.armed, None);
-        farewell.abandon(&mut self.buffers);
+    pub(super) fn drop_closing(&mut self, key: ClosingKey) {
+        let Some(mut closing) = self.closings.remove(key) else { return };
+        self.timers.set(Source::Closing(key), &mut closing.armed, None);
+        closing.abandon(&mut self.buffers);
     }
 
-    /// The same as [`Reactor::part`], for whom no driver wrote anything to.
-    pub(super) fn part_with_stranger(
+    /// The same as [`Reactor::start_closing`], for whom no driver wrote anything to.
+    pub(super) fn start_closing_unlisted(
         &mut self,
         connection: Connection<N::Stream>,
         outbox: Outbox,
         patience: Duration,
     ) {
-        match self.farewells.len() < FAREWELLS_OF_STRANGERS_MAX {
-            true => self.part(connection, outbox, patience),
-            false => self.let_go(connection, outbox),
+        match self.closings.len() < CLOSINGS_UNLISTED_MAX {
+            true => self.start_closing(connection, outbox, patience),
+            false => self.close_now(connection, outbox),
         }
     }
 
     /// Ends a connection with what it takes at once.
-    fn let_go(&mut self, mut connection: Connection<N::Stream>, mut outbox: Outbox) {
+    fn close_now(&mut self, mut connection: Connection<N::Stream>, mut outbox: Outbox) {
         let _ = connection.flush(&mut outbox, &mut self.buffers);
         let _ = connection.finish();
         outbox.clear(&mut self.buffers);
     }
 
     /// Flushes what is queued on a connection, ends our side and awaits the peer's.
-    pub(super) fn part(
+    pub(super) fn start_closing(
         &mut self,
         connection: Connection<N::Stream>,
         outbox: Outbox,
         patience: Duration,
     ) {
         if outbox.is_empty() && connection.is_over() {
-            return self.ended.push(connection);
+            return self.to_close.push(connection);
         }
-        if self.farewells.len() >= FAREWELLS_MAX {
-            return self.let_go(connection, outbox);
+        if self.closings.len() >= CLOSINGS_MAX {
+            return self.close_now(connection, outbox);
         }
-        let Self { farewells, net, .. } = self;
-        let mut farewell = Farewell::new(connection, outbox, self.now + patience);
-        let watched = farewells.try_insert_with(|key| {
-            let stream = farewell.connection_mut().socket();
-            match net.watch(stream, Source::Farewell(key).into()) {
-                Ok(()) => Ok(farewell),
-                Err(_) => Err(farewell),
+        let Self { closings, net, .. } = self;
+        let mut closing = Closing::new(connection, outbox, self.now + patience);
+        let watched = closings.try_insert_with(|key| {
+            let stream = closing.connection_mut().socket();
+            match net.watch(stream, Source::Closing(key).into()) {
+                Ok(()) => Ok(closing),
+                Err(_) => Err(closing),
             }
         });
         match watched {
-            Ok(key) => self.ready.farewells.insert(key),
-            Err(mut farewell) => farewell.abandon(&mut self.buffers),
+            Ok(key) => self.ready.closings.insert(key),
+            Err(mut closing) => closing.abandon(&mut self.buffers),
         }
     }
 
     /// Closes the sockets of those that have ended, which takes longer than all else about it.
     pub(super) fn reap(&mut self) {
-        drop(std::mem::take(&mut self.ended));
+        drop(std::mem::take(&mut self.to_close));
     }
 
     /// Takes a device out of everything that knows of it, but tells nobody.
@@ -239,14 +237,14 @@ impl<N: Net> Reactor<N> {
         );
     }
 
-    fn say_goodbye(&mut self, mut driver: Driver<N::Stream>, leave: Leave) {
+    fn send_close(&mut self, mut driver: Driver<N::Stream>, leave: Leave) {
         let frame = match leave {
             Leave::Bye(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
             Leave::Close(code, reason) => close_frame(code, &reason),
             Leave::Lost(_) => return driver.outbox.clear(&mut self.buffers),
         };
         driver.outbox.extend(&mut self.buffers, &frame);
-        self.part(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
+        self.start_closing(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
     }
 
     fn log_device_end(&self, device: &Device<N::Stream>, ending: &Ending) {

@@ -18,7 +18,7 @@ pub struct Strain {
     /// Connections that no driver may know of yet.
     pub arrivals: usize,
     /// Connections that are being ended.
-    pub farewells: usize,
+    pub closings: usize,
 }
 
 impl<N: Net> Reactor<N> {
@@ -32,7 +32,7 @@ impl<N: Net> Reactor<N> {
             parked: self.drivers.iter().map(|(_, driver)| driver.waiting.len()).sum(),
             holding: holds.count(),
             arrivals: self.arrivals.len(),
-            farewells: self.farewells.len(),
+            closings: self.closings.len(),
         }
     }
 }

@@ -42,7 +42,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn end_http(&mut self, key: HttpKey) {
         let Some(http) = self.take_http(key) else { return };
         let (connection, outbox, _) = http.into_parts();
-        self.part_with_stranger(connection, outbox, DRIVER_CLOSE_MAX);
+        self.start_closing_unlisted(connection, outbox, DRIVER_CLOSE_MAX);
     }
 
     /// Ends an HTTP connection for another one. Within its TLS handshake it can't be told.

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::limits::{
-    DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES, DEVICE_STALL_MAX,
-    DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, FAREWELLS_MAX, HEAD_MAX_BYTES,
+    CLOSINGS_MAX, DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES,
+    DEVICE_STALL_MAX, DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, HEAD_MAX_BYTES,
     HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
 };
 use crate::net::Net;
@@ -60,12 +60,12 @@ impl<N: Net> Reactor<N> {
             ("ports", self.ports.len()),
             ("arrivals", self.arrivals.len()),
             ("devices", self.devices.len()),
-            ("farewells", self.farewells.len()),
+            ("closings", self.closings.len()),
             ("port numbers", self.by_number.len()),
             ("addresses", self.by_address.len()),
             ("timers", self.timers.iter().count()),
             ("queued bytes", self.buffers.queued_bytes()),
-            ("sockets to be closed", self.ended.len()),
+            ("sockets to be closed", self.to_close.len()),
         ];
         let left: Vec<_> = left.iter().filter(|(_, count)| *count > 0).collect();
         ensure(left.is_empty() && self.ready.is_empty(), || format!("left at the end: {left:?}"))
@@ -259,9 +259,9 @@ impl<N: Net> Reactor<N> {
             let listed = self.ready.arrivals.contains(key);
             add(Source::Arrival(key), arrival.armed.at(), Some(arrival.deadline()), listed);
         }
-        for (key, farewell) in self.farewells.iter() {
-            let listed = self.ready.farewells.contains(key);
-            add(Source::Farewell(key), farewell.armed.at(), farewell.deadline(), listed);
+        for (key, closing) in self.closings.iter() {
+            let listed = self.ready.closings.contains(key);
+            add(Source::Closing(key), closing.armed.at(), closing.deadline(), listed);
         }
         for (key, driver) in self.drivers.iter() {
             add(Source::Driver(key), driver.armed.at(), Some(driver.deadline()), false);
@@ -304,7 +304,7 @@ impl<N: Net> Reactor<N> {
 impl<N: Net> Reactor<N> {
     fn check_limits(&self) -> Checked {
         ensure(self.https.len() <= HTTP_CONNECTIONS_MAX, || "too many HTTP connections".into())?;
-        ensure(self.farewells.len() <= FAREWELLS_MAX, || "too many farewells".into())?;
+        ensure(self.closings.len() <= CLOSINGS_MAX, || "too many closings".into())?;
         for (key, driver) in self.drivers.iter() {
             let queued = driver.outbox.len();
             let port_devices = self.devices.iter().filter(|(_, d)| d.port == driver.port).count();
@@ -356,7 +356,7 @@ impl<N: Net> Reactor<N> {
         let drivers: usize = outboxes.sum();
         let held: usize = self.drivers.iter().map(|(_, driver)| driver.held_bytes()).sum();
         let devices: usize = self.devices.iter().map(|(_, device)| device.outbox.len()).sum();
-        let farewells: usize = self.farewells.iter().map(|(_, f)| f.queued_bytes()).sum();
+        let closings: usize = self.closings.iter().map(|(_, f)| f.queued_bytes()).sum();
         let mut datagrams = 0;
         for (_, port) in self.ports.iter() {
             let waiting = port.queued_bytes();
@@ -364,13 +364,13 @@ impl<N: Net> Reactor<N> {
             let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
             ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
         }
-        let sum = https + drivers + held + devices + farewells + datagrams;
+        let sum = https + drivers + held + devices + closings + datagrams;
         let counted = self.buffers.queued_bytes();
         ensure(sum == counted, || {
             format!(
                 "{counted} bytes are counted as queued, and there are {sum}: {https} toward HTTP \
                  clients, {drivers} toward drivers, {held} held of drivers, {devices} toward \
-                 devices, {farewells} in farewells, {datagrams} in datagrams"
+                 devices, {closings} in closings, {datagrams} in datagrams"
             )
         })
     }

@@ -47,7 +47,7 @@ use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::net::tls::SelfSigned;
 use crate::net::{Net, Token};
-use crate::peers::closing::Farewell;
+use crate::peers::closing::Closing;
 use crate::peers::device::Device;
 use crate::peers::driver::Driver;
 use crate::peers::http_client::Http;
@@ -104,9 +104,9 @@ pub struct Reactor<N: Net> {
     ports: Arena<tag::Port, Port<N>>,
     arrivals: Arena<tag::Arrival, Arrival<N::Stream>>,
     devices: Arena<tag::Device, Device<N::Stream>>,
-    farewells: Arena<tag::Farewell, Farewell<N::Stream>>,
+    closings: Arena<tag::Closing, Closing<N::Stream>>,
     /// What has ended in this turn and is closed after what is to be told of it has left.
-    ended: Vec<Connection<N::Stream>>,
+    to_close: Vec<Connection<N::Stream>>,
     by_number: BTreeMap<(Transport, u16), PortKey>,
     /// Devices per address, arrivals included.
     by_address: FxHashMap<IpAddr, usize>,
@@ -132,7 +132,7 @@ struct ReadyQueues {
     ports: ReadyQueue<tag::Port>,
     arrivals: ReadyQueue<tag::Arrival>,
     devices: ReadyQueue<tag::Device>,
-    farewells: ReadyQueue<tag::Farewell>,
+    closings: ReadyQueue<tag::Closing>,
     /// Connections that were written to.
     dirty_drivers: ReadyQueue<tag::Driver>,
     dirty_devices: ReadyQueue<tag::Device>,
@@ -176,8 +176,8 @@ impl<N: Net> Reactor<N> {
             ports: Arena::default(),
             arrivals: Arena::default(),
             devices: Arena::default(),
-            farewells: Arena::default(),
-            ended: Vec::new(),
+            closings: Arena::default(),
+            to_close: Vec::new(),
             by_number: BTreeMap::new(),
             by_address: FxHashMap::default(),
             timers: Timers::default(),
@@ -219,10 +219,10 @@ impl<N: Net> Reactor<N> {
                     self.ready.arrivals.insert(key);
                 }
             }
-            Some(Source::Farewell(key)) => {
-                if let Some(farewell) = self.farewells.get_mut(key) {
-                    farewell.connection_mut().handle_ready(news);
-                    self.ready.farewells.insert(key);
+            Some(Source::Closing(key)) => {
+                if let Some(closing) = self.closings.get_mut(key) {
+                    closing.connection_mut().handle_ready(news);
+                    self.ready.closings.insert(key);
                 }
             }
             Some(Source::Driver(key)) => self.handle_driver_event(key, news),
@@ -246,7 +246,7 @@ impl<N: Net> Reactor<N> {
 
     /// How long the loop may sleep; `None` is until an event.
     pub fn poll_timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.ended.is_empty() {
+        if !self.ready.is_empty() || !self.to_close.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.timers.next(), self.phase.deadline(), self.overload.deadline()];
@@ -330,9 +330,9 @@ impl<N: Net> Reactor<N> {
         let devices = self.ready.devices.take();
         devices.iter().for_each(|&key| self.drive_device(key));
         self.ready.devices.give_back(devices);
-        let farewells = self.ready.farewells.take();
-        farewells.iter().for_each(|&key| self.drive_farewell(key));
-        self.ready.farewells.give_back(farewells);
+        let closings = self.ready.closings.take();
+        closings.iter().for_each(|&key| self.drive_closing(key));
+        self.ready.closings.give_back(closings);
     }
 
     /// Flushes every connection that was written to.
@@ -354,7 +354,7 @@ impl ReadyQueues {
             && self.ports.is_empty()
             && self.arrivals.is_empty()
             && self.devices.is_empty()
-            && self.farewells.is_empty()
+            && self.closings.is_empty()
             && self.dirty_drivers.is_empty()
             && self.dirty_devices.is_empty()
     }

@@ -74,11 +74,11 @@ impl<N: Net> Reactor<N> {
             .iter()
             .map(|(key, driver)| (driver.outbox.len() + driver.held_bytes(), Source::Driver(key)));
         let devices = self.devices.iter().map(|(key, d)| (d.outbox.len(), Source::Device(key)));
-        let farewells =
-            self.farewells.iter().map(|(key, f)| (f.queued_bytes(), Source::Farewell(key)));
+        let closings =
+            self.closings.iter().map(|(key, f)| (f.queued_bytes(), Source::Closing(key)));
         let https = self.https.iter().map(|(key, http)| (http.queued_bytes(), Source::Http(key)));
         let ports = self.ports.iter().map(|(key, port)| (port.queued_bytes(), Source::Port(key)));
-        let holders = drivers.chain(devices).chain(farewells).chain(https).chain(ports);
+        let holders = drivers.chain(devices).chain(closings).chain(https).chain(ports);
         if let Some((bytes @ 1.., holder)) = holders.max() {
             act(self, holder, bytes);
         }
@@ -91,7 +91,7 @@ impl<N: Net> Reactor<N> {
             Source::Device(key) => self.pause_device(key),
             // Nobody adds to what a connection is sent that is being ended, an HTTP client asks
             // for nothing more before it has its answer, and datagrams are never waited for.
-            Source::Farewell(_) | Source::Http(_) | Source::Port(_) => {}
+            Source::Closing(_) | Source::Http(_) | Source::Port(_) => {}
             Source::Door(_) | Source::Arrival(_) => {}
         }
         warn!(
@@ -108,7 +108,7 @@ impl<N: Net> Reactor<N> {
         match holder {
             Source::Driver(key) => self.remove_driver(key, Leave::Lost(why)),
             Source::Device(key) => self.end_device(key, Ending::Broken(why)),
-            Source::Farewell(key) => self.drop_farewell(key),
+            Source::Closing(key) => self.drop_closing(key),
             Source::Http(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
             Source::Door(_) | Source::Arrival(_) => {}
@@ -152,7 +152,7 @@ impl<N: Net> Reactor<N> {
             Source::Device(key) => self.devices.get(key).map_or_else(String::new, |device| {
                 format!("the device {} (client id {})", device.address, device.id)
             }),
-            Source::Farewell(_) => "a connection that is being ended".to_string(),
+            Source::Closing(_) => "a connection that is being ended".to_string(),
             Source::Http(key) => self.https.get(key).map_or_else(String::new, |http| {
                 format!("an answer to the HTTP client {}", http.peer)
             }),

@@ -21,7 +21,7 @@ pub(super) enum Phase {
     /// Devices get what was written to them; by `drained` they must have it.
     Draining { drained: Instant, over: Instant },
     /// Drivers get their Close; by `over` they must have it.
-    Parting { over: Instant },
+    ClosingDrivers { over: Instant },
 }
 
 impl Phase {
@@ -30,7 +30,7 @@ impl Phase {
         match self {
             Phase::Serving => None,
             Phase::Draining { drained, .. } => Some(drained),
-            Phase::Parting { over } => Some(over),
+            Phase::ClosingDrivers { over } => Some(over),
         }
     }
 }
@@ -59,8 +59,8 @@ impl<N: Net> Reactor<N> {
 
     /// Whether stopping is complete, or has taken all the time it may.
     pub fn is_over(&self, now: Instant) -> bool {
-        let Phase::Parting { over } = self.phase else { return false };
-        now >= over || (self.drivers.is_empty() && self.farewells.is_empty())
+        let Phase::ClosingDrivers { over } = self.phase else { return false };
+        now >= over || (self.drivers.is_empty() && self.closings.is_empty())
     }
 
     /// Says goodbye to the drivers once the devices are through.
@@ -69,7 +69,7 @@ impl<N: Net> Reactor<N> {
         if !self.devices.is_empty() && self.now < drained {
             return;
         }
-        self.phase = Phase::Parting { over };
+        self.phase = Phase::ClosingDrivers { over };
         for key in self.drivers.keys() {
             self.remove_driver(key, Leave::Close(CloseCode::Away, "dispatch is stopping".into()));
         }

@@ -53,9 +53,7 @@ impl<N: Net> Reactor<N> {
             Source::Port(key) => self.ports.get_mut(key).map(|port| &mut port.armed),
             Source::Http(key) => self.https.get_mut(key).map(|http| &mut http.armed),
             Source::Arrival(key) => self.arrivals.get_mut(key).map(|arrival| &mut arrival.armed),
-            Source::Farewell(key) => {
-                self.farewells.get_mut(key).map(|farewell| &mut farewell.armed)
-            }
+            Source::Closing(key) => self.closings.get_mut(key).map(|closing| &mut closing.armed),
             Source::Driver(key) => self.drivers.get_mut(key).map(|driver| &mut driver.armed),
             Source::Device(key) => self.devices.get_mut(key).map(|device| &mut device.armed),
         };
@@ -70,7 +68,7 @@ impl<N: Net> Reactor<N> {
             Source::Port(key) => self.ready.ports.insert(key),
             Source::Http(key) => self.ready.https.insert(key),
             Source::Arrival(key) => self.ready.arrivals.insert(key),
-            Source::Farewell(key) => self.ready.farewells.insert(key),
+            Source::Closing(key) => self.ready.closings.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),
             Source::Device(key) => self.handle_device_timeout(key),
         }

@@ -82,7 +82,7 @@ impl Report {
         strain.parked += other.parked;
         strain.holding += other.holding;
         strain.arrivals += other.arrivals;
-        strain.farewells += other.farewells;
+        strain.closings += other.closings;
     }
 }
 
