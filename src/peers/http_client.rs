@@ -19,7 +19,7 @@ use crate::protocol::http::request::{self, Connection as Afterwards, Request};
 use crate::protocol::http::response::{Manner, Refusal, Response};
 
 /// One HTTP connection.
-pub struct Http<S> {
+pub struct HttpClient<S> {
     connection: Connection<S>,
     input: Vec<u8>,
     /// How much of the input was looked at, without finding a whole head in it.
@@ -61,7 +61,7 @@ pub(crate) enum Progress {
     Over,
 }
 
-impl<S: Stream> Http<S> {
+impl<S: Stream> HttpClient<S> {
     /// A connection that was accepted just now.
     pub(crate) fn new(connection: Connection<S>, peer: IpAddr, now: Instant) -> Self {
         Self {
@@ -281,14 +281,14 @@ mod tests {
     const BLINK: Duration = Duration::from_millis(1);
 
     struct Rig {
-        http: Http<Scripted>,
+        http: HttpClient<Scripted>,
         buffers: BufferPool,
         now: Instant,
     }
 
     fn rig(steps: impl IntoIterator<Item = Step>) -> Rig {
         let now = Instant::now();
-        let http = Http::new(Scripted::connect(steps), "10.0.0.9".parse().unwrap(), now);
+        let http = HttpClient::new(Scripted::connect(steps), "10.0.0.9".parse().unwrap(), now);
         Rig { http, buffers: BufferPool::default(), now }
     }
 

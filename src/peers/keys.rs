@@ -7,7 +7,7 @@ use crate::net::Token;
 pub mod tag {
     /// An HTTP connection.
     #[derive(Debug)]
-    pub enum Http {}
+    pub enum HttpClient {}
     /// A driver.
     #[derive(Debug)]
     pub enum Driver {}
@@ -25,11 +25,11 @@ pub mod tag {
     pub enum Closing {}
     /// A listener of our own for HTTP.
     #[derive(Debug)]
-    pub enum Door {}
+    pub enum HttpListener {}
 }
 
 /// Names an HTTP connection.
-pub type HttpKey = Key<tag::Http>;
+pub type HttpClientKey = Key<tag::HttpClient>;
 /// Names a driver.
 pub type DriverKey = Key<tag::Driver>;
 /// Names an open device port.
@@ -41,15 +41,15 @@ pub type ArrivalKey = Key<tag::Arrival>;
 /// Names a connection that is being ended.
 pub type ClosingKey = Key<tag::Closing>;
 /// Names a listener of our own for HTTP.
-pub type DoorKey = Key<tag::Door>;
+pub type HttpListenerKey = Key<tag::HttpListener>;
 
 /// What an event or a timer is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// One of our own listeners.
-    Door(DoorKey),
+    HttpListener(HttpListenerKey),
     /// An HTTP connection.
-    Http(HttpKey),
+    HttpClient(HttpClientKey),
     /// A driver.
     Driver(DriverKey),
     /// A device port.
@@ -68,8 +68,8 @@ const KIND_SHIFT: u32 = 56;
 impl From<Source> for Token {
     fn from(source: Source) -> Token {
         let (kind, bits) = match source {
-            Source::Door(key) => (0, key.to_bits()),
-            Source::Http(key) => (1, key.to_bits()),
+            Source::HttpListener(key) => (0, key.to_bits()),
+            Source::HttpClient(key) => (1, key.to_bits()),
             Source::Driver(key) => (2, key.to_bits()),
             Source::Port(key) => (3, key.to_bits()),
             Source::Arrival(key) => (4, key.to_bits()),
@@ -86,8 +86,8 @@ impl Source {
         let number = token.0 as u64;
         let bits = number & ((1 << KIND_SHIFT) - 1);
         match number >> KIND_SHIFT {
-            0 => Some(Source::Door(Key::from_bits(bits))),
-            1 => Some(Source::Http(Key::from_bits(bits))),
+            0 => Some(Source::HttpListener(Key::from_bits(bits))),
+            1 => Some(Source::HttpClient(Key::from_bits(bits))),
             2 => Some(Source::Driver(Key::from_bits(bits))),
             3 => Some(Source::Port(Key::from_bits(bits))),
             4 => Some(Source::Arrival(Key::from_bits(bits))),
@@ -108,8 +108,8 @@ mod tests {
     fn every_source_survives_the_way_through_the_poll() {
         let bits = 0x00ab_cdef_1234_5678;
         for source in [
-            Source::Door(Key::from_bits(bits)),
-            Source::Http(Key::from_bits(bits)),
+            Source::HttpListener(Key::from_bits(bits)),
+            Source::HttpClient(Key::from_bits(bits)),
             Source::Driver(Key::from_bits(bits)),
             Source::Port(Key::from_bits(bits)),
             Source::Arrival(Key::from_bits(bits)),

@@ -19,15 +19,15 @@ use crate::net::readiness::Readiness;
 use crate::net::transport::Transport;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::device::Device;
-use crate::peers::http_client::Http;
-use crate::peers::keys::{DeviceKey, DoorKey, DriverKey, HttpKey, PortKey, Source};
+use crate::peers::http_client::HttpClient;
+use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, HttpListenerKey, PortKey, Source};
 use crate::peers::port::{Gate, Listener, Port, Socket, is_blocked};
 use crate::protocol::message::Kind;
 
 use super::Reactor;
 
 /// One of our own HTTP listeners.
-pub(super) struct Door<N: Net> {
+pub(super) struct HttpListener<N: Net> {
     pub(super) listener: N::Listener,
     pub(super) address: SocketAddr,
     pub(super) armed: Armed,
@@ -50,14 +50,14 @@ impl<N: Net> Reactor<N> {
     ///
     /// # Errors
     /// The system's reason.
-    pub fn open_door(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let Self { doors, net, .. } = self;
-        let key = doors.try_insert_with(|key| {
-            let listener = net.open_http(address, Source::Door(key).into())?;
+    pub fn open_http_listener(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let Self { http_listeners, net, .. } = self;
+        let key = http_listeners.try_insert_with(|key| {
+            let listener = net.open_http(address, Source::HttpListener(key).into())?;
             let address = net.local_address(&listener)?;
-            Ok::<_, io::Error>(Door { listener, address, armed: Armed::default() })
+            Ok::<_, io::Error>(HttpListener { listener, address, armed: Armed::default() })
         })?;
-        Ok(self.doors.get(key).map_or(address, |door| door.address))
+        Ok(self.http_listeners.get(key).map_or(address, |listener| listener.address))
     }
 
     /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
@@ -66,42 +66,42 @@ impl<N: Net> Reactor<N> {
         self.https_config = Some(config);
     }
 
-    pub(super) fn drive_door(&mut self, key: DoorKey) {
+    pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
         for _ in 0..self.http_steps_per_turn() {
-            let Some(door) = self.doors.get(key) else { return };
-            match self.net.accept(&door.listener) {
-                Ok((stream, peer)) => self.welcome(stream, peer.ip().to_canonical()),
+            let Some(listener) = self.http_listeners.get(key) else { return };
+            match self.net.accept(&listener.listener) {
+                Ok((stream, peer)) => self.accept_http(stream, peer.ip().to_canonical()),
                 Err(error) => match self.pause_after(&error) {
                     Pause::Again => {}
-                    pause => return self.pause_door(key, pause),
+                    pause => return self.pause_http_listener(key, pause),
                 },
             }
         }
-        self.ready.doors.insert(key);
+        self.ready.http_listeners.insert(key);
     }
 
     /// Takes an HTTP connection, for which another gives way where there are too many.
-    fn welcome(&mut self, stream: N::Stream, peer: IpAddr) {
+    fn accept_http(&mut self, stream: N::Stream, peer: IpAddr) {
         let transport = match &self.https_config {
             Some(config) => Transport::tls(stream, Arc::clone(config)),
             None => Ok(Transport::Plain(stream)),
         };
         let Ok(transport) = transport else { return };
         let mut connection = Connection::new(transport);
-        if self.https.len() >= HTTP_CONNECTIONS_MAX {
-            self.end_longest_waiting();
+        if self.http_clients.len() >= HTTP_CONNECTIONS_MAX {
+            self.evict_longest_waiting();
         }
-        let Self { https, net, now, .. } = self;
-        let watched = https.try_insert_with(|key| {
-            net.watch(connection.socket(), Source::Http(key).into())?;
-            Ok::<_, io::Error>(Http::new(connection, peer, *now))
+        let Self { http_clients, net, now, .. } = self;
+        let watched = http_clients.try_insert_with(|key| {
+            net.watch(connection.socket(), Source::HttpClient(key).into())?;
+            Ok::<_, io::Error>(HttpClient::new(connection, peer, *now))
         });
         if let Ok(key) = watched {
             self.rearm_http(key);
         }
     }
 
-    fn end_longest_waiting(&mut self) {
+    fn evict_longest_waiting(&mut self) {
         let Some((key, peer)) = self.longest_waiting() else { return };
         if let Some(left_out) = self.crowd_log.allow(1, self.now) {
             warn!(
@@ -109,27 +109,29 @@ impl<N: Net> Reactor<N> {
                 "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
             );
         }
-        self.give_way(key);
+        self.evict(key);
     }
 
     /// Of the address that has the most HTTP connections, the one that has been waiting longest.
-    fn longest_waiting(&self) -> Option<(HttpKey, IpAddr)> {
+    fn longest_waiting(&self) -> Option<(HttpClientKey, IpAddr)> {
         let mut crowds: FxHashMap<IpAddr, usize> = FxHashMap::default();
-        for (_, http) in self.https.iter() {
-            *crowds.entry(neighbourhood(http.peer)).or_default() += 1;
+        for (_, http) in self.http_clients.iter() {
+            *crowds.entry(address_group(http.peer)).or_default() += 1;
         }
-        let longest = self.https.iter().max_by_key(|(_, http)| {
-            (crowds[&neighbourhood(http.peer)], Reverse(http.waiting_since()))
+        let longest = self.http_clients.iter().max_by_key(|(_, http)| {
+            (crowds[&address_group(http.peer)], Reverse(http.waiting_since()))
         });
         longest.map(|(key, http)| (key, http.peer))
     }
 
-    fn pause_door(&mut self, key: DoorKey, pause: Pause) {
-        let Some(door) = self.doors.get_mut(key) else { return };
+    fn pause_http_listener(&mut self, key: HttpListenerKey, pause: Pause) {
+        let Some(listener) = self.http_listeners.get_mut(key) else { return };
         match pause {
             Pause::Blocked => {}
-            Pause::Again => self.ready.doors.insert(key),
-            Pause::Until(then) => self.timers.set(Source::Door(key), &mut door.armed, Some(then)),
+            Pause::Again => self.ready.http_listeners.insert(key),
+            Pause::Until(then) => {
+                self.timers.set(Source::HttpListener(key), &mut listener.armed, Some(then))
+            }
         }
     }
 
@@ -151,7 +153,7 @@ impl<N: Net> Reactor<N> {
 }
 
 /// What counts as one address: a host has all of its IPv6 network to choose from.
-fn neighbourhood(ip: IpAddr) -> IpAddr {
+fn address_group(ip: IpAddr) -> IpAddr {
     const HOST_BITS: u32 = 64;
     match ip {
         IpAddr::V4(_) => ip,

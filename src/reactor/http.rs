@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::limits::{DRIVER_CLOSE_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
 use crate::net::Net;
 use crate::peers::http_client::Progress;
-use crate::peers::keys::HttpKey;
+use crate::peers::keys::HttpClientKey;
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Manner, Refusal, Response, Status};
 use crate::protocol::http::routes::{self, Route};
@@ -20,8 +20,8 @@ pub(super) fn new_request_id() -> String {
 }
 
 impl<N: Net> Reactor<N> {
-    pub(super) fn drive_http(&mut self, key: HttpKey) {
-        let Some(http) = self.https.get_mut(key) else { return };
+    pub(super) fn drive_http(&mut self, key: HttpClientKey) {
+        let Some(http) = self.http_clients.get_mut(key) else { return };
         match http.step(&mut self.buffers, &mut self.scratch.read, self.now) {
             Ok(Progress::Waiting) => {}
             Ok(Progress::Over) => return self.end_http(key),
@@ -33,21 +33,21 @@ impl<N: Net> Reactor<N> {
             }
         }
         self.rearm_http(key);
-        if self.https.get(key).is_some_and(|http| http.is_ready()) {
-            self.ready.https.insert(key);
+        if self.http_clients.get(key).is_some_and(|http| http.is_ready()) {
+            self.ready.http_clients.insert(key);
         }
     }
 
     /// Ends an HTTP connection after what is queued on it.
-    pub(super) fn end_http(&mut self, key: HttpKey) {
+    pub(super) fn end_http(&mut self, key: HttpClientKey) {
         let Some(http) = self.take_http(key) else { return };
         let (connection, outbox, _) = http.into_parts();
         self.start_closing_unlisted(connection, outbox, DRIVER_CLOSE_MAX);
     }
 
     /// Ends an HTTP connection for another one. Within its TLS handshake it can't be told.
-    pub(super) fn give_way(&mut self, key: HttpKey) {
-        if self.https.get(key).is_some_and(|http| http.owes_answer()) {
+    pub(super) fn evict(&mut self, key: HttpClientKey) {
+        if self.http_clients.get(key).is_some_and(|http| http.owes_answer()) {
             let refusal = Refusal::unavailable("too many connections at once; try again later");
             self.answer(key, &refusal.into(), &new_request_id(), Manner::LAST);
         }
@@ -55,7 +55,7 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Cuts off an HTTP connection, with what is queued on it.
-    pub(super) fn drop_http(&mut self, key: HttpKey) {
+    pub(super) fn drop_http(&mut self, key: HttpClientKey) {
         let Some(http) = self.take_http(key) else { return };
         let (_, mut outbox, _) = http.into_parts();
         outbox.clear(&mut self.buffers);
@@ -64,20 +64,20 @@ impl<N: Net> Reactor<N> {
     /// Takes an HTTP connection out, to be ended or to become a driver.
     pub(super) fn take_http(
         &mut self,
-        key: HttpKey,
-    ) -> Option<crate::peers::http_client::Http<N::Stream>> {
-        let mut http = self.https.remove(key)?;
-        self.timers.set(crate::peers::keys::Source::Http(key), &mut http.armed, None);
+        key: HttpClientKey,
+    ) -> Option<crate::peers::http_client::HttpClient<N::Stream>> {
+        let mut http = self.http_clients.remove(key)?;
+        self.timers.set(crate::peers::keys::Source::HttpClient(key), &mut http.armed, None);
         Some(http)
     }
 
-    fn refuse_head(&mut self, key: HttpKey, refusal: Refusal) {
+    fn refuse_head(&mut self, key: HttpClientKey, refusal: Refusal) {
         let request_id = new_request_id();
         self.log_refusal("request", "unknown", &refusal, &request_id);
         self.answer(key, &refusal.into(), &request_id, Manner::LAST);
     }
 
-    fn handle_request(&mut self, key: HttpKey, request: &Request) {
+    fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let request_id = new_request_id();
         let secret = &self.settings.secret;
         let route = routes::route(request, |token| authorise(secret, token));
@@ -110,20 +110,26 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn answer(&mut self, key: HttpKey, response: &Response, request_id: &str, manner: Manner) {
-        let Some(http) = self.https.get_mut(key) else { return };
+    fn answer(
+        &mut self,
+        key: HttpClientKey,
+        response: &Response,
+        request_id: &str,
+        manner: Manner,
+    ) {
+        let Some(http) = self.http_clients.get_mut(key) else { return };
         http.answer(response, request_id, manner, &mut self.buffers, self.now);
     }
 
     /// Answers a wrong token, the later the more there were from the same address.
     fn answer_guess(
         &mut self,
-        key: HttpKey,
+        key: HttpClientKey,
         response: &Response,
         request_id: &str,
         manner: Manner,
     ) {
-        let Some(http) = self.https.get_mut(key) else { return };
+        let Some(http) = self.http_clients.get_mut(key) else { return };
         self.counters.wrong_tokens += 1;
         let delay = self.guesses.handle_wrong(http.peer, self.now);
         if delay.is_zero() {
@@ -160,8 +166,8 @@ impl<N: Net> Reactor<N> {
     }
 
     /// A right token clears its address of the wrong ones before it.
-    fn note_right_token(&mut self, key: HttpKey) {
-        if let Some(http) = self.https.get(key) {
+    fn note_right_token(&mut self, key: HttpClientKey) {
+        if let Some(http) = self.http_clients.get(key) {
             self.guesses.handle_right(http.peer);
         }
     }

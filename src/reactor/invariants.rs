@@ -55,7 +55,7 @@ impl<N: Net> Reactor<N> {
     /// Says what is: a leak.
     pub fn check_nothing_left(&self) -> Result<(), String> {
         let left = [
-            ("HTTP connections", self.https.len()),
+            ("HTTP connections", self.http_clients.len()),
             ("drivers", self.drivers.len()),
             ("ports", self.ports.len()),
             ("arrivals", self.arrivals.len()),
@@ -245,15 +245,15 @@ impl<N: Net> Reactor<N> {
         let mut add = |source, armed, deadline, is_listed| {
             owners.push(Owner { source, armed, deadline, is_listed });
         };
-        for (key, door) in self.doors.iter() {
-            add(Source::Door(key), door.armed.at(), None, false);
+        for (key, listener) in self.http_listeners.iter() {
+            add(Source::HttpListener(key), listener.armed.at(), None, false);
         }
         for (key, port) in self.ports.iter() {
             add(Source::Port(key), port.armed.at(), None, false);
         }
-        for (key, http) in self.https.iter() {
-            let listed = self.ready.https.contains(key);
-            add(Source::Http(key), http.armed.at(), http.deadline(), listed);
+        for (key, http) in self.http_clients.iter() {
+            let listed = self.ready.http_clients.contains(key);
+            add(Source::HttpClient(key), http.armed.at(), http.deadline(), listed);
         }
         for (key, arrival) in self.arrivals.iter() {
             let listed = self.ready.arrivals.contains(key);
@@ -291,8 +291,8 @@ impl<N: Net> Reactor<N> {
             let forgotten = writes && !self.ready.dirty_devices.contains(key);
             ensure(!forgotten, || format!("device {key:?} has bytes waiting and room for them"))?;
         }
-        for (key, http) in self.https.iter() {
-            let forgotten = http.is_ready() && !self.ready.https.contains(key);
+        for (key, http) in self.http_clients.iter() {
+            let forgotten = http.is_ready() && !self.ready.http_clients.contains(key);
             ensure(!forgotten, || format!("HTTP connection {key:?} is ready and forgotten"))?;
         }
         Ok(())
@@ -303,7 +303,9 @@ impl<N: Net> Reactor<N> {
 
 impl<N: Net> Reactor<N> {
     fn check_limits(&self) -> Checked {
-        ensure(self.https.len() <= HTTP_CONNECTIONS_MAX, || "too many HTTP connections".into())?;
+        ensure(self.http_clients.len() <= HTTP_CONNECTIONS_MAX, || {
+            "too many HTTP connections".into()
+        })?;
         ensure(self.closings.len() <= CLOSINGS_MAX, || "too many closings".into())?;
         for (key, driver) in self.drivers.iter() {
             let queued = driver.outbox.len();
@@ -351,7 +353,8 @@ impl<N: Net> Reactor<N> {
     }
 
     fn check_queued(&self) -> Checked {
-        let https: usize = self.https.iter().map(|(_, http)| http.queued_bytes()).sum();
+        let http_clients: usize =
+            self.http_clients.iter().map(|(_, http)| http.queued_bytes()).sum();
         let outboxes = self.drivers.iter().map(|(_, driver)| driver.outbox.len());
         let drivers: usize = outboxes.sum();
         let held: usize = self.drivers.iter().map(|(_, driver)| driver.held_bytes()).sum();
@@ -364,11 +367,11 @@ impl<N: Net> Reactor<N> {
             let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
             ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
         }
-        let sum = https + drivers + held + devices + closings + datagrams;
+        let sum = http_clients + drivers + held + devices + closings + datagrams;
         let counted = self.buffers.queued_bytes();
         ensure(sum == counted, || {
             format!(
-                "{counted} bytes are counted as queued, and there are {sum}: {https} toward HTTP \
+                "{counted} bytes are counted as queued, and there are {sum}: {http_clients} toward HTTP \
                  clients, {drivers} toward drivers, {held} held of drivers, {devices} toward \
                  devices, {closings} in closings, {datagrams} in datagrams"
             )

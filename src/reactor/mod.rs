@@ -50,7 +50,7 @@ use crate::net::{Net, Token};
 use crate::peers::closing::Closing;
 use crate::peers::device::Device;
 use crate::peers::driver::Driver;
-use crate::peers::http_client::Http;
+use crate::peers::http_client::HttpClient;
 use crate::peers::keys::{DriverKey, PortKey, Source, tag};
 use crate::peers::port::{Port, Socket};
 use crate::protocol::envelope::FRAME_MAX_BYTES;
@@ -61,7 +61,7 @@ use crate::reactor::auth_throttle::Guesses;
 
 pub use gauges::Strain;
 
-use accept::Door;
+use accept::HttpListener;
 use arrive::Arrival;
 use overload::Overload;
 use shutdown::Phase;
@@ -98,8 +98,8 @@ pub struct Reactor<N: Net> {
     now: Instant,
     phase: Phase,
     overload: Overload,
-    doors: Arena<tag::Door, Door<N>>,
-    https: Arena<tag::Http, Http<N::Stream>>,
+    http_listeners: Arena<tag::HttpListener, HttpListener<N>>,
+    http_clients: Arena<tag::HttpClient, HttpClient<N::Stream>>,
     drivers: Arena<tag::Driver, Driver<N::Stream>>,
     ports: Arena<tag::Port, Port<N>>,
     arrivals: Arena<tag::Arrival, Arrival<N::Stream>>,
@@ -126,8 +126,8 @@ pub struct Reactor<N: Net> {
 /// What has something to do in this turn.
 #[derive(Default)]
 struct ReadyQueues {
-    doors: ReadyQueue<tag::Door>,
-    https: ReadyQueue<tag::Http>,
+    http_listeners: ReadyQueue<tag::HttpListener>,
+    http_clients: ReadyQueue<tag::HttpClient>,
     drivers: ReadyQueue<tag::Driver>,
     ports: ReadyQueue<tag::Port>,
     arrivals: ReadyQueue<tag::Arrival>,
@@ -170,8 +170,8 @@ impl<N: Net> Reactor<N> {
             now,
             phase: Phase::Serving,
             overload: Overload::Calm,
-            doors: Arena::default(),
-            https: Arena::default(),
+            http_listeners: Arena::default(),
+            http_clients: Arena::default(),
             drivers: Arena::default(),
             ports: Arena::default(),
             arrivals: Arena::default(),
@@ -202,15 +202,15 @@ impl<N: Net> Reactor<N> {
     /// Takes note of an event. Nothing is made or freed here.
     pub fn handle_event(&mut self, token: Token, news: Readiness) {
         match Source::from_token(token) {
-            Some(Source::Door(key)) => self.ready.doors.insert(key),
+            Some(Source::HttpListener(key)) => self.ready.http_listeners.insert(key),
             Some(Source::Port(key)) if news.is_readable() || self.has_datagrams_waiting(key) => {
                 self.ready.ports.insert(key);
             }
             Some(Source::Port(_)) => {}
-            Some(Source::Http(key)) => {
-                if let Some(http) = self.https.get_mut(key) {
+            Some(Source::HttpClient(key)) => {
+                if let Some(http) = self.http_clients.get_mut(key) {
                     http.connection_mut().handle_ready(news);
-                    self.ready.https.insert(key);
+                    self.ready.http_clients.insert(key);
                 }
             }
             Some(Source::Arrival(key)) => {
@@ -279,7 +279,7 @@ impl<N: Net> Reactor<N> {
 
     /// The addresses that HTTP is served on.
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
-        self.doors.iter().map(|(_, door)| door.address).collect()
+        self.http_listeners.iter().map(|(_, listener)| listener.address).collect()
     }
 
     /// The network, to be steered by the simulation.
@@ -308,14 +308,15 @@ impl<N: Net> Reactor<N> {
     /// Lets every source that is listed take one step. Who still has something to do afterwards
     /// is listed again and comes with the next turn.
     fn drive(&mut self) {
-        let doors = self.ready.doors.take();
-        doors.iter().for_each(|&key| self.drive_door(key));
-        self.ready.doors.give_back(doors);
+        let http_listeners = self.ready.http_listeners.take();
+        http_listeners.iter().for_each(|&key| self.drive_http_listener(key));
+        self.ready.http_listeners.give_back(http_listeners);
         let most = self.http_steps_per_turn();
-        let Self { ready, https, .. } = self;
-        let https = ready.https.take_up_to(most, |key| https.get(key).is_some());
-        https.iter().for_each(|&key| self.drive_http(key));
-        self.ready.https.give_back(https);
+        let Self { ready, http_clients, .. } = self;
+        let http_clients =
+            ready.http_clients.take_up_to(most, |key| http_clients.get(key).is_some());
+        http_clients.iter().for_each(|&key| self.drive_http(key));
+        self.ready.http_clients.give_back(http_clients);
         let drivers = self.ready.drivers.take();
         drivers.iter().for_each(|&key| self.drive_driver(key));
         self.ready.drivers.give_back(drivers);
@@ -348,8 +349,8 @@ impl<N: Net> Reactor<N> {
 
 impl ReadyQueues {
     fn is_empty(&self) -> bool {
-        self.doors.is_empty()
-            && self.https.is_empty()
+        self.http_listeners.is_empty()
+            && self.http_clients.is_empty()
             && self.drivers.is_empty()
             && self.ports.is_empty()
             && self.arrivals.is_empty()

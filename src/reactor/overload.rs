@@ -76,9 +76,12 @@ impl<N: Net> Reactor<N> {
         let devices = self.devices.iter().map(|(key, d)| (d.outbox.len(), Source::Device(key)));
         let closings =
             self.closings.iter().map(|(key, f)| (f.queued_bytes(), Source::Closing(key)));
-        let https = self.https.iter().map(|(key, http)| (http.queued_bytes(), Source::Http(key)));
+        let http_clients = self
+            .http_clients
+            .iter()
+            .map(|(key, http)| (http.queued_bytes(), Source::HttpClient(key)));
         let ports = self.ports.iter().map(|(key, port)| (port.queued_bytes(), Source::Port(key)));
-        let holders = drivers.chain(devices).chain(closings).chain(https).chain(ports);
+        let holders = drivers.chain(devices).chain(closings).chain(http_clients).chain(ports);
         if let Some((bytes @ 1.., holder)) = holders.max() {
             act(self, holder, bytes);
         }
@@ -91,8 +94,8 @@ impl<N: Net> Reactor<N> {
             Source::Device(key) => self.pause_device(key),
             // Nobody adds to what a connection is sent that is being ended, an HTTP client asks
             // for nothing more before it has its answer, and datagrams are never waited for.
-            Source::Closing(_) | Source::Http(_) | Source::Port(_) => {}
-            Source::Door(_) | Source::Arrival(_) => {}
+            Source::Closing(_) | Source::HttpClient(_) | Source::Port(_) => {}
+            Source::HttpListener(_) | Source::Arrival(_) => {}
         }
         warn!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
@@ -109,9 +112,9 @@ impl<N: Net> Reactor<N> {
             Source::Driver(key) => self.remove_driver(key, Leave::Lost(why)),
             Source::Device(key) => self.end_device(key, Ending::Broken(why)),
             Source::Closing(key) => self.drop_closing(key),
-            Source::Http(key) => self.drop_http(key),
+            Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
-            Source::Door(_) | Source::Arrival(_) => {}
+            Source::HttpListener(_) | Source::Arrival(_) => {}
         }
     }
 
@@ -153,13 +156,15 @@ impl<N: Net> Reactor<N> {
                 format!("the device {} (client id {})", device.address, device.id)
             }),
             Source::Closing(_) => "a connection that is being ended".to_string(),
-            Source::Http(key) => self.https.get(key).map_or_else(String::new, |http| {
-                format!("an answer to the HTTP client {}", http.peer)
-            }),
+            Source::HttpClient(key) => {
+                self.http_clients.get(key).map_or_else(String::new, |http| {
+                    format!("an answer to the HTTP client {}", http.peer)
+                })
+            }
             Source::Port(key) => self.ports.get(key).map_or_else(String::new, |port| {
                 format!("what waits to be sent from UDP port {}", port.number)
             }),
-            Source::Door(_) | Source::Arrival(_) => String::new(),
+            Source::HttpListener(_) | Source::Arrival(_) => String::new(),
         }
     }
 }
@@ -171,7 +176,7 @@ mod tests {
     use super::super::testing::reactor;
     use crate::limits::{Ceilings, HEAD_MAX_BYTES};
     use crate::net::scripted::{Room, Scripted, ScriptedNet};
-    use crate::peers::http_client::Http;
+    use crate::peers::http_client::HttpClient;
     use crate::protocol::http::request::Connection as Afterwards;
     use crate::protocol::http::response::{Manner, Response};
 
@@ -197,11 +202,11 @@ mod tests {
     fn queue_answer(reactor: &mut Reactor<ScriptedNet>, bytes: usize) {
         let mut connection = Scripted::connect([]);
         connection.socket().room = Room::Bytes(0);
-        let mut http = Http::new(connection, "10.0.0.9".parse().unwrap(), reactor.now);
+        let mut http = HttpClient::new(connection, "10.0.0.9".parse().unwrap(), reactor.now);
         let manner = Manner { connection: Afterwards::KeepAlive, ..Manner::LAST };
         let answer = Response::Json("x".repeat(bytes));
         http.answer(&answer, "id", manner, &mut reactor.buffers, reactor.now);
-        reactor.https.insert(http);
+        reactor.http_clients.insert(http);
     }
 
     #[test]
@@ -223,7 +228,7 @@ mod tests {
         queue_answer(&mut reactor, CEILING);
         reactor.step_after(Duration::ZERO);
         reactor.step_after(OVERLOAD_PAUSE);
-        assert_eq!((reactor.queued_bytes(), reactor.https.len()), (1_000, 0));
+        assert_eq!((reactor.queued_bytes(), reactor.http_clients.len()), (1_000, 0));
     }
 
     #[test]

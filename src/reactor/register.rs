@@ -12,7 +12,7 @@ use crate::collections::timers::Armed;
 use crate::net::tls;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::driver::{Driver, Name};
-use crate::peers::keys::{DeviceKey, DriverKey, HttpKey, PortKey, Source};
+use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, PortKey, Source};
 use crate::peers::port::{Listener, Port, Socket};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
@@ -32,7 +32,7 @@ impl<N: Net> Reactor<N> {
     /// Why it can't be had; nothing is changed then.
     pub(super) fn register(
         &mut self,
-        key: HttpKey,
+        key: HttpClientKey,
         request: &Request,
         registration: Registration,
         websocket_key: &str,
@@ -52,7 +52,7 @@ impl<N: Net> Reactor<N> {
             "driver listens on {} port {}", registration.protocol, registration.port
         );
         let response = Response::switch_to_websocket(websocket_key);
-        if let Some(http) = self.https.get_mut(key) {
+        if let Some(http) = self.http_clients.get_mut(key) {
             let manner = Manner::of(request);
             http.answer(&response, request_id, manner, &mut self.buffers, self.now);
         }
@@ -72,7 +72,8 @@ impl<N: Net> Reactor<N> {
             let why = "accept covers every address, which the operator of this service forbids";
             return Err(Refusal::forbidden(why));
         }
-        let is_ours = self.doors.iter().any(|(_, door)| door.address.port() == *port);
+        let is_ours =
+            self.http_listeners.iter().any(|(_, listener)| listener.address.port() == *port);
         if protocol.transport() == Transport::Stream && is_ours {
             return Err(Refusal::conflict(*port, "dispatch itself serves HTTP on it"));
         }
@@ -132,7 +133,7 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Makes an HTTP connection a driver. The bytes that came behind its request raise no event.
-    fn upgrade(&mut self, key: HttpKey, port: PortKey, name: Name) -> Option<DriverKey> {
+    fn upgrade(&mut self, key: HttpClientKey, port: PortKey, name: Name) -> Option<DriverKey> {
         let (mut connection, mut outbox, leftover) = self.take_http(key)?.into_parts();
         let Self { drivers, net, now, buffers, .. } = self;
         buffers.count_held(0, leftover.len());

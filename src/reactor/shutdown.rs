@@ -46,7 +46,7 @@ impl<N: Net> Reactor<N> {
         self.now = now;
         self.phase =
             Phase::Draining { drained: now + SHUTDOWN_DRAIN_MAX, over: now + SHUTDOWN_MAX };
-        self.close_doors();
+        self.close_http_listeners();
         self.close_gates();
         for key in self.devices.keys() {
             if let Some(device) = self.devices.get_mut(key) {
@@ -75,13 +75,13 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn close_doors(&mut self) {
-        for key in self.doors.keys() {
-            if let Some(mut door) = self.doors.remove(key) {
-                self.timers.set(Source::Door(key), &mut door.armed, None);
+    fn close_http_listeners(&mut self) {
+        for key in self.http_listeners.keys() {
+            if let Some(mut listener) = self.http_listeners.remove(key) {
+                self.timers.set(Source::HttpListener(key), &mut listener.armed, None);
             }
         }
-        for key in self.https.keys() {
+        for key in self.http_clients.keys() {
             self.end_http(key);
         }
     }

@@ -7,7 +7,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::net::Net;
 use crate::peers::driver::Overdue;
-use crate::peers::keys::{DeviceKey, DriverKey, HttpKey, Source};
+use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, Source};
 
 use super::Reactor;
 use super::close::{Ending, Leave};
@@ -41,17 +41,19 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Arms an HTTP connection's timer anew.
-    pub(super) fn rearm_http(&mut self, key: HttpKey) {
-        let Some(http) = self.https.get_mut(key) else { return };
+    pub(super) fn rearm_http(&mut self, key: HttpClientKey) {
+        let Some(http) = self.http_clients.get_mut(key) else { return };
         let deadline = http.deadline();
-        self.timers.set(Source::Http(key), &mut http.armed, deadline);
+        self.timers.set(Source::HttpClient(key), &mut http.armed, deadline);
     }
 
     fn note_expired(&mut self, source: Source) {
         let armed = match source {
-            Source::Door(key) => self.doors.get_mut(key).map(|door| &mut door.armed),
+            Source::HttpListener(key) => {
+                self.http_listeners.get_mut(key).map(|listener| &mut listener.armed)
+            }
             Source::Port(key) => self.ports.get_mut(key).map(|port| &mut port.armed),
-            Source::Http(key) => self.https.get_mut(key).map(|http| &mut http.armed),
+            Source::HttpClient(key) => self.http_clients.get_mut(key).map(|http| &mut http.armed),
             Source::Arrival(key) => self.arrivals.get_mut(key).map(|arrival| &mut arrival.armed),
             Source::Closing(key) => self.closings.get_mut(key).map(|closing| &mut closing.armed),
             Source::Driver(key) => self.drivers.get_mut(key).map(|driver| &mut driver.armed),
@@ -64,9 +66,9 @@ impl<N: Net> Reactor<N> {
 
     fn handle_timeout(&mut self, source: Source) {
         match source {
-            Source::Door(key) => self.ready.doors.insert(key),
+            Source::HttpListener(key) => self.ready.http_listeners.insert(key),
             Source::Port(key) => self.ready.ports.insert(key),
-            Source::Http(key) => self.ready.https.insert(key),
+            Source::HttpClient(key) => self.ready.http_clients.insert(key),
             Source::Arrival(key) => self.ready.arrivals.insert(key),
             Source::Closing(key) => self.ready.closings.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),

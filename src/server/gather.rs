@@ -65,7 +65,7 @@ impl Gather {
 
     /// Counts an event.
     pub fn handle_event(&mut self, token: Token) {
-        if let Some(Source::Door(_) | Source::Port(_)) = Source::from_token(token) {
+        if let Some(Source::HttpListener(_) | Source::Port(_)) = Source::from_token(token) {
             self.counts.newcomers += 1;
         }
         let seen = &mut self.seen[token.0 % SLOTS];

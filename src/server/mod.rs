@@ -115,7 +115,7 @@ impl Server {
         }
         for address in config.binds {
             let bound = reactor
-                .open_door(address)
+                .open_http_listener(address)
                 .map_err(|reason| StartError::Bind { address, reason })?;
             info!("listening on {scheme}://{bound}");
         }
@@ -181,18 +181,18 @@ impl Server {
             polled => polled?,
         }
         self.clock.handle_wake(Instant::now(), patience);
-        let (mut woken, mut at_the_door) = (Woken::ByPeers, false);
+        let (mut woken, mut has_newcomers) = (Woken::ByPeers, false);
         for event in events.iter() {
             match event.token() {
                 SIGNALS => woken = Woken::BySignal,
                 token => {
-                    at_the_door |= is_door(Token(token.0));
+                    has_newcomers |= is_http_listener(Token(token.0));
                     self.gather.handle_event(Token(token.0));
                     self.reactor.handle_event(Token(token.0), readiness(event));
                 }
             }
         }
-        if at_the_door {
+        if has_newcomers {
             let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
             self.handle_reload(changed);
         }
@@ -247,8 +247,8 @@ enum Woken {
 
 /// Whether somebody knocks at one of our own listeners: then is the time to see whether the
 /// certificate's files have changed, without waking up for it.
-fn is_door(token: Token) -> bool {
-    matches!(Source::from_token(token), Some(Source::Door(_)))
+fn is_http_listener(token: Token) -> bool {
+    matches!(Source::from_token(token), Some(Source::HttpListener(_)))
 }
 
 fn readiness(event: &Event) -> Readiness {

@@ -89,7 +89,9 @@ impl Session {
         };
         let now = Instant::now();
         let mut reactor = Reactor::new(net.clone(), settings, now);
-        reactor.open_door((Ipv4Addr::LOCALHOST, HTTP_PORT).into()).expect("the network is empty");
+        reactor
+            .open_http_listener((Ipv4Addr::LOCALHOST, HTTP_PORT).into())
+            .expect("the network is empty");
         let from = (Ipv4Addr::LOCALHOST, 1).into();
         let driver = net.wire().connect(HTTP_PORT, from).expect("its queue is empty");
         let random = Random::new(seed);

@@ -86,8 +86,8 @@ impl World {
         };
         let now = Instant::now();
         let mut reactor = Reactor::new(net.clone(), settings, now);
-        let door = (Ipv4Addr::LOCALHOST, HTTP_PORT).into();
-        reactor.open_door(door).map_err(|error| error.to_string())?;
+        let listener = (Ipv4Addr::LOCALHOST, HTTP_PORT).into();
+        reactor.open_http_listener(listener).map_err(|error| error.to_string())?;
         if terms.has_https {
             reactor.set_https(https_config()?);
         }
