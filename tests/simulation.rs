@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dispatch::reactor::Strain;
+use dispatch::reactor::Gauges;
 use dispatch::simulation::{Report, run};
 
 /// Histories that `cargo test` runs; `HISTORIES` sets another number.
@@ -43,9 +43,9 @@ fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
 
 /// A simulation in which nothing gets stuck and nobody is turned away shows nothing.
 fn assert_everything_happened(all: &Report) {
-    let Report { tls_devices, told_slow, overload_cuts, strain, .. } = *all;
-    let Strain { congested, parked, holding, arrivals, closings } = strain;
-    let stuck = [congested, parked, holding, arrivals, closings];
+    let Report { tls_devices, told_slow, overload_cuts, gauges, .. } = *all;
+    let Gauges { congested, parked, holding, pending_devices, closings } = gauges;
+    let stuck = [congested, parked, holding, pending_devices, closings];
     assert!(stuck.iter().all(|&count| count > 0), "{all:?}");
     assert!(tls_devices > 0 && told_slow > 0 && overload_cuts > 0, "{all:?}");
 }

@@ -44,13 +44,13 @@ fn closed_loop(bench: &Bench) -> io::Result<()> {
 /// Each sends when it is due.
 fn open_loop(bench: &Bench) -> io::Result<()> {
     bench.title("echo: 64 devices at 20,000 round trips/s, timed from when each was due");
-    for (arrivals, name) in Arrivals::BOTH {
+    for (pending_devices, name) in Arrivals::BOTH {
         let shape = format!("64 open, {name}");
         if !bench.measures(&shape) {
             continue;
         }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open(arrivals)
+            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open(pending_devices)
         })?;
         print_trips(bench, &shape, [Bar::AtMost(0.85), Bar::None, Bar::AtMost(1.0)], &samples);
     }
@@ -102,10 +102,10 @@ impl<'r, 'b> Echo<'r, 'b> {
         }
     }
 
-    fn open(mut self, arrivals: Arrivals) -> io::Result<Sample> {
+    fn open(mut self, pending_devices: Arrivals) -> io::Result<Sample> {
         let _stopped = self.rig.bench.machine.without_loaders_spinner()?;
         let mut window = self.rig.window();
-        let (mut schedule, mut next) = (Schedule::new(arrivals, RATE), 0);
+        let (mut schedule, mut next) = (Schedule::new(pending_devices, RATE), 0);
         loop {
             if let Some(sample) = self.rig.step(&mut window, self.done)? {
                 return Ok(self.finish(sample));

@@ -134,7 +134,7 @@ impl Arrivals {
 
 /// The times at which messages are due.
 pub struct Schedule {
-    arrivals: Arrivals,
+    pending_devices: Arrivals,
     random: Random,
     rate: f64,
     started: Instant,
@@ -143,8 +143,14 @@ pub struct Schedule {
 
 impl Schedule {
     /// Begins now.
-    pub fn new(arrivals: Arrivals, rate: f64) -> Self {
-        Self { arrivals, random: Random::default(), rate, started: Instant::now(), next: 0.0 }
+    pub fn new(pending_devices: Arrivals, rate: f64) -> Self {
+        Self {
+            pending_devices,
+            random: Random::default(),
+            rate,
+            started: Instant::now(),
+            next: 0.0,
+        }
     }
 
     /// When the next one was due, if it is by now.
@@ -153,7 +159,7 @@ impl Schedule {
         if at > now {
             return None;
         }
-        self.next += match self.arrivals {
+        self.next += match self.pending_devices {
             Arrivals::Independent => self.random.gap() / self.rate,
             Arrivals::Ticks => 1.0 / self.rate,
         };
@@ -161,7 +167,7 @@ impl Schedule {
     }
 
     fn at(&self) -> f64 {
-        match self.arrivals {
+        match self.pending_devices {
             Arrivals::Independent => self.next,
             Arrivals::Ticks => (self.next * 1e3).ceil() / 1e3,
         }
@@ -171,12 +177,12 @@ impl Schedule {
 /// Small messages at a rate that both sustain: what one costs.
 pub fn at_a_rate(bench: &Bench) -> io::Result<()> {
     bench.title("uplink-rate: 64 devices send 64 B each, 40,000 messages/s in all");
-    for (arrivals, name) in Arrivals::BOTH {
+    for (pending_devices, name) in Arrivals::BOTH {
         if !bench.measures(name) {
             continue;
         }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            keep_to(&mut Rig::tcp(bench, subject, 1, 64)?, 64, arrivals)
+            keep_to(&mut Rig::tcp(bench, subject, 1, 64)?, 64, pending_devices)
         })?;
         let what = format!("{name}: thousand messages/s");
         bench.row(&what, Bar::None, &samples, |sample| sample.rate() / 1e3);
@@ -185,10 +191,10 @@ pub fn at_a_rate(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-fn keep_to(rig: &mut Rig<'_>, devices: usize, arrivals: Arrivals) -> io::Result<Sample> {
+fn keep_to(rig: &mut Rig<'_>, devices: usize, pending_devices: Arrivals) -> io::Result<Sample> {
     const CHUNK: usize = 64;
     let _stopped = rig.bench.machine.without_loaders_spinner()?;
-    let (mut window, mut schedule) = (rig.window(), Schedule::new(arrivals, RATE));
+    let (mut window, mut schedule) = (rig.window(), Schedule::new(pending_devices, RATE));
     let (mut next, mut looked) = (0, Instant::now());
     loop {
         if let Some(sample) = rig.step(&mut window, rig.bytes_up / CHUNK as u64)? {

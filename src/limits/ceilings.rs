@@ -21,7 +21,7 @@ pub struct Ceilings {
 
 impl Ceilings {
     /// The defaults.
-    pub const USUAL: Self = Self {
+    pub const DEFAULT: Self = Self {
         drivers: 4_096,
         ports: 4_096,
         devices: 100_000,
@@ -35,7 +35,7 @@ impl Ceilings {
 
 impl Default for Ceilings {
     fn default() -> Self {
-        Self::USUAL
+        Self::DEFAULT
     }
 }
 

@@ -353,7 +353,7 @@ pub const OVERLOAD_CUTS_PER_TURN: usize = 16;
 pub const CLOSINGS_MAX: usize = 8_192;
 
 /// How many of these may be when another HTTP client or device that did not get in is ended:
-/// beyond them such a one is cut off, so that strangers leave room for what drivers wrote to
+/// beyond them such a one is cut off, so that unlisted peers leave room for what drivers wrote to
 /// devices.
 pub const CLOSINGS_UNLISTED_MAX: usize = 1_024;
 
@@ -374,7 +374,7 @@ const _: () = {
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(CLOSINGS_UNLISTED_MAX < CLOSINGS_MAX);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
-    assert!(Ceilings::USUAL.queued_bytes > 4 * MESSAGE_MAX_BYTES);
+    assert!(Ceilings::DEFAULT.queued_bytes > 4 * MESSAGE_MAX_BYTES);
     assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());

@@ -161,24 +161,24 @@ mod tests {
 
     const TIME: Duration = Duration::from_secs(30);
 
-    struct Rig {
+    struct Harness {
         closing: Closing<Scripted>,
         buffers: BufferPool,
         start: Instant,
     }
 
-    fn rig(queued: &[u8], steps: impl IntoIterator<Item = Step>) -> Rig {
+    fn harness(queued: &[u8], steps: impl IntoIterator<Item = Step>) -> Harness {
         rig_over(Scripted::connect(steps), queued)
     }
 
-    fn rig_over(connection: Connection<Scripted>, queued: &[u8]) -> Rig {
+    fn rig_over(connection: Connection<Scripted>, queued: &[u8]) -> Harness {
         let (mut buffers, mut outbox, start) =
             (BufferPool::default(), Outbox::default(), Instant::now());
         outbox.extend(&mut buffers, queued);
-        Rig { closing: Closing::new(connection, outbox, start + TIME), buffers, start }
+        Harness { closing: Closing::new(connection, outbox, start + TIME), buffers, start }
     }
 
-    impl Rig {
+    impl Harness {
         fn step_after(&mut self, time: Duration) -> CloseStep {
             self.closing.step(&mut self.buffers, &mut [0; 16], self.start + time)
         }
@@ -198,78 +198,78 @@ mod tests {
 
     #[test]
     fn what_is_queued_is_flushed_then_our_side_ends_then_the_peers() {
-        let mut rig = rig(b"last words", []);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        assert_eq!(rig.socket().written, b"last words");
-        assert_eq!(rig.socket().output, Output::Finished);
-        say(rig.connection(), Step::End);
-        assert_eq!(rig.step(), CloseStep::Over);
-        assert_eq!(rig.closing.deadline(), Some(rig.start + LINGER_MAX));
+        let mut harness = harness(b"last words", []);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        assert_eq!(harness.socket().written, b"last words");
+        assert_eq!(harness.socket().output, Output::Finished);
+        say(harness.connection(), Step::End);
+        assert_eq!(harness.step(), CloseStep::Over);
+        assert_eq!(harness.closing.deadline(), Some(harness.start + LINGER_MAX));
     }
 
     #[test]
     fn our_side_stays_open_until_all_is_flushed() {
-        let mut rig = rig(b"last words", []);
-        rig.socket().room = Room::Bytes(4);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        assert_eq!(rig.socket().output, Output::Open);
-        make_room(rig.connection(), 100);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        assert_eq!(rig.socket().written, b"last words");
-        assert_eq!(rig.socket().output, Output::Finished);
+        let mut harness = harness(b"last words", []);
+        harness.socket().room = Room::Bytes(4);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        assert_eq!(harness.socket().output, Output::Open);
+        make_room(harness.connection(), 100);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        assert_eq!(harness.socket().written, b"last words");
+        assert_eq!(harness.socket().output, Output::Finished);
     }
 
     #[test]
     fn a_peer_that_ended_its_side_still_gets_its_bytes() {
-        let mut rig = rig(b"last words", [Step::End]);
-        rig.socket().room = Room::Bytes(4);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        make_room(rig.connection(), 100);
-        assert_eq!(rig.step(), CloseStep::Over);
-        assert_eq!(rig.socket().written, b"last words");
+        let mut harness = harness(b"last words", [Step::End]);
+        harness.socket().room = Room::Bytes(4);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        make_room(harness.connection(), 100);
+        assert_eq!(harness.step(), CloseStep::Over);
+        assert_eq!(harness.socket().written, b"last words");
     }
 
     #[test]
     fn a_peer_that_takes_nothing_is_given_up_at_the_deadline() {
-        let mut rig = rig(b"last words", []);
-        rig.socket().room = Room::Bytes(0);
-        assert_eq!(rig.step_after(TIME - Duration::from_millis(1)), CloseStep::Waiting);
-        assert_eq!(rig.step_after(TIME), CloseStep::Over);
-        assert_eq!((rig.closing.deadline(), rig.buffers.queued_bytes()), (None, 0));
+        let mut harness = harness(b"last words", []);
+        harness.socket().room = Room::Bytes(0);
+        assert_eq!(harness.step_after(TIME - Duration::from_millis(1)), CloseStep::Waiting);
+        assert_eq!(harness.step_after(TIME), CloseStep::Over);
+        assert_eq!((harness.closing.deadline(), harness.buffers.queued_bytes()), (None, 0));
     }
 
     #[test]
     fn a_peer_that_does_not_end_is_given_up_after_a_moment() {
-        let mut rig = rig(b"", []);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        assert_eq!(rig.step_after(LINGER_MAX - Duration::from_millis(1)), CloseStep::Waiting);
-        assert_eq!(rig.step_after(LINGER_MAX), CloseStep::Over);
+        let mut harness = harness(b"", []);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        assert_eq!(harness.step_after(LINGER_MAX - Duration::from_millis(1)), CloseStep::Waiting);
+        assert_eq!(harness.step_after(LINGER_MAX), CloseStep::Over);
     }
 
     #[test]
     fn a_reset_ends_it_and_frees_what_is_queued() {
-        let mut rig = rig(b"last words", []);
-        rig.socket().room = Room::Error;
-        assert_eq!(rig.step(), CloseStep::Over);
-        assert_eq!(rig.buffers.queued_bytes(), 0);
+        let mut harness = harness(b"last words", []);
+        harness.socket().room = Room::Error;
+        assert_eq!(harness.step(), CloseStep::Over);
+        assert_eq!(harness.buffers.queued_bytes(), 0);
     }
 
     #[test]
     fn input_without_end_is_thrown_away_a_little_at_a_step() {
-        let mut rig = rig(b"", [Step::Bytes(vec![0; 1000])]);
-        assert_eq!(rig.step(), CloseStep::Again);
-        assert_eq!(rig.socket().reads, DISCARDS_PER_STEP);
-        assert_eq!(rig.step(), CloseStep::Again);
-        assert_eq!(rig.socket().reads, 2 * DISCARDS_PER_STEP);
+        let mut harness = harness(b"", [Step::Bytes(vec![0; 1000])]);
+        assert_eq!(harness.step(), CloseStep::Again);
+        assert_eq!(harness.socket().reads, DISCARDS_PER_STEP);
+        assert_eq!(harness.step(), CloseStep::Again);
+        assert_eq!(harness.socket().reads, 2 * DISCARDS_PER_STEP);
     }
 
     #[test]
     fn what_is_abandoned_is_not_sent() {
-        let mut rig = rig(b"last words", []);
-        rig.closing.abandon(&mut rig.buffers);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        assert_eq!(rig.socket().written, b"");
-        assert_eq!(rig.buffers.queued_bytes(), 0);
+        let mut harness = harness(b"last words", []);
+        harness.closing.abandon(&mut harness.buffers);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        assert_eq!(harness.socket().written, b"");
+        assert_eq!(harness.buffers.queued_bytes(), 0);
     }
 
     /// A TLS connection whose client has finished its handshake and says nothing more.
@@ -295,25 +295,25 @@ mod tests {
 
     #[test]
     fn a_long_queue_over_tls_is_flushed_without_further_events() {
-        let mut rig = rig_over(connect_over_tls(), &[7; 200_000]);
+        let mut harness = rig_over(connect_over_tls(), &[7; 200_000]);
         for _ in 0..10 {
-            if rig.step() != CloseStep::Again {
+            if harness.step() != CloseStep::Again {
                 break;
             }
         }
-        assert_eq!(rig.buffers.queued_bytes(), 0);
-        assert!(rig.socket().written.len() > 200_000);
-        assert_eq!(rig.socket().output, Output::Finished);
+        assert_eq!(harness.buffers.queued_bytes(), 0);
+        assert!(harness.socket().written.len() > 200_000);
+        assert_eq!(harness.socket().output, Output::Finished);
     }
 
     #[test]
     fn a_peer_that_ended_its_side_still_gets_the_goodbye_of_tls() {
-        let mut rig = rig_over(connect_over_tls(), b"");
-        rig.socket().room = Room::Bytes(0);
-        say(rig.connection(), Step::End);
-        assert_eq!(rig.step(), CloseStep::Waiting);
-        make_room(rig.connection(), 1000);
-        assert_eq!(rig.step(), CloseStep::Over);
-        assert!(!rig.socket().written.is_empty());
+        let mut harness = rig_over(connect_over_tls(), b"");
+        harness.socket().room = Room::Bytes(0);
+        say(harness.connection(), Step::End);
+        assert_eq!(harness.step(), CloseStep::Waiting);
+        make_room(harness.connection(), 1000);
+        assert_eq!(harness.step(), CloseStep::Over);
+        assert!(!harness.socket().written.is_empty());
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum Life {
     /// its side.
     Flushing { until: Instant },
     /// It can't be written to any more; what it sent before is still read.
-    Receding { until: Instant },
+    WriteClosed { until: Instant },
 }
 
 /// It stands in line until a driver's backlog has drained.
@@ -126,7 +126,7 @@ impl<S: Stream> Device<S> {
                 };
                 self.outbox.extend(buffers, &data[written..]);
             }
-            Life::Flushing { .. } | Life::Receding { .. } => {}
+            Life::Flushing { .. } | Life::WriteClosed { .. } => {}
         }
     }
 
@@ -138,7 +138,7 @@ impl<S: Stream> Device<S> {
             Err(_) => {
                 self.outbox.clear(buffers);
                 self.connection.handle_ready(Readiness::READABLE);
-                self.life = Life::Receding { until: now + DEVICE_DRAIN_MAX };
+                self.life = Life::WriteClosed { until: now + DEVICE_DRAIN_MAX };
                 Flushed::All
             }
         }
@@ -148,7 +148,7 @@ impl<S: Stream> Device<S> {
     pub(crate) fn finish_flushing(&mut self, now: Instant) {
         match self.life {
             Life::Open => self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX },
-            Life::Flushing { .. } | Life::Receding { .. } => {}
+            Life::Flushing { .. } | Life::WriteClosed { .. } => {}
         }
     }
 
@@ -157,7 +157,7 @@ impl<S: Stream> Device<S> {
         let stalled = self.hold.as_ref().map(|hold| hold.since + DEVICE_STALL_MAX);
         match self.life {
             Life::Open => stalled,
-            Life::Flushing { until } | Life::Receding { until } => {
+            Life::Flushing { until } | Life::WriteClosed { until } => {
                 Some(stalled.map_or(until, |stalled| stalled.min(until)))
             }
         }
@@ -250,7 +250,7 @@ mod tests {
         device.connection.socket().room = Room::Error;
         device.write(b"lost", &mut buffers);
         assert_eq!(device.flush(&mut buffers, now), Flushed::All);
-        assert_eq!(device.life, Life::Receding { until: now + DEVICE_DRAIN_MAX });
+        assert_eq!(device.life, Life::WriteClosed { until: now + DEVICE_DRAIN_MAX });
         assert_eq!(buffers.queued_bytes(), 0);
         assert!(device.connection.is_readable());
     }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn nothing_is_written_to_a_broken_connection() {
         let (mut device, mut buffers) = (device([]), BufferPool::default());
-        device.life = Life::Receding { until: Instant::now() };
+        device.life = Life::WriteClosed { until: Instant::now() };
         device.write(b"more", &mut buffers);
         assert!(device.outbox.is_empty());
     }

@@ -25,7 +25,7 @@ pub struct Driver<S> {
     pub(crate) frames: FrameReader,
     pub(crate) outbox: Outbox,
     pub(crate) port: PortKey,
-    /// What was read and could not be dealt with yet: bytes behind the handshake, or behind a
+    /// What was read and could not be processed with yet: bytes behind the handshake, or behind a
     /// WRITE that a device holds up.
     pub(crate) leftover: Vec<u8>,
     pub(crate) intake: Intake,
@@ -111,7 +111,7 @@ impl<S: Stream> Driver<S> {
         matches!(self.backlog, Backlog::Congested { .. })
     }
 
-    /// Reads into `scratch` what is to be dealt with next, what was left over first.
+    /// Reads into `scratch` what is to be processed with next, what was left over first.
     pub(crate) fn read(
         &mut self,
         scratch: &mut [u8],
@@ -137,7 +137,7 @@ impl<S: Stream> Driver<S> {
         !self.leftover.is_empty() || self.connection.is_readable()
     }
 
-    /// Puts back what was read and can't be dealt with yet.
+    /// Puts back what was read and can't be processed with yet.
     pub(crate) fn put_back(&mut self, rest: &[u8], buffers: &mut BufferPool) {
         buffers.count_held(0, rest.len());
         let later = std::mem::take(&mut self.leftover);
@@ -238,14 +238,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const PING: &[u8] = b"\x89\0";
 
-    struct Rig {
+    struct Harness {
         driver: Driver<Scripted>,
         buffers: BufferPool,
         start: Instant,
     }
 
     /// A driver whose WebSocket request was followed by `leftover`.
-    fn rig(leftover: &[u8], steps: impl IntoIterator<Item = Step>) -> Rig {
+    fn harness(leftover: &[u8], steps: impl IntoIterator<Item = Step>) -> Harness {
         let start = Instant::now();
         let name = Name { request_id: String::new(), event_source: String::new() };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
@@ -253,10 +253,10 @@ mod tests {
         buffers.count_held(0, leftover.len());
         let outbox = Outbox::default();
         let driver = Driver::new(connection, outbox, port, leftover.to_vec(), name, start);
-        Rig { driver, buffers, start }
+        Harness { driver, buffers, start }
     }
 
-    impl Rig {
+    impl Harness {
         fn read(&mut self, room: usize, seconds: u32) -> Vec<u8> {
             let mut scratch = vec![0; room];
             let now = self.start + seconds * SECOND;
@@ -291,124 +291,124 @@ mod tests {
 
     #[test]
     fn what_came_behind_the_request_is_read_first() {
-        let mut rig = rig(b"first", [Step::bytes(b"second")]);
-        assert!(rig.driver.is_readable());
-        assert_eq!(rig.read(3, 0), b"fir");
-        assert_eq!(rig.read(9, 0), b"st");
-        assert_eq!(rig.read(9, 0), b"second");
-        assert_eq!(rig.buffers.queued_bytes(), 0);
+        let mut harness = harness(b"first", [Step::bytes(b"second")]);
+        assert!(harness.driver.is_readable());
+        assert_eq!(harness.read(3, 0), b"fir");
+        assert_eq!(harness.read(9, 0), b"st");
+        assert_eq!(harness.read(9, 0), b"second");
+        assert_eq!(harness.buffers.queued_bytes(), 0);
     }
 
     #[test]
     fn what_is_put_back_is_read_before_everything_else() {
-        let mut rig = rig(b"abcdef", [Step::bytes(b"ghi")]);
-        assert_eq!(rig.read(4, 0), b"abcd");
-        rig.driver.put_back(b"cd", &mut rig.buffers);
-        assert_eq!((rig.driver.held_bytes(), rig.buffers.queued_bytes()), (4, 4));
-        assert_eq!(rig.read(9, 0), b"cdef");
-        assert_eq!(rig.read(9, 0), b"ghi");
+        let mut harness = harness(b"abcdef", [Step::bytes(b"ghi")]);
+        assert_eq!(harness.read(4, 0), b"abcd");
+        harness.driver.put_back(b"cd", &mut harness.buffers);
+        assert_eq!((harness.driver.held_bytes(), harness.buffers.queued_bytes()), (4, 4));
+        assert_eq!(harness.read(9, 0), b"cdef");
+        assert_eq!(harness.read(9, 0), b"ghi");
     }
 
     #[test]
     fn leftover_makes_it_readable_without_an_event() {
-        let mut rig = rig(b"", [Step::WouldBlock]);
-        assert!(rig.read(9, 0).is_empty());
-        assert!(!rig.driver.is_readable());
-        rig.driver.put_back(b"x", &mut rig.buffers);
-        assert!(rig.driver.is_readable());
+        let mut harness = harness(b"", [Step::WouldBlock]);
+        assert!(harness.read(9, 0).is_empty());
+        assert!(!harness.driver.is_readable());
+        harness.driver.put_back(b"x", &mut harness.buffers);
+        assert!(harness.driver.is_readable());
     }
 
     #[test]
     fn it_is_pinged_every_30_seconds() {
-        let mut rig = rig(b"", []);
-        assert_eq!(rig.deadline(), 30 * SECOND);
-        assert_eq!(rig.time_out(29), None);
-        assert_eq!(rig.written(), b"");
-        assert_eq!(rig.time_out(30), None);
-        assert_eq!(rig.written(), PING);
-        assert_eq!(rig.deadline(), 60 * SECOND);
-        assert_eq!(rig.time_out(60), None);
-        assert_eq!(rig.written(), PING);
+        let mut harness = harness(b"", []);
+        assert_eq!(harness.deadline(), 30 * SECOND);
+        assert_eq!(harness.time_out(29), None);
+        assert_eq!(harness.written(), b"");
+        assert_eq!(harness.time_out(30), None);
+        assert_eq!(harness.written(), PING);
+        assert_eq!(harness.deadline(), 60 * SECOND);
+        assert_eq!(harness.time_out(60), None);
+        assert_eq!(harness.written(), PING);
     }
 
     #[test]
     fn it_is_silent_after_75_seconds_without_a_byte() {
-        let mut rig = rig(b"", []);
-        assert_eq!((rig.time_out(30), rig.time_out(60)), (None, None));
-        assert_eq!(rig.deadline(), 75 * SECOND);
-        assert_eq!(rig.time_out(74), None);
-        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+        let mut harness = harness(b"", []);
+        assert_eq!((harness.time_out(30), harness.time_out(60)), (None, None));
+        assert_eq!(harness.deadline(), 75 * SECOND);
+        assert_eq!(harness.time_out(74), None);
+        assert_eq!(harness.time_out(75), Some(Overdue::Silent));
     }
 
     #[test]
     fn any_byte_is_a_sign_of_life() {
-        let mut rig = rig(b"", [Step::bytes(b"x")]);
-        rig.read(9, 50);
-        assert_eq!(rig.time_out(124), None);
-        assert_eq!(rig.time_out(125), Some(Overdue::Silent));
+        let mut harness = harness(b"", [Step::bytes(b"x")]);
+        harness.read(9, 50);
+        assert_eq!(harness.time_out(124), None);
+        assert_eq!(harness.time_out(125), Some(Overdue::Silent));
     }
 
     #[test]
     fn a_read_that_finds_nothing_is_no_sign_of_life() {
-        let mut rig = rig(b"", [Step::WouldBlock]);
-        rig.read(9, 50);
-        assert_eq!(rig.time_out(75), Some(Overdue::Silent));
+        let mut harness = harness(b"", [Step::WouldBlock]);
+        harness.read(9, 50);
+        assert_eq!(harness.time_out(75), Some(Overdue::Silent));
     }
 
     #[test]
     fn while_it_is_held_its_silence_is_ours() {
-        let mut rig = rig(b"", []);
-        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
-        assert_eq!(rig.time_out(200), None);
-        assert_eq!(rig.deadline(), 230 * SECOND);
-        rig.driver.release(rig.start + 200 * SECOND);
-        assert_eq!(rig.time_out(274), None);
-        assert_eq!(rig.time_out(275), Some(Overdue::Silent));
+        let mut harness = harness(b"", []);
+        harness.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        assert_eq!(harness.time_out(200), None);
+        assert_eq!(harness.deadline(), 230 * SECOND);
+        harness.driver.release(harness.start + 200 * SECOND);
+        assert_eq!(harness.time_out(274), None);
+        assert_eq!(harness.time_out(275), Some(Overdue::Silent));
     }
 
     #[test]
     fn it_has_stalled_when_its_backlog_does_not_drain_for_30_seconds() {
-        let mut rig = rig(b"", []);
-        rig.queue(DRIVER_BACKLOG_BYTES - 1);
-        assert!(!rig.driver.is_congested());
-        rig.queue(1);
-        assert!(rig.driver.is_congested());
-        assert_eq!(rig.time_out(29), None);
-        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+        let mut harness = harness(b"", []);
+        harness.queue(DRIVER_BACKLOG_BYTES - 1);
+        assert!(!harness.driver.is_congested());
+        harness.queue(1);
+        assert!(harness.driver.is_congested());
+        assert_eq!(harness.time_out(29), None);
+        assert_eq!(harness.time_out(30), Some(Overdue::Stalled));
     }
 
     #[test]
     fn a_held_driver_can_stall_too() {
-        let mut rig = rig(b"", []);
-        rig.driver.intake = Intake::HeldBy(Key::from_bits(0));
-        rig.queue(DRIVER_BACKLOG_BYTES);
-        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+        let mut harness = harness(b"", []);
+        harness.driver.intake = Intake::HeldBy(Key::from_bits(0));
+        harness.queue(DRIVER_BACKLOG_BYTES);
+        assert_eq!(harness.time_out(30), Some(Overdue::Stalled));
     }
 
     #[test]
     fn its_backlog_has_drained_only_at_the_lower_mark() {
-        let mut rig = rig(b"", []);
-        rig.queue(DRIVER_BACKLOG_BYTES);
+        let mut harness = harness(b"", []);
+        harness.queue(DRIVER_BACKLOG_BYTES);
         let excess = DRIVER_BACKLOG_BYTES - DRIVER_DRAINED_BYTES;
-        rig.driver.connection.socket().room = Room::Bytes(excess - 1);
-        rig.flush();
-        assert!(rig.driver.is_congested());
-        make_room(&mut rig.driver.connection, 1);
-        rig.flush();
-        assert!(!rig.driver.is_congested());
+        harness.driver.connection.socket().room = Room::Bytes(excess - 1);
+        harness.flush();
+        assert!(harness.driver.is_congested());
+        make_room(&mut harness.driver.connection, 1);
+        harness.flush();
+        assert!(!harness.driver.is_congested());
     }
 
     #[test]
     fn a_growing_backlog_does_not_put_off_the_stall() {
-        let mut rig = rig(b"", []);
-        rig.queue(DRIVER_BACKLOG_BYTES);
-        rig.driver.note_backlog(rig.start + 20 * SECOND);
-        assert_eq!(rig.time_out(30), Some(Overdue::Stalled));
+        let mut harness = harness(b"", []);
+        harness.queue(DRIVER_BACKLOG_BYTES);
+        harness.driver.note_backlog(harness.start + 20 * SECOND);
+        assert_eq!(harness.time_out(30), Some(Overdue::Stalled));
     }
 
     #[test]
     fn dropped_datagrams_are_told_once_and_counted_for_good() {
-        let mut driver = rig(b"", []).driver;
+        let mut driver = harness(b"", []).driver;
         driver.count_dropped_datagram();
         driver.count_dropped_datagram();
         assert_eq!(driver.take_dropped_datagrams(), 2);
@@ -418,11 +418,11 @@ mod tests {
 
     #[test]
     fn its_end_and_a_reset_are_told() {
-        let mut rig = rig(b"", [Step::End]);
-        let (driver, buffers) = (&mut rig.driver, &mut rig.buffers);
-        assert_eq!(driver.read(&mut [0; 9], buffers, rig.start).unwrap(), ReadOutcome::End);
-        let mut rig = self::rig(b"", []);
-        say(&mut rig.driver.connection, Step::Error);
-        assert!(rig.driver.read(&mut [0; 9], &mut rig.buffers, rig.start).is_err());
+        let mut harness = harness(b"", [Step::End]);
+        let (driver, buffers) = (&mut harness.driver, &mut harness.buffers);
+        assert_eq!(driver.read(&mut [0; 9], buffers, harness.start).unwrap(), ReadOutcome::End);
+        let mut harness = self::harness(b"", []);
+        say(&mut harness.driver.connection, Step::Error);
+        assert!(harness.driver.read(&mut [0; 9], &mut harness.buffers, harness.start).is_err());
     }
 }

@@ -280,19 +280,19 @@ mod tests {
     const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
     const BLINK: Duration = Duration::from_millis(1);
 
-    struct Rig {
+    struct Harness {
         http: HttpClient<Scripted>,
         buffers: BufferPool,
         now: Instant,
     }
 
-    fn rig(steps: impl IntoIterator<Item = Step>) -> Rig {
+    fn harness(steps: impl IntoIterator<Item = Step>) -> Harness {
         let now = Instant::now();
         let http = HttpClient::new(Scripted::connect(steps), "10.0.0.9".parse().unwrap(), now);
-        Rig { http, buffers: BufferPool::default(), now }
+        Harness { http, buffers: BufferPool::default(), now }
     }
 
-    impl Rig {
+    impl Harness {
         fn step(&mut self) -> Progress {
             self.http.step(&mut self.buffers, &mut [0; 4096], self.now).unwrap()
         }
@@ -355,177 +355,177 @@ mod tests {
 
     #[test]
     fn a_head_may_come_in_bites() {
-        let mut rig = rig([]);
-        assert_waiting(rig.say(b"GET /a HTT"));
-        assert_waiting(rig.say(b"P/1.1\r\nHost: h\r\n\r"));
-        assert_requested(rig.say(b"\n"), "/a");
+        let mut harness = harness([]);
+        assert_waiting(harness.say(b"GET /a HTT"));
+        assert_waiting(harness.say(b"P/1.1\r\nHost: h\r\n\r"));
+        assert_requested(harness.say(b"\n"), "/a");
     }
 
     #[test]
     fn a_head_that_comes_byte_by_byte_is_not_parsed_for_each_of_them() {
-        let mut rig = rig([]);
+        let mut harness = harness([]);
         // Each parsing would find the byte that no request may have.
         for byte in b"GET /\x01 HTTP/1.1\r\nHost: h\r\n" {
-            assert_waiting(rig.say(&[*byte]));
+            assert_waiting(harness.say(&[*byte]));
         }
-        assert_refused(rig.say(b"\r\n"), Status::BadRequest);
+        assert_refused(harness.say(b"\r\n"), Status::BadRequest);
     }
 
     #[test]
     fn what_is_not_http_is_refused_with_its_first_bytes() {
-        assert_refused(rig([]).say(b"\x16\x03\x01"), Status::BadRequest);
+        assert_refused(harness([]).say(b"\x16\x03\x01"), Status::BadRequest);
     }
 
     #[test]
     fn pipelined_requests_are_taken_one_at_a_time() {
         let two = [GET, b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
-        let mut rig = rig([Step::Bytes(two)]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        rig.socket().room = Room::Bytes(0);
-        assert_waiting(rig.step());
-        make_room(rig.http.connection_mut(), 4096);
-        assert_requested(rig.step(), "/b");
-        assert_eq!(rig.answers(), 1);
+        let mut harness = harness([Step::Bytes(two)]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        harness.socket().room = Room::Bytes(0);
+        assert_waiting(harness.step());
+        make_room(harness.http.connection_mut(), 4096);
+        assert_requested(harness.step(), "/b");
+        assert_eq!(harness.answers(), 1);
     }
 
     #[test]
     fn what_is_pipelined_is_answered_even_if_the_client_has_ended_its_side() {
-        let mut rig = rig([Step::Bytes([GET, GET].concat()), Step::End]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        assert_requested(rig.step(), "/a");
+        let mut harness = harness([Step::Bytes([GET, GET].concat()), Step::End]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        assert_requested(harness.step(), "/a");
     }
 
     #[test]
     fn a_flood_of_pipelined_requests_waits_in_the_socket() {
-        let mut rig = rig([Step::Bytes(GET.repeat(4 * HEAD_MAX_BYTES / GET.len()))]);
+        let mut harness = harness([Step::Bytes(GET.repeat(4 * HEAD_MAX_BYTES / GET.len()))]);
         let mut scratch = vec![0; 4 * HEAD_MAX_BYTES];
-        let progress = rig.http.step(&mut rig.buffers, &mut scratch, rig.now).unwrap();
+        let progress = harness.http.step(&mut harness.buffers, &mut scratch, harness.now).unwrap();
         assert_requested(progress, "/a");
-        assert!(rig.http.input.len() < HEAD_MAX_BYTES, "{}", rig.http.input.len());
-        assert!(rig.http.connection.is_readable());
+        assert!(harness.http.input.len() < HEAD_MAX_BYTES, "{}", harness.http.input.len());
+        assert!(harness.http.connection.is_readable());
     }
 
     #[test]
     fn half_a_pipelined_head_is_completed_later() {
-        let mut rig = rig([Step::Bytes([GET, b"GET /b HTTP/1.1\r\nHo"].concat())]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        assert_waiting(rig.step());
-        assert_eq!(rig.http.deadline(), Some(rig.now + HEAD_TIMEOUT));
-        assert_requested(rig.say(b"st: h\r\n\r\n"), "/b");
+        let mut harness = harness([Step::Bytes([GET, b"GET /b HTTP/1.1\r\nHo"].concat())]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        assert_waiting(harness.step());
+        assert_eq!(harness.http.deadline(), Some(harness.now + HEAD_TIMEOUT));
+        assert_requested(harness.say(b"st: h\r\n\r\n"), "/b");
     }
 
     #[test]
     fn a_head_that_is_not_complete_in_time_is_refused_with_408() {
-        let mut rig = rig([Step::bytes(b"GET /a HTT")]);
-        assert_waiting(rig.step());
-        assert_waiting(rig.step_after(HEAD_TIMEOUT - BLINK));
-        assert_refused(rig.step_after(BLINK), Status::RequestTimeout);
+        let mut harness = harness([Step::bytes(b"GET /a HTT")]);
+        assert_waiting(harness.step());
+        assert_waiting(harness.step_after(HEAD_TIMEOUT - BLINK));
+        assert_refused(harness.step_after(BLINK), Status::RequestTimeout);
     }
 
     #[test]
     fn a_trickle_does_not_put_off_the_deadline() {
-        let mut rig = rig([]);
-        assert_waiting(rig.say(b"G"));
-        rig.now += HEAD_TIMEOUT / 2;
-        assert_waiting(rig.say(b"E"));
-        assert_refused(rig.step_after(HEAD_TIMEOUT / 2), Status::RequestTimeout);
+        let mut harness = harness([]);
+        assert_waiting(harness.say(b"G"));
+        harness.now += HEAD_TIMEOUT / 2;
+        assert_waiting(harness.say(b"E"));
+        assert_refused(harness.step_after(HEAD_TIMEOUT / 2), Status::RequestTimeout);
     }
 
     #[test]
     fn a_client_that_says_nothing_is_refused_with_408() {
-        let mut rig = rig([]);
-        assert_waiting(rig.step());
-        assert_refused(rig.step_after(HEAD_TIMEOUT), Status::RequestTimeout);
+        let mut harness = harness([]);
+        assert_waiting(harness.step());
+        assert_refused(harness.step_after(HEAD_TIMEOUT), Status::RequestTimeout);
     }
 
     #[test]
     fn an_answer_makes_the_connection_idle_until_it_is_ended_without_a_word() {
-        let mut rig = rig([Step::bytes(GET)]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        assert_waiting(rig.step());
-        assert_eq!(rig.http.deadline(), Some(rig.now + KEEP_ALIVE_TIMEOUT));
-        assert_waiting(rig.step_after(KEEP_ALIVE_TIMEOUT - BLINK));
-        assert_over(rig.step_after(BLINK));
-        assert_eq!((rig.answers(), rig.http.outbox.len()), (1, 0));
+        let mut harness = harness([Step::bytes(GET)]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        assert_waiting(harness.step());
+        assert_eq!(harness.http.deadline(), Some(harness.now + KEEP_ALIVE_TIMEOUT));
+        assert_waiting(harness.step_after(KEEP_ALIVE_TIMEOUT - BLINK));
+        assert_over(harness.step_after(BLINK));
+        assert_eq!((harness.answers(), harness.http.outbox.len()), (1, 0));
     }
 
     #[test]
     fn the_next_request_on_an_idle_connection_is_taken() {
-        let mut rig = rig([Step::bytes(GET)]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        assert_waiting(rig.step());
-        assert_requested(rig.say(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"), "/b");
+        let mut harness = harness([Step::bytes(GET)]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        assert_waiting(harness.step());
+        assert_requested(harness.say(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"), "/b");
     }
 
     #[test]
     fn after_the_last_answer_nothing_more_is_read() {
-        let mut rig = rig([Step::Bytes([GET, GET].concat())]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::Close);
-        assert!(rig.http.is_ready());
-        assert_over(rig.step());
-        let (_, outbox, _) = rig.http.into_parts();
+        let mut harness = harness([Step::Bytes([GET, GET].concat())]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::Close);
+        assert!(harness.http.is_ready());
+        assert_over(harness.step());
+        let (_, outbox, _) = harness.http.into_parts();
         assert!(!outbox.is_empty());
     }
 
     #[test]
     fn a_client_that_never_takes_its_answer_is_given_up() {
-        let mut rig = rig([Step::bytes(GET)]);
-        assert_requested(rig.step(), "/a");
-        rig.answer(Afterwards::KeepAlive);
-        rig.socket().room = Room::Bytes(5);
-        assert_waiting(rig.step());
-        assert!(!rig.http.is_ready());
-        assert_waiting(rig.step_after(ANSWER_TIMEOUT - BLINK));
-        assert_over(rig.step_after(BLINK));
-        assert_eq!(rig.buffers.queued_bytes(), 0);
+        let mut harness = harness([Step::bytes(GET)]);
+        assert_requested(harness.step(), "/a");
+        harness.answer(Afterwards::KeepAlive);
+        harness.socket().room = Room::Bytes(5);
+        assert_waiting(harness.step());
+        assert!(!harness.http.is_ready());
+        assert_waiting(harness.step_after(ANSWER_TIMEOUT - BLINK));
+        assert_over(harness.step_after(BLINK));
+        assert_eq!(harness.buffers.queued_bytes(), 0);
     }
 
     #[test]
     fn a_delayed_refusal_waits_its_time_whatever_the_client_says() {
-        let mut rig = rig([Step::bytes(GET)]);
-        assert_requested(rig.step(), "/a");
-        rig.refuse_after(Duration::from_secs(2));
-        assert_waiting(rig.say(GET));
-        assert!(!rig.http.is_ready() && rig.http.outbox.is_empty());
-        assert_eq!(rig.http.deadline(), Some(rig.now + Duration::from_secs(2)));
-        assert_over(rig.step_after(Duration::from_secs(2)));
-        assert!(rig.http.outbox.len() > 100);
+        let mut harness = harness([Step::bytes(GET)]);
+        assert_requested(harness.step(), "/a");
+        harness.refuse_after(Duration::from_secs(2));
+        assert_waiting(harness.say(GET));
+        assert!(!harness.http.is_ready() && harness.http.outbox.is_empty());
+        assert_eq!(harness.http.deadline(), Some(harness.now + Duration::from_secs(2)));
+        assert_over(harness.step_after(Duration::from_secs(2)));
+        assert!(harness.http.outbox.len() > 100);
     }
 
     #[test]
     fn a_head_that_is_too_long_is_refused() {
-        let mut rig = rig([Step::bytes(b"GET /a HTTP/1.1\r\nHost: h\r\nX: ")]);
-        assert_waiting(rig.step());
-        assert_refused(rig.say(&[b'x'; HEAD_MAX_BYTES]), Status::HeadTooLarge);
+        let mut harness = harness([Step::bytes(b"GET /a HTTP/1.1\r\nHost: h\r\nX: ")]);
+        assert_waiting(harness.step());
+        assert_refused(harness.say(&[b'x'; HEAD_MAX_BYTES]), Status::HeadTooLarge);
     }
 
     #[test]
     fn a_head_is_too_long_at_the_limit_and_not_before() {
-        let mut rig = rig([]);
+        let mut harness = harness([]);
         let mut head = b"GET /".to_vec();
         head.resize(HEAD_MAX_BYTES - 1, b'x');
-        assert_waiting(rig.say(&head));
-        assert_refused(rig.say(b"x"), Status::UriTooLong);
+        assert_waiting(harness.say(&head));
+        assert_refused(harness.say(b"x"), Status::UriTooLong);
     }
 
     #[test]
     fn what_follows_the_request_is_given_up_with_the_connection() {
-        let mut rig = rig([Step::Bytes([GET, b"frames"].concat())]);
-        assert_requested(rig.step(), "/a");
-        let (_, _, leftover) = rig.http.into_parts();
+        let mut harness = harness([Step::Bytes([GET, b"frames"].concat())]);
+        assert_requested(harness.step(), "/a");
+        let (_, _, leftover) = harness.http.into_parts();
         assert_eq!(leftover, b"frames");
     }
 
     #[test]
     fn a_client_that_hangs_up_is_over_and_one_that_resets_is_an_error() {
-        assert_over(rig([Step::End]).step());
-        let mut rig = rig([Step::Error]);
-        assert!(rig.http.step(&mut rig.buffers, &mut [0; 9], rig.now).is_err());
+        assert_over(harness([Step::End]).step());
+        let mut harness = harness([Step::Error]);
+        assert!(harness.http.step(&mut harness.buffers, &mut [0; 9], harness.now).is_err());
     }
 }

@@ -19,7 +19,7 @@ pub mod tag {
     pub enum Device {}
     /// A device connection that has a handshake before it.
     #[derive(Debug)]
-    pub enum Arrival {}
+    pub enum PendingDevice {}
     /// A connection that is being ended.
     #[derive(Debug)]
     pub enum Closing {}
@@ -37,7 +37,7 @@ pub type PortKey = Key<tag::Port>;
 /// Names a device that drivers know of.
 pub type DeviceKey = Key<tag::Device>;
 /// Names a device connection that has a handshake before it.
-pub type ArrivalKey = Key<tag::Arrival>;
+pub type PendingDeviceKey = Key<tag::PendingDevice>;
 /// Names a connection that is being ended.
 pub type ClosingKey = Key<tag::Closing>;
 /// Names a listener of our own for HTTP.
@@ -55,7 +55,7 @@ pub enum Source {
     /// A device port.
     Port(PortKey),
     /// A device in its handshake.
-    Arrival(ArrivalKey),
+    PendingDevice(PendingDeviceKey),
     /// A device.
     Device(DeviceKey),
     /// A connection that is being ended.
@@ -72,7 +72,7 @@ impl From<Source> for Token {
             Source::HttpClient(key) => (1, key.to_bits()),
             Source::Driver(key) => (2, key.to_bits()),
             Source::Port(key) => (3, key.to_bits()),
-            Source::Arrival(key) => (4, key.to_bits()),
+            Source::PendingDevice(key) => (4, key.to_bits()),
             Source::Device(key) => (5, key.to_bits()),
             Source::Closing(key) => (6, key.to_bits()),
         };
@@ -90,7 +90,7 @@ impl Source {
             1 => Some(Source::HttpClient(Key::from_bits(bits))),
             2 => Some(Source::Driver(Key::from_bits(bits))),
             3 => Some(Source::Port(Key::from_bits(bits))),
-            4 => Some(Source::Arrival(Key::from_bits(bits))),
+            4 => Some(Source::PendingDevice(Key::from_bits(bits))),
             5 => Some(Source::Device(Key::from_bits(bits))),
             6 => Some(Source::Closing(Key::from_bits(bits))),
             _ => None,
@@ -112,7 +112,7 @@ mod tests {
             Source::HttpClient(Key::from_bits(bits)),
             Source::Driver(Key::from_bits(bits)),
             Source::Port(Key::from_bits(bits)),
-            Source::Arrival(Key::from_bits(bits)),
+            Source::PendingDevice(Key::from_bits(bits)),
             Source::Device(Key::from_bits(bits)),
             Source::Closing(Key::from_bits(bits)),
         ] {

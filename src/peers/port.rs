@@ -51,7 +51,7 @@ pub(crate) struct Listener<N: Net> {
     /// Devices that drivers know of, by client id.
     pub(crate) devices: FxHashMap<u64, DeviceKey>,
     /// Connections whose PROXY header or TLS handshake is not complete.
-    pub(crate) arrivals: usize,
+    pub(crate) pending: usize,
     next_id: u64,
     /// Connections accepted.
     pub(crate) accepts: RateLimit,
@@ -70,7 +70,7 @@ impl<N: Net> Listener<N> {
             gate: Gate::Open(socket),
             tls,
             devices: FxHashMap::default(),
-            arrivals: 0,
+            pending: 0,
             next_id: 0,
             accepts: RateLimit::default(),
         }

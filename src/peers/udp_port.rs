@@ -220,19 +220,19 @@ mod tests {
     use super::*;
     use crate::net::scripted::ScriptedNet;
 
-    struct Rig {
+    struct Harness {
         udp: Udp<ScriptedNet>,
         net: ScriptedNet,
         buffers: BufferPool,
     }
 
     /// A UDP port on a network that takes so many datagrams at first.
-    fn rig(room: usize) -> Rig {
+    fn harness(room: usize) -> Harness {
         let net = ScriptedNet { room, ..ScriptedNet::default() };
-        Rig { udp: Udp::new(()), net, buffers: BufferPool::default() }
+        Harness { udp: Udp::new(()), net, buffers: BufferPool::default() }
     }
 
-    impl Rig {
+    impl Harness {
         fn send(&mut self, to: &str, data: &[u8]) -> Sent {
             self.udp.send(&mut self.net, &mut self.buffers, address(to), data)
         }
@@ -261,164 +261,164 @@ mod tests {
 
     #[test]
     fn a_datagram_leaves_at_once_while_there_is_room() {
-        let mut rig = rig(9);
-        assert_eq!(rig.send("10.0.0.9:7", b"hi"), Sent::Accepted);
-        assert_eq!(rig.net.sent, [(address("10.0.0.9:7"), b"hi".to_vec())]);
-        assert_eq!(rig.udp.backlog_bytes, 0);
+        let mut harness = harness(9);
+        assert_eq!(harness.send("10.0.0.9:7", b"hi"), Sent::Accepted);
+        assert_eq!(harness.net.sent, [(address("10.0.0.9:7"), b"hi".to_vec())]);
+        assert_eq!(harness.udp.backlog_bytes, 0);
     }
 
     #[test]
     fn what_waits_leaves_in_order_and_first() {
-        let mut rig = rig(0);
-        rig.send("10.0.0.9:7", b"one");
-        rig.net.room = 9;
-        rig.send("10.0.0.9:7", b"two");
-        assert!(rig.net.sent.is_empty());
-        rig.flush(9);
-        rig.send("10.0.0.9:7", b"three");
-        assert_eq!(rig.sent(), [&b"one"[..], b"two", b"three"]);
+        let mut harness = harness(0);
+        harness.send("10.0.0.9:7", b"one");
+        harness.net.room = 9;
+        harness.send("10.0.0.9:7", b"two");
+        assert!(harness.net.sent.is_empty());
+        harness.flush(9);
+        harness.send("10.0.0.9:7", b"three");
+        assert_eq!(harness.sent(), [&b"one"[..], b"two", b"three"]);
     }
 
     #[test]
     fn a_flush_stops_where_there_is_no_room_and_goes_on_later() {
-        let mut rig = rig(0);
-        rig.send("10.0.0.9:7", b"one");
-        rig.send("10.0.0.9:7", b"two");
-        rig.flush(1);
-        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..]], 3));
-        rig.flush(1);
-        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"one"[..], b"two"], 0));
+        let mut harness = harness(0);
+        harness.send("10.0.0.9:7", b"one");
+        harness.send("10.0.0.9:7", b"two");
+        harness.flush(1);
+        assert_eq!((harness.sent(), harness.udp.backlog_bytes), (vec![&b"one"[..]], 3));
+        harness.flush(1);
+        assert_eq!((harness.sent(), harness.udp.backlog_bytes), (vec![&b"one"[..], b"two"], 0));
     }
 
     #[test]
     fn what_waits_is_part_of_the_sum_of_all_queues() {
-        let mut rig = rig(0);
-        rig.send("10.0.0.9:7", b"one");
-        rig.send("10.0.0.9:7", b"two");
-        assert_eq!(rig.buffers.queued_bytes(), 6);
-        rig.flush(1);
-        assert_eq!(rig.buffers.queued_bytes(), 3);
-        rig.udp.shut(&mut rig.net, &mut rig.buffers);
-        assert_eq!(rig.buffers.queued_bytes(), 0);
+        let mut harness = harness(0);
+        harness.send("10.0.0.9:7", b"one");
+        harness.send("10.0.0.9:7", b"two");
+        assert_eq!(harness.buffers.queued_bytes(), 6);
+        harness.flush(1);
+        assert_eq!(harness.buffers.queued_bytes(), 3);
+        harness.udp.shut(&mut harness.net, &mut harness.buffers);
+        assert_eq!(harness.buffers.queued_bytes(), 0);
     }
 
     #[test]
     fn a_full_backlog_drops_what_comes_and_keeps_what_it_has() {
-        let mut rig = rig(0);
+        let mut harness = harness(0);
         let half = vec![0; DATAGRAM_BACKLOG_BYTES / 2];
-        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
-        assert_eq!(rig.send("10.0.0.9:7", &half), Sent::Accepted);
-        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
-        assert_eq!(rig.udp.backlog_bytes, DATAGRAM_BACKLOG_BYTES);
-        rig.flush(9);
-        assert_eq!(rig.net.sent.len(), 2);
+        assert_eq!(harness.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(harness.send("10.0.0.9:7", &half), Sent::Accepted);
+        assert_eq!(harness.send("10.0.0.9:7", b"x"), Sent::Dropped);
+        assert_eq!(harness.udp.backlog_bytes, DATAGRAM_BACKLOG_BYTES);
+        harness.flush(9);
+        assert_eq!(harness.net.sent.len(), 2);
     }
 
     #[test]
     fn empty_datagrams_do_not_wait_without_bound() {
-        let mut rig = rig(0);
-        rig.send("10.0.0.9:7", &vec![0; DATAGRAM_BACKLOG_BYTES - 1]);
-        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Accepted);
-        assert_eq!(rig.send("10.0.0.9:7", b""), Sent::Dropped);
+        let mut harness = harness(0);
+        harness.send("10.0.0.9:7", &vec![0; DATAGRAM_BACKLOG_BYTES - 1]);
+        assert_eq!(harness.send("10.0.0.9:7", b""), Sent::Accepted);
+        assert_eq!(harness.send("10.0.0.9:7", b""), Sent::Dropped);
     }
 
     #[test]
     fn tiny_datagrams_do_not_take_more_memory_than_large_ones() {
-        let mut rig = rig(0);
-        let tiny = (0..DATAGRAM_BACKLOG_MAX).map(|_| rig.send("10.0.0.9:7", b"x"));
+        let mut harness = harness(0);
+        let tiny = (0..DATAGRAM_BACKLOG_MAX).map(|_| harness.send("10.0.0.9:7", b"x"));
         assert_eq!(tiny.filter(|sent| *sent == Sent::Accepted).count(), DATAGRAM_BACKLOG_MAX);
-        assert_eq!(rig.send("10.0.0.9:7", b"x"), Sent::Dropped);
+        assert_eq!(harness.send("10.0.0.9:7", b"x"), Sent::Dropped);
     }
 
     #[test]
     fn a_device_that_comes_without_its_load_balancer_is_answered_directly() {
-        let mut rig = rig(9);
-        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
-        rig.udp.note_direct(address("10.0.0.9:7"));
-        rig.send("10.0.0.9:7", b"hi");
-        assert_eq!(rig.net.sent[0].0, address("10.0.0.9:7"));
+        let mut harness = harness(9);
+        harness.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        harness.udp.note_direct(address("10.0.0.9:7"));
+        harness.send("10.0.0.9:7", b"hi");
+        assert_eq!(harness.net.sent[0].0, address("10.0.0.9:7"));
     }
 
     #[test]
     fn one_that_can_not_be_sent_holds_up_no_other() {
-        let mut rig = rig(9);
-        rig.net.unreachable = Some(address("10.0.0.1:1"));
-        assert_eq!(rig.send("10.0.0.1:1", b"lost"), Sent::Refused);
-        rig.net.room = 0;
-        rig.send("10.0.0.1:1", b"lost");
-        rig.send("10.0.0.9:7", b"hi");
-        rig.flush(9);
-        assert_eq!((rig.sent(), rig.udp.backlog_bytes), (vec![&b"hi"[..]], 0));
+        let mut harness = harness(9);
+        harness.net.unreachable = Some(address("10.0.0.1:1"));
+        assert_eq!(harness.send("10.0.0.1:1", b"lost"), Sent::Refused);
+        harness.net.room = 0;
+        harness.send("10.0.0.1:1", b"lost");
+        harness.send("10.0.0.9:7", b"hi");
+        harness.flush(9);
+        assert_eq!((harness.sent(), harness.udp.backlog_bytes), (vec![&b"hi"[..]], 0));
     }
 
     #[test]
     fn a_shut_port_sends_what_it_can_and_then_drops() {
-        let mut rig = rig(0);
-        rig.send("10.0.0.9:7", b"one");
-        rig.net.room = 9;
-        rig.udp.shut(&mut rig.net, &mut rig.buffers);
-        assert_eq!(rig.send("10.0.0.9:7", b"two"), Sent::Dropped);
-        assert_eq!(rig.sent(), [b"one"]);
+        let mut harness = harness(0);
+        harness.send("10.0.0.9:7", b"one");
+        harness.net.room = 9;
+        harness.udp.shut(&mut harness.net, &mut harness.buffers);
+        assert_eq!(harness.send("10.0.0.9:7", b"two"), Sent::Dropped);
+        assert_eq!(harness.sent(), [b"one"]);
     }
 
     #[test]
     fn answers_go_back_through_the_proxy_that_the_device_came_by() {
-        let mut rig = rig(9);
-        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
-        rig.send("10.0.0.9:7", b"behind");
-        rig.send("10.0.0.9:8", b"direct");
-        assert_eq!(rig.recipients(), [address("192.0.2.1:9000"), address("10.0.0.9:8")]);
+        let mut harness = harness(9);
+        harness.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:9000"));
+        harness.send("10.0.0.9:7", b"behind");
+        harness.send("10.0.0.9:8", b"direct");
+        assert_eq!(harness.recipients(), [address("192.0.2.1:9000"), address("10.0.0.9:8")]);
     }
 
     #[test]
     fn the_latest_way_back_counts() {
-        let mut rig = rig(9);
-        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:1"));
-        rig.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.2:2"));
-        rig.send("10.0.0.9:7", b"hi");
-        assert_eq!(rig.recipients(), [address("192.0.2.2:2")]);
+        let mut harness = harness(9);
+        harness.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.1:1"));
+        harness.udp.note_proxy(address("10.0.0.9:7"), address("192.0.2.2:2"));
+        harness.send("10.0.0.9:7", b"hi");
+        assert_eq!(harness.recipients(), [address("192.0.2.2:2")]);
     }
 
     #[test]
     fn the_ways_back_that_are_remembered_are_bounded() {
-        let mut rig = rig(9);
+        let mut harness = harness(9);
         for peer in 0..=PROXIED_PEERS_MAX {
             let ip = std::net::Ipv4Addr::from_bits(peer as u32);
-            rig.udp.note_proxy(SocketAddr::new(ip.into(), 7), address("192.0.2.1:1"));
+            harness.udp.note_proxy(SocketAddr::new(ip.into(), 7), address("192.0.2.1:1"));
         }
-        assert_eq!(rig.udp.proxies.len(), 1);
+        assert_eq!(harness.udp.proxies.len(), 1);
     }
 
     #[test]
     fn a_link_local_peer_is_answered_over_the_interface_that_it_was_last_heard_on() {
-        let mut rig = rig(9);
-        rig.udp.note_scope(address("[fe80::1%3]:7"));
-        rig.udp.note_scope(address("[fe80::2%3]:7"));
-        rig.udp.note_scope(address("[fe80::2%4]:7"));
+        let mut harness = harness(9);
+        harness.udp.note_scope(address("[fe80::1%3]:7"));
+        harness.udp.note_scope(address("[fe80::2%3]:7"));
+        harness.udp.note_scope(address("[fe80::2%4]:7"));
         for to in ["[fe80::1]:7", "[fe80::1]:8", "[fe80::2]:7", "[fe80::3]:7", "[2001:db8::1]:7"] {
-            rig.send(to, b"hi");
+            harness.send(to, b"hi");
         }
-        let scopes: Vec<_> = rig.recipients().into_iter().map(scope).collect();
+        let scopes: Vec<_> = harness.recipients().into_iter().map(scope).collect();
         assert_eq!(scopes, [3, 3, 4, 0, 0]);
     }
 
     #[test]
     fn what_waits_for_a_link_local_peer_keeps_its_way() {
-        let mut rig = rig(0);
-        rig.udp.note_scope(address("[fe80::1%3]:7"));
-        rig.send("[fe80::1]:7", b"hi");
-        rig.flush(9);
-        assert_eq!(rig.recipients(), [address("[fe80::1%3]:7")]);
+        let mut harness = harness(0);
+        harness.udp.note_scope(address("[fe80::1%3]:7"));
+        harness.send("[fe80::1]:7", b"hi");
+        harness.flush(9);
+        assert_eq!(harness.recipients(), [address("[fe80::1%3]:7")]);
     }
 
     #[test]
     fn the_interfaces_that_are_remembered_are_bounded() {
-        let mut rig = rig(9);
+        let mut harness = harness(9);
         for peer in 0..=LINK_LOCAL_PEERS_MAX {
             let ip = Ipv6Addr::from_bits((0xfe80 << 112) + peer as u128);
-            rig.udp.note_scope(std::net::SocketAddrV6::new(ip, 7, 0, 3).into());
+            harness.udp.note_scope(std::net::SocketAddrV6::new(ip, 7, 0, 3).into());
         }
-        assert_eq!(rig.udp.scopes.len(), 1);
+        assert_eq!(harness.udp.scopes.len(), 1);
     }
 
     fn scope(address: SocketAddr) -> u32 {
@@ -430,15 +430,15 @@ mod tests {
 
     #[test]
     fn an_error_is_received_over_and_one_that_lasts_is_told() {
-        let mut rig = rig(9);
-        rig.net.receive_failures = RECEIVE_FAILURES_MAX + 2;
+        let mut harness = harness(9);
+        harness.net.receive_failures = RECEIVE_FAILURES_MAX + 2;
         for _ in 0..RECEIVE_FAILURES_MAX {
-            assert!(matches!(rig.receive(), Received::Disturbed));
+            assert!(matches!(harness.receive(), Received::Disturbed));
         }
-        assert!(matches!(rig.receive(), Received::Broken(_)));
-        assert!(matches!(rig.receive(), Received::Broken(_)));
-        assert!(matches!(rig.receive(), Received::Blocked));
-        rig.net.receive_failures = 1;
-        assert!(matches!(rig.receive(), Received::Disturbed), "a new error is a new one");
+        assert!(matches!(harness.receive(), Received::Broken(_)));
+        assert!(matches!(harness.receive(), Received::Broken(_)));
+        assert!(matches!(harness.receive(), Received::Blocked));
+        harness.net.receive_failures = 1;
+        assert!(matches!(harness.receive(), Received::Disturbed), "a new error is a new one");
     }
 }

@@ -223,7 +223,7 @@ impl<N: Net> Reactor<N> {
         match &port.socket {
             Socket::Stream(Listener { tls: Some(config), .. }) => {
                 let config = Arc::clone(config);
-                // A handshake costs more than anything else that a stranger can ask for.
+                // A handshake costs more than anything else that a unlisted peer can ask for.
                 if let Some(why) = self.ceiling_reached(key, peer) {
                     return self.refuse(key, peer, why);
                 }
@@ -306,9 +306,9 @@ impl<N: Net> Reactor<N> {
         let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(key) else {
             return Some("the port is closed");
         };
-        if self.devices.len() + self.arrivals.len() >= ceilings.devices {
+        if self.devices.len() + self.pending_devices.len() >= ceilings.devices {
             Some("too many devices (--max-devices)")
-        } else if listener.devices.len() + listener.arrivals >= ceilings.devices_per_port {
+        } else if listener.devices.len() + listener.pending >= ceilings.devices_per_port {
             Some("too many devices on this port (--max-devices-per-port)")
         } else {
             None

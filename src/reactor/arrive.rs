@@ -18,14 +18,14 @@ use crate::net::outbox::Outbox;
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
 use crate::net::{Net, Stream};
-use crate::peers::keys::{ArrivalKey, PortKey, Source};
+use crate::peers::keys::{PendingDeviceKey, PortKey, Source};
 use crate::peers::port::{Port, Socket};
 use crate::protocol::proxy_header::{self, Header};
 
 use super::Reactor;
 
 /// One such connection.
-pub(super) struct Arrival<S> {
+pub(super) struct PendingDevice<S> {
     connection: Connection<S>,
     port: PortKey,
     peer: IpAddr,
@@ -42,8 +42,8 @@ enum Stage {
     Tls,
 }
 
-/// What became of an arrival for the moment.
-enum Arrived {
+/// What became of an pending for the moment.
+enum PendingStep {
     /// It goes on at the next event or deadline.
     Waiting,
     /// Its TLS handshake is done.
@@ -54,7 +54,7 @@ enum Arrived {
     Nobody,
 }
 
-impl<S: Stream> Arrival<S> {
+impl<S: Stream> PendingDevice<S> {
     fn new(
         transport: Transport<S>,
         port: PortKey,
@@ -85,11 +85,11 @@ impl<S: Stream> Arrival<S> {
         self.until
     }
 
-    fn step(&mut self) -> io::Result<Arrived> {
+    fn step(&mut self) -> io::Result<PendingStep> {
         match &mut self.stage {
             Stage::Tls => match self.connection.handshake()? {
-                Handshake::Blocked => Ok(Arrived::Waiting),
-                Handshake::Done => Ok(Arrived::Ready),
+                Handshake::Blocked => Ok(PendingStep::Waiting),
+                Handshake::Done => Ok(PendingStep::Ready),
             },
             Stage::Proxy { header } => read_proxy_header(&mut self.connection, header),
         }
@@ -108,19 +108,19 @@ impl<S: Stream> Arrival<S> {
 fn read_proxy_header<S: Stream>(
     connection: &mut Connection<S>,
     header: &mut Vec<u8>,
-) -> io::Result<Arrived> {
+) -> io::Result<PendingStep> {
     let mut room = [0; PROXY_V2_MAX_BYTES];
     loop {
         let wanted = proxy_header::still_needed(header).min(room.len());
         match connection.read(&mut room[..wanted])? {
             ReadOutcome::Bytes(len) => header.extend_from_slice(&room[..len]),
-            ReadOutcome::Blocked => return Ok(Arrived::Waiting),
-            ReadOutcome::End if header.is_empty() => return Ok(Arrived::Nobody),
+            ReadOutcome::Blocked => return Ok(PendingStep::Waiting),
+            ReadOutcome::End if header.is_empty() => return Ok(PendingStep::Nobody),
             ReadOutcome::End => return Err(io::Error::other("it hung up within its PROXY header")),
         }
         match proxy_header::parse(header).map_err(io::Error::other)? {
-            Some((Header::Proxied(source), _)) => return Ok(Arrived::From(source.ip())),
-            Some((Header::Local, _)) => return Ok(Arrived::Nobody),
+            Some((Header::Proxied(source), _)) => return Ok(PendingStep::From(source.ip())),
+            Some((Header::Local, _)) => return Ok(PendingStep::Nobody),
             None => {}
         }
     }
@@ -138,9 +138,9 @@ impl<N: Net> Reactor<N> {
         let until = self.now + TLS_HANDSHAKE_MAX;
         match Transport::tls(stream, config) {
             Ok(transport) => {
-                self.insert_arrival(Arrival::new(transport, port, peer, Stage::Tls, until));
+                self.insert_pending(PendingDevice::new(transport, port, peer, Stage::Tls, until));
             }
-            Err(error) => self.log_failed_arrival(port, peer, &error.to_string()),
+            Err(error) => self.log_failed_pending(port, peer, &error.to_string()),
         }
     }
 
@@ -148,106 +148,106 @@ impl<N: Net> Reactor<N> {
     pub(super) fn await_proxy_header(&mut self, port: PortKey, stream: N::Stream, peer: IpAddr) {
         let until = self.now + PROXY_HEADER_MAX;
         let stage = Stage::Proxy { header: Vec::new() };
-        self.insert_arrival(Arrival::new(Transport::Plain(stream), port, peer, stage, until));
+        self.insert_pending(PendingDevice::new(Transport::Plain(stream), port, peer, stage, until));
     }
 
-    pub(super) fn drive_arrival(&mut self, key: ArrivalKey) {
-        let Some(arrival) = self.arrivals.get_mut(key) else { return };
-        if let Some(why) = arrival.is_overdue(self.now) {
-            return self.fail_arrival(key, why);
+    pub(super) fn drive_pending(&mut self, key: PendingDeviceKey) {
+        let Some(pending) = self.pending_devices.get_mut(key) else { return };
+        if let Some(why) = pending.is_overdue(self.now) {
+            return self.fail_pending(key, why);
         }
-        match arrival.step() {
-            Ok(Arrived::Waiting) => {
-                let until = arrival.until;
-                self.timers.set(Source::Arrival(key), &mut arrival.armed, Some(until));
+        match pending.step() {
+            Ok(PendingStep::Waiting) => {
+                let until = pending.until;
+                self.timers.set(Source::PendingDevice(key), &mut pending.armed, Some(until));
             }
-            Ok(Arrived::Ready) => self.complete_arrival(key),
-            Ok(Arrived::From(source)) => self.unwrap_arrival(key, source),
-            Ok(Arrived::Nobody) => drop(self.take_arrival(key)),
-            Err(error) => self.fail_arrival(key, &error.to_string()),
+            Ok(PendingStep::Ready) => self.complete_pending(key),
+            Ok(PendingStep::From(source)) => self.unwrap_pending(key, source),
+            Ok(PendingStep::Nobody) => drop(self.take_pending(key)),
+            Err(error) => self.fail_pending(key, &error.to_string()),
         }
     }
 
-    /// Forgets the arrivals of a port that is being closed.
-    pub(super) fn forget_arrivals(&mut self, port: PortKey) {
+    /// Forgets the pending_devices of a port that is being closed.
+    pub(super) fn forget_pending(&mut self, port: PortKey) {
         let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(port) else {
             return;
         };
         // Nearly always there is none, and then those of all other ports need not be walked.
-        if listener.arrivals == 0 {
+        if listener.pending == 0 {
             return;
         }
-        let gone = |(key, arrival): (_, &Arrival<_>)| (arrival.port == port).then_some(key);
-        let keys: Vec<ArrivalKey> = self.arrivals.iter().filter_map(gone).collect();
+        let gone = |(key, pending): (_, &PendingDevice<_>)| (pending.port == port).then_some(key);
+        let keys: Vec<PendingDeviceKey> = self.pending_devices.iter().filter_map(gone).collect();
         for key in keys {
-            self.take_arrival(key);
+            self.take_pending(key);
         }
     }
 
-    fn insert_arrival(&mut self, mut arrival: Arrival<N::Stream>) {
-        let Self { arrivals, net, by_address, ports, .. } = self;
-        let (peer, port) = (arrival.peer, arrival.port);
-        let watched = arrivals.try_insert_with(|key| {
-            net.watch(arrival.connection.socket(), Source::Arrival(key).into())?;
-            Ok::<_, io::Error>(arrival)
+    fn insert_pending(&mut self, mut pending: PendingDevice<N::Stream>) {
+        let Self { pending_devices, net, by_address, ports, .. } = self;
+        let (peer, port) = (pending.peer, pending.port);
+        let watched = pending_devices.try_insert_with(|key| {
+            net.watch(pending.connection.socket(), Source::PendingDevice(key).into())?;
+            Ok::<_, io::Error>(pending)
         });
         if let Ok(key) = watched {
             *by_address.entry(peer).or_default() += 1;
             if let Some(Port { socket: Socket::Stream(listener), .. }) = ports.get_mut(port) {
-                listener.arrivals += 1;
+                listener.pending += 1;
             }
-            self.ready.arrivals.insert(key);
+            self.ready.pending_devices.insert(key);
         }
     }
 
-    fn complete_arrival(&mut self, key: ArrivalKey) {
-        let Some(arrival) = self.take_arrival(key) else { return };
-        self.log_identity(&arrival);
-        self.admit(arrival.port, arrival.connection, arrival.peer);
+    fn complete_pending(&mut self, key: PendingDeviceKey) {
+        let Some(pending) = self.take_pending(key) else { return };
+        self.log_identity(&pending);
+        self.admit(pending.port, pending.connection, pending.peer);
     }
 
     /// Goes on with a connection behind a load balancer as if the device itself had connected.
-    fn unwrap_arrival(&mut self, key: ArrivalKey, source: IpAddr) {
-        let Some(arrival) = self.take_arrival(key) else { return };
-        match arrival.connection.into_transport() {
-            Transport::Plain(stream) => self.receive_from(arrival.port, stream, source),
+    fn unwrap_pending(&mut self, key: PendingDeviceKey, source: IpAddr) {
+        let Some(pending) = self.take_pending(key) else { return };
+        match pending.connection.into_transport() {
+            Transport::Plain(stream) => self.receive_from(pending.port, stream, source),
             Transport::Tls(_) => {}
         }
     }
 
     /// Says who a device is by its certificate, where one was asked for.
-    fn log_identity(&self, arrival: &Arrival<N::Stream>) {
-        let Some(identity) = arrival.connection.transport().peer_identity() else { return };
-        let number = self.ports.get(arrival.port).map_or(0, |port| port.number);
+    fn log_identity(&self, pending: &PendingDevice<N::Stream>) {
+        let Some(identity) = pending.connection.transport().peer_identity() else { return };
+        let number = self.ports.get(pending.port).map_or(0, |port| port.number);
         info!(
-            server_protocol = "tls", server_port = number, remote_ip:% = arrival.peer,
+            server_protocol = "tls", server_port = number, remote_ip:% = pending.peer,
             subject = identity.subject.as_str(),
             fingerprint_sha256 = identity.fingerprint_sha256.as_str();
-            "device {} shows the certificate of {}", arrival.peer, identity.subject
+            "device {} shows the certificate of {}", pending.peer, identity.subject
         );
     }
 
     /// Ends it in order: closed at once, with input unread, it would be reset, and the alert that
     /// tells the device what is wrong lost on its way.
-    fn fail_arrival(&mut self, key: ArrivalKey, why: &str) {
-        let Some(arrival) = self.take_arrival(key) else { return };
-        self.log_failed_arrival(arrival.port, arrival.peer, why);
-        self.start_closing_unlisted(arrival.connection, Outbox::default(), LINGER_MAX);
+    fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
+        let Some(pending) = self.take_pending(key) else { return };
+        self.log_failed_pending(pending.port, pending.peer, why);
+        self.start_closing_unlisted(pending.connection, Outbox::default(), LINGER_MAX);
     }
 
-    fn take_arrival(&mut self, key: ArrivalKey) -> Option<Arrival<N::Stream>> {
-        let mut arrival = self.arrivals.remove(key)?;
-        self.timers.set(Source::Arrival(key), &mut arrival.armed, None);
-        self.release_address(arrival.peer);
+    fn take_pending(&mut self, key: PendingDeviceKey) -> Option<PendingDevice<N::Stream>> {
+        let mut pending = self.pending_devices.remove(key)?;
+        self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
+        self.release_address(pending.peer);
         if let Some(Port { socket: Socket::Stream(listener), .. }) =
-            self.ports.get_mut(arrival.port)
+            self.ports.get_mut(pending.port)
         {
-            listener.arrivals -= 1;
+            listener.pending -= 1;
         }
-        Some(arrival)
+        Some(pending)
     }
 
-    fn log_failed_arrival(&mut self, port: PortKey, peer: IpAddr, why: &str) {
+    fn log_failed_pending(&mut self, port: PortKey, peer: IpAddr, why: &str) {
         let Some(Port { number, protocol, refusals, .. }) = self.ports.get_mut(port) else {
             return;
         };

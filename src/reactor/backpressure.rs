@@ -14,7 +14,7 @@ use crate::peers::driver::Intake;
 use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
-use super::close::{Ending, Leave};
+use super::close::{DeviceEnd, DriverEnd};
 
 impl<N: Net> Reactor<N> {
     /// Puts the device in line behind a driver of its audience that does not keep up.
@@ -54,7 +54,9 @@ impl<N: Net> Reactor<N> {
                 self.ready.dirty_drivers.insert(key);
             }
             Ok(Flushed::Part(_) | Flushed::All) => {}
-            Err(error) => return self.remove_driver(key, Leave::Lost(error.to_string())),
+            Err(error) => {
+                return self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string()));
+            }
         }
         // Not only devices fill an outbox: so do pongs, and devices that come and go in silence.
         driver.note_backlog(self.now);
@@ -131,9 +133,11 @@ impl<N: Net> Reactor<N> {
             self.release_hold(key);
         }
         match (self.devices.get(key).map(|device| device.life), flushed) {
-            (Some(Life::Flushing { .. }), Flushed::All) => self.end_device(key, Ending::Orderly),
-            (Some(Life::Receding { .. }), Flushed::All) => self.ready.devices.insert(key),
-            (Some(Life::Open | Life::Flushing { .. } | Life::Receding { .. }) | None, _) => {}
+            (Some(Life::Flushing { .. }), Flushed::All) => {
+                self.end_device(key, DeviceEnd::Finished)
+            }
+            (Some(Life::WriteClosed { .. }), Flushed::All) => self.ready.devices.insert(key),
+            (Some(Life::Open | Life::Flushing { .. } | Life::WriteClosed { .. }) | None, _) => {}
         }
         self.rearm_device(key);
     }

@@ -25,51 +25,51 @@ use super::Reactor;
 
 /// How a device ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum DeviceEnd {
     /// All that was to be written was, and one side or the other ended it.
-    Orderly,
+    Finished,
     /// No driver covers it any longer.
-    Uncovered,
+    NoDriver,
     /// It is cut off, for this reason.
-    Broken(String),
+    Failed(String),
 }
 
 /// How a driver leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum DriverEnd {
     /// It said Close, with this code.
-    Bye(Option<CloseCode>),
+    ByDriver(Option<CloseCode>),
     /// We close it, with this code and these words.
-    Close(CloseCode, String),
+    ByUs(CloseCode, String),
     /// Its connection is gone, for this reason.
-    Lost(String),
+    ConnectionLost(String),
 }
 
 impl<N: Net> Reactor<N> {
     /// Ends a device and tells its drivers.
-    pub(super) fn end_device(&mut self, key: DeviceKey, ending: Ending) {
+    pub(super) fn end_device(&mut self, key: DeviceKey, end: DeviceEnd) {
         let Some(mut device) = self.forget_device(key) else { return };
         for &driver_key in &device.audience {
             let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
             device.announce(Kind::Closed, &mut driver.outbox, &mut self.buffers);
             self.ready.dirty_drivers.insert(driver_key);
         }
-        self.log_device_end(&device, &ending);
-        match ending {
-            Ending::Orderly | Ending::Uncovered => {
+        self.log_device_end(&device, &end);
+        match end {
+            DeviceEnd::Finished | DeviceEnd::NoDriver => {
                 self.start_closing(device.connection, device.outbox, DEVICE_DRAIN_MAX);
             }
-            Ending::Broken(_) => device.outbox.clear(&mut self.buffers),
+            DeviceEnd::Failed(_) => device.outbox.clear(&mut self.buffers),
         }
     }
 
     /// Ends a driver: its port if it was the last one there, the devices that nobody else
     /// covers, and its connection.
-    pub(super) fn remove_driver(&mut self, key: DriverKey, leave: Leave) {
+    pub(super) fn remove_driver(&mut self, key: DriverKey, end: DriverEnd) {
         let Some(mut driver) = self.drivers.remove(key) else { return };
         self.timers.set(Source::Driver(key), &mut driver.armed, None);
         self.buffers.count_held(driver.held_bytes(), 0);
-        self.log_driver_end(&driver, &leave);
+        self.log_driver_end(&driver, &end);
         self.withdraw_hold(key, driver.intake);
         self.unpark(driver.waiting.take_up_to(usize::MAX));
         if let Some(port) = self.ports.get_mut(driver.port) {
@@ -77,7 +77,7 @@ impl<N: Net> Reactor<N> {
         }
         self.uncover_devices(driver.port, key);
         self.close_port_if_unwanted(driver.port);
-        self.send_close(driver, leave);
+        self.send_close(driver, end);
     }
 
     /// Gets a connection on that is being ended.
@@ -214,7 +214,7 @@ impl<N: Net> Reactor<N> {
             let Some(device) = self.devices.get_mut(key) else { continue };
             device.audience.retain(|&other| other != driver);
             if device.audience.is_empty() {
-                self.end_device(key, Ending::Uncovered);
+                self.end_device(key, DeviceEnd::NoDriver);
             }
         }
     }
@@ -224,7 +224,7 @@ impl<N: Net> Reactor<N> {
         if self.ports.get(key).is_none_or(|port| !port.subscribers.is_empty()) {
             return;
         }
-        self.forget_arrivals(key);
+        self.forget_pending(key);
         let Some(mut port) = self.ports.remove(key) else { return };
         self.by_number.remove(&(port.protocol.transport(), port.number));
         self.timers.set(Source::Port(key), &mut port.armed, None);
@@ -237,22 +237,22 @@ impl<N: Net> Reactor<N> {
         );
     }
 
-    fn send_close(&mut self, mut driver: Driver<N::Stream>, leave: Leave) {
-        let frame = match leave {
-            Leave::Bye(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
-            Leave::Close(code, reason) => close_frame(code, &reason),
-            Leave::Lost(_) => return driver.outbox.clear(&mut self.buffers),
+    fn send_close(&mut self, mut driver: Driver<N::Stream>, end: DriverEnd) {
+        let frame = match end {
+            DriverEnd::ByDriver(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
+            DriverEnd::ByUs(code, reason) => close_frame(code, &reason),
+            DriverEnd::ConnectionLost(_) => return driver.outbox.clear(&mut self.buffers),
         };
         driver.outbox.extend(&mut self.buffers, &frame);
         self.start_closing(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
     }
 
-    fn log_device_end(&self, device: &Device<N::Stream>, ending: &Ending) {
+    fn log_device_end(&self, device: &Device<N::Stream>, end: &DeviceEnd) {
         let Some(port) = self.ports.get(device.port) else { return };
-        let why = match ending {
-            Ending::Orderly => "closed",
-            Ending::Uncovered => "closed, no driver accepts it any longer",
-            Ending::Broken(why) => why,
+        let why = match end {
+            DeviceEnd::Finished => "closed",
+            DeviceEnd::NoDriver => "closed, no driver accepts it any longer",
+            DeviceEnd::Failed(why) => why,
         };
         info!(
             server_protocol:% = port.protocol, server_port = port.number,
@@ -261,11 +261,11 @@ impl<N: Net> Reactor<N> {
         );
     }
 
-    fn log_driver_end(&self, driver: &Driver<N::Stream>, leave: &Leave) {
-        let why = match leave {
-            Leave::Bye(_) => "it said goodbye".to_string(),
-            Leave::Close(code, why) => format!("closed with {}: {why}", u16::from(*code)),
-            Leave::Lost(why) => format!("connection lost: {why}"),
+    fn log_driver_end(&self, driver: &Driver<N::Stream>, end: &DriverEnd) {
+        let why = match end {
+            DriverEnd::ByDriver(_) => "it said goodbye".to_string(),
+            DriverEnd::ByUs(code, why) => format!("closed with {}: {why}", u16::from(*code)),
+            DriverEnd::ConnectionLost(why) => format!("connection lost: {why}"),
         };
         let Some(port) = self.ports.get(driver.port) else { return };
         let number = port.number;

@@ -11,7 +11,7 @@ use crate::peers::keys::{DeviceKey, DriverKey, tag};
 use crate::protocol::envelope::FRAME_MAX_BYTES;
 
 use super::Reactor;
-use super::close::Ending;
+use super::close::DeviceEnd;
 
 impl<N: Net> Reactor<N> {
     pub(super) fn handle_device_event(&mut self, key: DeviceKey, news: Readiness) {
@@ -50,30 +50,30 @@ impl<N: Net> Reactor<N> {
         };
         match taken {
             Ok(ReadOutcome::Bytes(len)) => {
-                self.hear(key, len);
+                self.relay(key, len);
                 return true;
             }
             Ok(ReadOutcome::Blocked) => self.await_device(key),
             Ok(ReadOutcome::End) => self.handle_device_end(key),
-            Err(error) => self.end_device(key, Ending::Broken(error.to_string())),
+            Err(error) => self.end_device(key, DeviceEnd::Failed(error.to_string())),
         }
         false
     }
 
     /// A frame was read from a device: into the outbox of its only driver, or else into the
     /// scratch buffer, from where every driver that covers it gets a copy.
-    fn hear(&mut self, key: DeviceKey, frame_len: usize) {
+    fn relay(&mut self, key: DeviceKey, frame_len: usize) {
         let Some(device) = self.devices.get(key) else { return };
         if device.connection.wants_write() {
             self.ready.dirty_devices.insert(key);
         }
         match device.audience[..] {
             [only] => self.relieve(only),
-            _ => self.hear_many(device.audience.clone(), frame_len),
+            _ => self.relay_to_many(device.audience.clone(), frame_len),
         }
     }
 
-    fn hear_many(&mut self, audience: Vec<DriverKey>, frame_len: usize) {
+    fn relay_to_many(&mut self, audience: Vec<DriverKey>, frame_len: usize) {
         for key in audience {
             let Some(driver) = self.drivers.get_mut(key) else { continue };
             driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
@@ -85,7 +85,9 @@ impl<N: Net> Reactor<N> {
     fn await_device(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get(key) else { return };
         match device.life {
-            Life::Receding { .. } => self.end_device(key, Ending::Broken("connection lost".into())),
+            Life::WriteClosed { .. } => {
+                self.end_device(key, DeviceEnd::Failed("connection lost".into()))
+            }
             Life::Open | Life::Flushing { .. } => {}
         }
     }
@@ -93,7 +95,9 @@ impl<N: Net> Reactor<N> {
     fn handle_device_end(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get_mut(key) else { return };
         match device.life {
-            Life::Receding { .. } => self.end_device(key, Ending::Broken("connection lost".into())),
+            Life::WriteClosed { .. } => {
+                self.end_device(key, DeviceEnd::Failed("connection lost".into()))
+            }
             Life::Open | Life::Flushing { .. } => {
                 device.finish_flushing(self.now);
                 self.ready.dirty_devices.insert(key);

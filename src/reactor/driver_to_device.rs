@@ -23,17 +23,17 @@ use crate::protocol::message::{self, DecodeError, Kind, Message};
 use crate::protocol::websocket::{FrameError, Incoming, Input, control_frame};
 
 use super::Reactor;
-use super::close::Leave;
+use super::close::DriverEnd;
 
 /// Why a driver is closed in the middle of what it sent.
-enum Misstep {
+enum DriverError {
     Frame(FrameError),
     Message(DecodeError),
 }
 
 /// What dealing with some input came to.
-enum Dealt {
-    /// All of it was dealt with.
+enum Processed {
+    /// All of it was processed with.
     All,
     /// A device has enough at present; the rest must wait.
     Held { by: DeviceKey, rest: Vec<u8> },
@@ -51,7 +51,7 @@ enum Applied {
 }
 
 /// What messages from a driver work on: all but the driver itself.
-struct Desk<'a, N: Net> {
+struct MessageContext<'a, N: Net> {
     port: Option<&'a mut Port<N>>,
     net: &'a mut N,
     devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
@@ -80,21 +80,21 @@ impl<N: Net> Reactor<N> {
             return;
         }
         match driver.read(&mut self.scratch.read, &mut self.buffers, self.now) {
-            Ok(ReadOutcome::Bytes(len)) => self.deal(key, len),
+            Ok(ReadOutcome::Bytes(len)) => self.process(key, len),
             Ok(ReadOutcome::Blocked) => {}
             Ok(ReadOutcome::End) => {
-                self.remove_driver(key, Leave::Lost("the driver hung up".into()))
+                self.remove_driver(key, DriverEnd::ConnectionLost("the driver hung up".into()))
             }
-            Err(error) => self.remove_driver(key, Leave::Lost(error.to_string())),
+            Err(error) => self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string())),
         }
     }
 
     /// Deals with `len` bytes in the read buffer.
-    fn deal(&mut self, key: DriverKey, len: usize) {
+    fn process(&mut self, key: DriverKey, len: usize) {
         let Self { drivers, ports, net, devices, ready, buffers, scratch, counters, .. } = self;
         let Some(driver) = drivers.get_mut(key) else { return };
         let held_before = driver.frames.held_bytes();
-        let mut desk = Desk {
+        let mut context = MessageContext {
             port: ports.get_mut(driver.port),
             net,
             devices,
@@ -103,8 +103,8 @@ impl<N: Net> Reactor<N> {
             ignored: &mut counters.ignored_messages,
             now: self.now,
         };
-        let dealt = deal_with(key, driver, &mut scratch.read[..len], &mut desk);
-        // What was dealt with is held no longer, even if nothing is read for a while.
+        let processed = process_messages(key, driver, &mut scratch.read[..len], &mut context);
+        // What was processed with is held no longer, even if nothing is read for a while.
         driver.frames.forget_lent();
         buffers.count_held(held_before, driver.frames.held_bytes());
         if !driver.outbox.is_empty() {
@@ -113,41 +113,41 @@ impl<N: Net> Reactor<N> {
         if driver.is_readable() {
             ready.drivers.insert(key);
         }
-        match dealt {
-            Ok(Dealt::All) => {}
-            Ok(Dealt::Held { by, rest }) => self.hold(key, by, &rest),
-            Ok(Dealt::Closed(code)) => self.remove_driver(key, Leave::Bye(code)),
-            Err(misstep) => self.remove_driver(key, misstep.into()),
+        match processed {
+            Ok(Processed::All) => {}
+            Ok(Processed::Held { by, rest }) => self.hold(key, by, &rest),
+            Ok(Processed::Closed(code)) => self.remove_driver(key, DriverEnd::ByDriver(code)),
+            Err(error) => self.remove_driver(key, error.into()),
         }
     }
 }
 
-impl From<Misstep> for Leave {
-    fn from(misstep: Misstep) -> Self {
-        match misstep {
-            Misstep::Frame(error) => Leave::Close(error.close_code(), error.to_string()),
-            Misstep::Message(error) => Leave::Close(CloseCode::Invalid, error.to_string()),
+impl From<DriverError> for DriverEnd {
+    fn from(error: DriverError) -> Self {
+        match error {
+            DriverError::Frame(error) => DriverEnd::ByUs(error.close_code(), error.to_string()),
+            DriverError::Message(error) => DriverEnd::ByUs(CloseCode::Invalid, error.to_string()),
         }
     }
 }
 
 /// Does what a driver says in `bytes`, message by message.
-fn deal_with<N: Net>(
+fn process_messages<N: Net>(
     key: DriverKey,
     driver: &mut Driver<N::Stream>,
     bytes: &mut [u8],
-    desk: &mut Desk<'_, N>,
-) -> Result<Dealt, Misstep> {
+    context: &mut MessageContext<'_, N>,
+) -> Result<Processed, DriverError> {
     let mut input = Input::new(bytes);
-    while let Some(incoming) = driver.frames.poll(&mut input).map_err(Misstep::Frame)? {
+    while let Some(incoming) = driver.frames.poll(&mut input).map_err(DriverError::Frame)? {
         match incoming {
             Incoming::Binary(bytes) => {
-                let message = message::decode(bytes).map_err(Misstep::Message)?;
-                match desk.apply(key, &message) {
+                let message = message::decode(bytes).map_err(DriverError::Message)?;
+                match context.apply(key, &message) {
                     Applied::Done => {}
-                    Applied::Ignored(why) => desk.ignore(&driver.name, &message, why),
+                    Applied::Ignored(why) => context.ignore(&driver.name, &message, why),
                     Applied::Filled(by) => {
-                        return Ok(Dealt::Held { by, rest: input.rest().to_vec() });
+                        return Ok(Processed::Held { by, rest: input.rest().to_vec() });
                     }
                 }
             }
@@ -155,16 +155,16 @@ fn deal_with<N: Net>(
             // driver that does not read its pongs must not make them pile up.
             Incoming::Ping(_) if driver.outbox.len() >= DRIVER_BACKLOG_BYTES => {}
             Incoming::Ping(payload) => {
-                driver.outbox.extend(desk.buffers, &control_frame(Control::Pong, payload));
+                driver.outbox.extend(context.buffers, &control_frame(Control::Pong, payload));
             }
             Incoming::Pong => {}
-            Incoming::Close(code) => return Ok(Dealt::Closed(code)),
+            Incoming::Close(code) => return Ok(Processed::Closed(code)),
         }
     }
-    Ok(Dealt::All)
+    Ok(Processed::All)
 }
 
-impl<N: Net> Desk<'_, N> {
+impl<N: Net> MessageContext<'_, N> {
     fn apply(&mut self, driver: DriverKey, message: &Message<'_>) -> Applied {
         match message.kind {
             Kind::Opened | Kind::Closed | Kind::Received => {

@@ -8,7 +8,7 @@ use super::Reactor;
 
 /// What is stuck.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Strain {
+pub struct Gauges {
     /// Drivers that do not keep up.
     pub congested: usize,
     /// Devices that wait for such a driver.
@@ -16,22 +16,22 @@ pub struct Strain {
     /// Devices that hold drivers back because their own queue is full.
     pub holding: usize,
     /// Connections that no driver may know of yet.
-    pub arrivals: usize,
+    pub pending_devices: usize,
     /// Connections that are being ended.
     pub closings: usize,
 }
 
 impl<N: Net> Reactor<N> {
     /// How much is stuck at present.
-    pub fn strain(&self) -> Strain {
+    pub fn gauges(&self) -> Gauges {
         let is_full = |device: &Device<_>| device.outbox.len() > DEVICE_DRAINED_BYTES;
         let devices = self.devices.iter().map(|(_, device)| device);
         let holds = devices.filter(|device| device.hold.is_some() && is_full(device));
-        Strain {
+        Gauges {
             congested: self.drivers.iter().filter(|(_, driver)| driver.is_congested()).count(),
             parked: self.drivers.iter().map(|(_, driver)| driver.waiting.len()).sum(),
             holding: holds.count(),
-            arrivals: self.arrivals.len(),
+            pending_devices: self.pending_devices.len(),
             closings: self.closings.len(),
         }
     }

@@ -58,7 +58,7 @@ impl<N: Net> Reactor<N> {
             ("HTTP connections", self.http_clients.len()),
             ("drivers", self.drivers.len()),
             ("ports", self.ports.len()),
-            ("arrivals", self.arrivals.len()),
+            ("pending_devices", self.pending_devices.len()),
             ("devices", self.devices.len()),
             ("closings", self.closings.len()),
             ("port numbers", self.by_number.len()),
@@ -95,9 +95,13 @@ impl<N: Net> Reactor<N> {
             ensure(there, || format!("port {number} is served by {driver:?}, which is not there"))?;
         }
         let Socket::Stream(listener) = &port.socket else { return Ok(()) };
-        let arrivals = self.arrivals.iter().filter(|(_, arrival)| arrival.port() == key).count();
-        ensure(listener.arrivals == arrivals, || {
-            format!("port {number} counts {} arrivals and has {arrivals}", listener.arrivals)
+        let pending_devices =
+            self.pending_devices.iter().filter(|(_, pending)| pending.port() == key).count();
+        ensure(listener.pending == pending_devices, || {
+            format!(
+                "port {number} counts {} pending_devices and has {pending_devices}",
+                listener.pending
+            )
         })?;
         for (&id, &device) in &listener.devices {
             let there = self.devices.get(device).is_some_and(|d| d.id == id && d.port == key);
@@ -123,7 +127,7 @@ impl<N: Net> Reactor<N> {
         Ok(())
     }
 
-    /// What is overdue was dealt with in the turn that is just over.
+    /// What is overdue was processed with in the turn that is just over.
     fn check_patience(&self, key: DriverKey, driver: &Driver<N::Stream>) -> Checked {
         if let Backlog::Congested { since } = driver.backlog {
             let stalled = self.now >= since + DRIVER_STALL_MAX;
@@ -195,10 +199,10 @@ impl<N: Net> Reactor<N> {
         for (_, device) in self.devices.iter() {
             *counted.entry(device.address).or_default() += 1;
         }
-        for (key, arrival) in self.arrivals.iter() {
-            let there = self.ports.get(arrival.port()).is_some();
-            ensure(there, || format!("arrival {key:?} has no port"))?;
-            *counted.entry(arrival.peer()).or_default() += 1;
+        for (key, pending) in self.pending_devices.iter() {
+            let there = self.ports.get(pending.port()).is_some();
+            ensure(there, || format!("pending {key:?} has no port"))?;
+            *counted.entry(pending.peer()).or_default() += 1;
         }
         let kept: BTreeMap<IpAddr, usize> = self.by_address.iter().map(|(&a, &n)| (a, n)).collect();
         ensure(kept == counted, || format!("addresses are counted {kept:?} and are {counted:?}"))
@@ -255,9 +259,9 @@ impl<N: Net> Reactor<N> {
             let listed = self.ready.http_clients.contains(key);
             add(Source::HttpClient(key), http.armed.at(), http.deadline(), listed);
         }
-        for (key, arrival) in self.arrivals.iter() {
-            let listed = self.ready.arrivals.contains(key);
-            add(Source::Arrival(key), arrival.armed.at(), Some(arrival.deadline()), listed);
+        for (key, pending) in self.pending_devices.iter() {
+            let listed = self.ready.pending_devices.contains(key);
+            add(Source::PendingDevice(key), pending.armed.at(), Some(pending.deadline()), listed);
         }
         for (key, closing) in self.closings.iter() {
             let listed = self.ready.closings.contains(key);
@@ -335,7 +339,7 @@ impl<N: Net> Reactor<N> {
         let ceilings = &self.settings.ceilings;
         ensure(self.drivers.len() <= ceilings.drivers, || "too many drivers".into())?;
         ensure(self.ports.len() <= ceilings.ports, || "too many ports".into())?;
-        let devices = self.devices.len() + self.arrivals.len();
+        let devices = self.devices.len() + self.pending_devices.len();
         ensure(devices <= ceilings.devices, || format!("{devices} devices"))?;
         let mut by_address: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (_, device) in self.devices.iter() {
@@ -345,7 +349,7 @@ impl<N: Net> Reactor<N> {
         ensure(most <= ceilings.devices_per_address, || format!("{most} from one address"))?;
         for (_, port) in self.ports.iter() {
             let Socket::Stream(listener) = &port.socket else { continue };
-            let devices = listener.devices.len() + listener.arrivals;
+            let devices = listener.devices.len() + listener.pending;
             let fits = devices <= ceilings.devices_per_port;
             ensure(fits, || format!("{devices} devices on port {}", port.number))?;
         }

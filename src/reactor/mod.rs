@@ -4,7 +4,7 @@
 //! [`Reactor::step`] with the time, and asks how long it may sleep. Over mio sockets that is the
 //! program; over a simulated network and clock it is what the simulation tests.
 //!
-//! A turn has three parts. *Timers*: what is overdue is dealt with. *Drive*: each source that
+//! A turn has three parts. *Timers*: what is overdue is processed with. *Drive*: each source that
 //! has something to do takes one budgeted step. *Flush*: each connection that was written to is
 //! flushed once, many messages with one `write`. What ends is freed on the spot, since nothing
 //! else is borrowed then; keys that outlive it find nothing. Only its socket is closed last.
@@ -59,10 +59,10 @@ use crate::protocol::http::routes::Statistics;
 use crate::protocol::secret::Secret;
 use crate::reactor::auth_throttle::Guesses;
 
-pub use gauges::Strain;
+pub use gauges::Gauges;
 
 use accept::HttpListener;
-use arrive::Arrival;
+use arrive::PendingDevice;
 use overload::Overload;
 use shutdown::Phase;
 
@@ -102,13 +102,13 @@ pub struct Reactor<N: Net> {
     http_clients: Arena<tag::HttpClient, HttpClient<N::Stream>>,
     drivers: Arena<tag::Driver, Driver<N::Stream>>,
     ports: Arena<tag::Port, Port<N>>,
-    arrivals: Arena<tag::Arrival, Arrival<N::Stream>>,
+    pending_devices: Arena<tag::PendingDevice, PendingDevice<N::Stream>>,
     devices: Arena<tag::Device, Device<N::Stream>>,
     closings: Arena<tag::Closing, Closing<N::Stream>>,
     /// What has ended in this turn and is closed after what is to be told of it has left.
     to_close: Vec<Connection<N::Stream>>,
     by_number: BTreeMap<(Transport, u16), PortKey>,
-    /// Devices per address, arrivals included.
+    /// Devices per address, pending_devices included.
     by_address: FxHashMap<IpAddr, usize>,
     timers: Timers<Source>,
     ready: ReadyQueues,
@@ -130,7 +130,7 @@ struct ReadyQueues {
     http_clients: ReadyQueue<tag::HttpClient>,
     drivers: ReadyQueue<tag::Driver>,
     ports: ReadyQueue<tag::Port>,
-    arrivals: ReadyQueue<tag::Arrival>,
+    pending_devices: ReadyQueue<tag::PendingDevice>,
     devices: ReadyQueue<tag::Device>,
     closings: ReadyQueue<tag::Closing>,
     /// Connections that were written to.
@@ -174,7 +174,7 @@ impl<N: Net> Reactor<N> {
             http_clients: Arena::default(),
             drivers: Arena::default(),
             ports: Arena::default(),
-            arrivals: Arena::default(),
+            pending_devices: Arena::default(),
             devices: Arena::default(),
             closings: Arena::default(),
             to_close: Vec::new(),
@@ -213,10 +213,10 @@ impl<N: Net> Reactor<N> {
                     self.ready.http_clients.insert(key);
                 }
             }
-            Some(Source::Arrival(key)) => {
-                if let Some(arrival) = self.arrivals.get_mut(key) {
-                    arrival.connection_mut().handle_ready(news);
-                    self.ready.arrivals.insert(key);
+            Some(Source::PendingDevice(key)) => {
+                if let Some(pending) = self.pending_devices.get_mut(key) {
+                    pending.connection_mut().handle_ready(news);
+                    self.ready.pending_devices.insert(key);
                 }
             }
             Some(Source::Closing(key)) => {
@@ -323,11 +323,11 @@ impl<N: Net> Reactor<N> {
         let ports = self.ready.ports.take();
         ports.iter().for_each(|&key| self.drive_port(key));
         self.ready.ports.give_back(ports);
-        let Self { ready, arrivals, .. } = self;
-        let is_there = |key| arrivals.get(key).is_some();
-        let arrivals = ready.arrivals.take_up_to(HANDSHAKES_PER_TURN, is_there);
-        arrivals.iter().for_each(|&key| self.drive_arrival(key));
-        self.ready.arrivals.give_back(arrivals);
+        let Self { ready, pending_devices, .. } = self;
+        let is_there = |key| pending_devices.get(key).is_some();
+        let pending_devices = ready.pending_devices.take_up_to(HANDSHAKES_PER_TURN, is_there);
+        pending_devices.iter().for_each(|&key| self.drive_pending(key));
+        self.ready.pending_devices.give_back(pending_devices);
         let devices = self.ready.devices.take();
         devices.iter().for_each(|&key| self.drive_device(key));
         self.ready.devices.give_back(devices);
@@ -353,7 +353,7 @@ impl ReadyQueues {
             && self.http_clients.is_empty()
             && self.drivers.is_empty()
             && self.ports.is_empty()
-            && self.arrivals.is_empty()
+            && self.pending_devices.is_empty()
             && self.devices.is_empty()
             && self.closings.is_empty()
             && self.dirty_drivers.is_empty()

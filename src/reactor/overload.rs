@@ -15,7 +15,7 @@ use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::Socket;
 
 use super::Reactor;
-use super::close::{Ending, Leave};
+use super::close::{DeviceEnd, DriverEnd};
 
 /// Whether too much is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl<N: Net> Reactor<N> {
             // Nobody adds to what a connection is sent that is being ended, an HTTP client asks
             // for nothing more before it has its answer, and datagrams are never waited for.
             Source::Closing(_) | Source::HttpClient(_) | Source::Port(_) => {}
-            Source::HttpListener(_) | Source::Arrival(_) => {}
+            Source::HttpListener(_) | Source::PendingDevice(_) => {}
         }
         warn!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
@@ -109,12 +109,12 @@ impl<N: Net> Reactor<N> {
         let why = format!("too much is queued in all, and it holds {bytes} bytes of that");
         warn!("{} is cut off: {why}", self.describe(holder));
         match holder {
-            Source::Driver(key) => self.remove_driver(key, Leave::Lost(why)),
-            Source::Device(key) => self.end_device(key, Ending::Broken(why)),
+            Source::Driver(key) => self.remove_driver(key, DriverEnd::ConnectionLost(why)),
+            Source::Device(key) => self.end_device(key, DeviceEnd::Failed(why)),
             Source::Closing(key) => self.drop_closing(key),
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
-            Source::HttpListener(_) | Source::Arrival(_) => {}
+            Source::HttpListener(_) | Source::PendingDevice(_) => {}
         }
     }
 
@@ -164,7 +164,7 @@ impl<N: Net> Reactor<N> {
             Source::Port(key) => self.ports.get(key).map_or_else(String::new, |port| {
                 format!("what waits to be sent from UDP port {}", port.number)
             }),
-            Source::HttpListener(_) | Source::Arrival(_) => String::new(),
+            Source::HttpListener(_) | Source::PendingDevice(_) => String::new(),
         }
     }
 }

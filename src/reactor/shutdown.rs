@@ -11,7 +11,7 @@ use crate::peers::keys::Source;
 use crate::peers::port::{Gate, Socket};
 
 use super::Reactor;
-use super::close::Leave;
+use super::close::DriverEnd;
 
 /// How far stopping has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,10 @@ impl<N: Net> Reactor<N> {
         }
         self.phase = Phase::ClosingDrivers { over };
         for key in self.drivers.keys() {
-            self.remove_driver(key, Leave::Close(CloseCode::Away, "dispatch is stopping".into()));
+            self.remove_driver(
+                key,
+                DriverEnd::ByUs(CloseCode::Away, "dispatch is stopping".into()),
+            );
         }
     }
 
@@ -93,7 +96,7 @@ impl<N: Net> Reactor<N> {
                 Socket::Stream(listener) => listener.gate = Gate::Shut,
                 Socket::Datagram(udp) => udp.shut(&mut self.net, &mut self.buffers),
             }
-            self.forget_arrivals(key);
+            self.forget_pending(key);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::peers::driver::Overdue;
 use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, Source};
 
 use super::Reactor;
-use super::close::{Ending, Leave};
+use super::close::{DeviceEnd, DriverEnd};
 
 impl<N: Net> Reactor<N> {
     /// Deals with every deadline that has come.
@@ -54,7 +54,9 @@ impl<N: Net> Reactor<N> {
             }
             Source::Port(key) => self.ports.get_mut(key).map(|port| &mut port.armed),
             Source::HttpClient(key) => self.http_clients.get_mut(key).map(|http| &mut http.armed),
-            Source::Arrival(key) => self.arrivals.get_mut(key).map(|arrival| &mut arrival.armed),
+            Source::PendingDevice(key) => {
+                self.pending_devices.get_mut(key).map(|pending| &mut pending.armed)
+            }
             Source::Closing(key) => self.closings.get_mut(key).map(|closing| &mut closing.armed),
             Source::Driver(key) => self.drivers.get_mut(key).map(|driver| &mut driver.armed),
             Source::Device(key) => self.devices.get_mut(key).map(|device| &mut device.armed),
@@ -69,7 +71,7 @@ impl<N: Net> Reactor<N> {
             Source::HttpListener(key) => self.ready.http_listeners.insert(key),
             Source::Port(key) => self.ready.ports.insert(key),
             Source::HttpClient(key) => self.ready.http_clients.insert(key),
-            Source::Arrival(key) => self.ready.arrivals.insert(key),
+            Source::PendingDevice(key) => self.ready.pending_devices.insert(key),
             Source::Closing(key) => self.ready.closings.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),
             Source::Device(key) => self.handle_device_timeout(key),
@@ -85,11 +87,11 @@ impl<N: Net> Reactor<N> {
             }
             Some(Overdue::Silent) => {
                 let why = "nothing was heard of the driver for too long".to_string();
-                self.remove_driver(key, Leave::Lost(why));
+                self.remove_driver(key, DriverEnd::ConnectionLost(why));
             }
             Some(Overdue::Stalled) => {
                 let why = "the driver reads too slowly".to_string();
-                self.remove_driver(key, Leave::Close(CloseCode::Again, why));
+                self.remove_driver(key, DriverEnd::ByUs(CloseCode::Again, why));
             }
         }
     }
@@ -99,7 +101,7 @@ impl<N: Net> Reactor<N> {
         match device.deadline() {
             Some(deadline) if deadline <= self.now => {
                 let why = "the device does not take what is written to it".to_string();
-                self.end_device(key, Ending::Broken(why));
+                self.end_device(key, DeviceEnd::Failed(why));
             }
             Some(_) | None => self.rearm_device(key),
         }

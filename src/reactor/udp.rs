@@ -37,7 +37,7 @@ impl<N: Net> Reactor<N> {
             Received::Disturbed => return ready.ports.insert(key),
             Received::Broken(error) => return self.pause_receiving(key, &error),
         }
-        self.hear_datagrams(key);
+        self.relay_datagrams(key);
     }
 
     fn pause_receiving(&mut self, key: PortKey, error: &io::Error) {
@@ -53,39 +53,39 @@ impl<N: Net> Reactor<N> {
         self.timers.set(Source::Port(key), &mut port.armed, Some(then));
     }
 
-    fn hear_datagrams(&mut self, key: PortKey) {
+    fn relay_datagrams(&mut self, key: PortKey) {
         let datagrams = std::mem::take(&mut self.scratch.datagrams);
         for (from, data) in datagrams.iter() {
             match self.settings.is_trusted_proxy(from.ip()) {
-                true => self.hear_proxied_datagram(key, from, data),
-                false => self.hear_direct_datagram(key, from, data),
+                true => self.relay_proxied_datagram(key, from, data),
+                false => self.relay_direct_datagram(key, from, data),
             }
         }
         self.scratch.datagrams = datagrams;
     }
 
     /// Hears a datagram with a PROXY header in front of it.
-    fn hear_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
+    fn relay_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
         match proxy_header::parse_datagram(datagram) {
             Ok((Header::Proxied(device), data)) => {
                 if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
                     udp.note_proxy(device, proxy);
                 }
-                self.hear_datagram(key, device, data);
+                self.relay_datagram(key, device, data);
             }
             Ok((Header::Local, _)) => {}
             Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
         }
     }
 
-    fn hear_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+    fn relay_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
         if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
             udp.note_direct(from);
         }
-        self.hear_datagram(key, from, data);
+        self.relay_datagram(key, from, data);
     }
 
-    fn hear_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+    fn relay_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
         let Some(port) = self.ports.get_mut(key) else { return };
         let peer = from.ip().to_canonical();
         let mut audience = std::mem::take(&mut self.scratch.audience);

@@ -154,7 +154,7 @@ impl DeviceActor {
             (Err(why), Conduct::Good) => return Err(format!("device {}: {why}", self.number)),
         };
         self.incoming.extend_from_slice(&bytes);
-        self.hear()?;
+        self.relay()?;
         self.standing = standing;
         if standing != Standing::Open {
             wire.peer_close(self.id());
@@ -197,7 +197,7 @@ impl DeviceActor {
         }
     }
 
-    fn hear(&mut self) -> Result<(), String> {
+    fn relay(&mut self) -> Result<(), String> {
         let mut at = 0;
         while let Some((record, len)) = Record::decode(&self.incoming[at..])
             .map_err(|why| format!("device {}: {why}", self.number))?

@@ -32,7 +32,7 @@ mod world;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::reactor::Strain;
+use crate::reactor::Gauges;
 
 use op::Op;
 use world::World;
@@ -60,7 +60,7 @@ pub struct Report {
     /// Connections cut off because too much was queued in all.
     pub overload_cuts: u64,
     /// The sum of what was stuck in each turn.
-    pub strain: Strain,
+    pub gauges: Gauges,
 }
 
 impl Report {
@@ -73,16 +73,16 @@ impl Report {
         self.tls_devices += other.tls_devices;
         self.told_slow += other.told_slow;
         self.overload_cuts += other.overload_cuts;
-        self.add_strain(other.strain);
+        self.add_strain(other.gauges);
     }
 
-    fn add_strain(&mut self, other: Strain) {
-        let strain = &mut self.strain;
-        strain.congested += other.congested;
-        strain.parked += other.parked;
-        strain.holding += other.holding;
-        strain.arrivals += other.arrivals;
-        strain.closings += other.closings;
+    fn add_strain(&mut self, other: Gauges) {
+        let gauges = &mut self.gauges;
+        gauges.congested += other.congested;
+        gauges.parked += other.parked;
+        gauges.holding += other.holding;
+        gauges.pending_devices += other.pending_devices;
+        gauges.closings += other.closings;
     }
 }
 

@@ -22,7 +22,7 @@ use super::interrupt::Interrupt;
 use super::peers::{Peer, Peers};
 use super::print::{Event, Form};
 use super::refused_devices::{self, Hints};
-use super::session::{Arrival, Lost, Sending, Session};
+use super::session::{Lost, PendingDevice, Sending, Session};
 use super::{say, stdin};
 
 const SESSION: Token = Token(0);
@@ -165,9 +165,9 @@ impl Watch {
         let mut rest = Ok(Rest::More);
         for _ in 0..LISTEN_MESSAGES_PER_TURN {
             match session.poll_message() {
-                Ok(Arrival::Message(bytes)) => self.show(&bytes, peers, &mut shown),
-                Ok(Arrival::Other) => {}
-                Ok(Arrival::Nothing) => {
+                Ok(PendingDevice::Message(bytes)) => self.show(&bytes, peers, &mut shown),
+                Ok(PendingDevice::Other) => {}
+                Ok(PendingDevice::Nothing) => {
                     rest = Ok(Rest::Nothing);
                     break;
                 }

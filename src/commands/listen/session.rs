@@ -49,7 +49,7 @@ pub enum Sending {
 
 /// What came from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum PendingDevice {
     /// A message.
     Message(Bytes),
     /// Something between the two ends, such as a ping.
@@ -109,17 +109,17 @@ impl Session {
     ///
     /// # Errors
     /// Why there will be no more.
-    pub fn poll_message(&mut self) -> Result<Arrival, Lost> {
+    pub fn poll_message(&mut self) -> Result<PendingDevice, Lost> {
         use tungstenite::Message::{Binary, Close, Frame, Ping, Pong, Text};
         let message = match self.socket.read() {
-            Err(error) if is_blocked(&error) => return Ok(Arrival::Nothing),
+            Err(error) if is_blocked(&error) => return Ok(PendingDevice::Nothing),
             read => read.map_err(lost)?,
         };
         self.heard = Instant::now();
         match message {
-            Binary(bytes) => Ok(Arrival::Message(bytes)),
+            Binary(bytes) => Ok(PendingDevice::Message(bytes)),
             Close(frame) => Err(Lost(in_words(frame.as_ref()))),
-            Text(_) | Ping(_) | Pong(_) | Frame(_) => Ok(Arrival::Other),
+            Text(_) | Ping(_) | Pong(_) | Frame(_) => Ok(PendingDevice::Other),
         }
     }
 

@@ -119,24 +119,24 @@ mod tests {
     use std::io::ErrorKind;
     use std::time::Duration;
 
-    use super::super::testing::{Rig, TOKEN, has_ipv6};
+    use super::super::testing::{Harness, TOKEN, has_ipv6};
     use super::*;
     use crate::net::{self, Net, Stream as _};
 
-    fn open(rig: &mut Rig) -> (Listener, u16) {
-        let listener = rig.sockets.open_tcp(0, TOKEN).unwrap();
-        let port = rig.sockets.local_address(&listener).unwrap().port();
+    fn open(harness: &mut Harness) -> (Listener, u16) {
+        let listener = harness.sockets.open_tcp(0, TOKEN).unwrap();
+        let port = harness.sockets.local_address(&listener).unwrap().port();
         (listener, port)
     }
 
     fn connect(
-        rig: &mut Rig,
+        harness: &mut Harness,
         listener: &Listener,
         to: SocketAddr,
     ) -> (std::net::TcpStream, Stream) {
         let client = std::net::TcpStream::connect(to).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let (stream, peer) = rig.wait(|sockets| sockets.accept(listener)).unwrap();
+        let (stream, peer) = harness.wait(|sockets| sockets.accept(listener)).unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
         (client, stream)
     }
@@ -147,19 +147,19 @@ mod tests {
 
     #[test]
     fn one_listener_takes_both_families_and_shows_ipv4_as_ipv4() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        connect(&mut harness, &listener, local(port));
         if has_ipv6("one_listener_takes_both_families") {
-            connect(&mut rig, &listener, format!("[::1]:{port}").parse().unwrap());
+            connect(&mut harness, &listener, format!("[::1]:{port}").parse().unwrap());
         }
-        let error = rig.sockets.accept(&listener).map(drop).unwrap_err();
+        let error = harness.sockets.accept(&listener).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
 
     #[test]
     fn a_port_on_which_another_program_listens_is_in_use() {
-        let mut rig = Rig::new();
+        let mut harness = Harness::new();
         for address in ["0.0.0.0:0", "127.0.0.1:0", "[::1]:0", "[::]:0"] {
             if address.starts_with('[') && !has_ipv6("a_port_on_which_another_program_listens") {
                 continue;
@@ -167,18 +167,18 @@ mod tests {
             // The standard library sets SO_REUSEADDR too, so both sides have it.
             let other = std::net::TcpListener::bind(address).unwrap();
             let port = other.local_addr().unwrap().port();
-            let error = rig.sockets.open_tcp(port, TOKEN).map(drop).unwrap_err();
+            let error = harness.sockets.open_tcp(port, TOKEN).map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AddrInUse, "{address}");
         }
     }
 
     #[test]
     fn a_port_of_ours_cannot_be_opened_twice() {
-        let mut rig = Rig::new();
-        let (_listener, port) = open(&mut rig);
-        let again = rig.sockets.open_tcp(port, TOKEN).map(drop).unwrap_err();
+        let mut harness = Harness::new();
+        let (_listener, port) = open(&mut harness);
+        let again = harness.sockets.open_tcp(port, TOKEN).map(drop).unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AddrInUse);
-        let http = rig.sockets.open_http(local(port), TOKEN).map(drop).unwrap_err();
+        let http = harness.sockets.open_http(local(port), TOKEN).map(drop).unwrap_err();
         assert_eq!(http.kind(), ErrorKind::AddrInUse);
         let other = std::net::TcpListener::bind(local(port)).unwrap_err();
         assert_eq!(other.kind(), ErrorKind::AddrInUse);
@@ -186,21 +186,21 @@ mod tests {
 
     #[test]
     fn a_port_opens_again_at_once_after_we_ended_its_connections() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        let (mut client, mut stream) = connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        let (mut client, mut stream) = connect(&mut harness, &listener, local(port));
         // The side that ends first is the one that keeps the port in TIME_WAIT.
         stream.finish().unwrap();
         assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
         drop(client);
-        rig.wait(|_| stream_end(&mut stream)).unwrap();
+        harness.wait(|_| stream_end(&mut stream)).unwrap();
         drop((stream, listener));
 
         let plain = socket_for("0.0.0.0:0".parse().unwrap(), Type::STREAM).unwrap();
         let refused = plain.bind(&local(port).into()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AddrInUse, "the port should be in TIME_WAIT");
-        let listener = rig.sockets.open_tcp(port, TOKEN).unwrap();
-        connect(&mut rig, &listener, local(port));
+        let listener = harness.sockets.open_tcp(port, TOKEN).unwrap();
+        connect(&mut harness, &listener, local(port));
     }
 
     fn stream_end(stream: &mut Stream) -> io::Result<()> {
@@ -210,9 +210,9 @@ mod tests {
 
     #[test]
     fn accepted_streams_have_the_options_of_their_listener() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        let (_client, stream) = connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        let (_client, stream) = connect(&mut harness, &listener, local(port));
         let socket = SockRef::from(&stream.socket);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
@@ -225,9 +225,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn sockets_are_not_inherited_by_child_processes() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        let (_client, stream) = connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        let (_client, stream) = connect(&mut harness, &listener, local(port));
         assert!(closes_on_exec(&listener.0));
         assert!(closes_on_exec(&stream.socket));
     }
@@ -242,12 +242,13 @@ mod tests {
 
     #[test]
     fn http_is_bound_to_exactly_the_address_given() {
-        let mut rig = Rig::new();
-        let v4 = rig.sockets.open_http("127.0.0.1:0".parse().unwrap(), TOKEN).unwrap();
-        let v4 = rig.sockets.local_address(&v4).unwrap();
+        let mut harness = Harness::new();
+        let v4 = harness.sockets.open_http("127.0.0.1:0".parse().unwrap(), TOKEN).unwrap();
+        let v4 = harness.sockets.local_address(&v4).unwrap();
         assert_eq!(v4.ip(), local(0).ip());
-        let mapped = rig.sockets.open_http("[::ffff:127.0.0.1]:0".parse().unwrap(), TOKEN).unwrap();
-        assert_eq!(rig.sockets.local_address(&mapped).unwrap().ip(), local(0).ip());
+        let mapped =
+            harness.sockets.open_http("[::ffff:127.0.0.1]:0".parse().unwrap(), TOKEN).unwrap();
+        assert_eq!(harness.sockets.local_address(&mapped).unwrap().ip(), local(0).ip());
     }
 
     #[test]
@@ -255,12 +256,12 @@ mod tests {
         if !has_ipv6("http_on_one_ipv6_address_leaves_ipv4_alone") {
             return;
         }
-        let mut rig = Rig::new();
+        let mut harness = Harness::new();
         // Another test may have the port on IPv4 by chance, so a few ports are tried.
         let both_opened = (0..20).any(|_| {
-            let v6 = rig.sockets.open_http("[::1]:0".parse().unwrap(), TOKEN).unwrap();
-            let port = rig.sockets.local_address(&v6).unwrap().port();
-            rig.sockets.open_http(local(port), TOKEN).is_ok()
+            let v6 = harness.sockets.open_http("[::1]:0".parse().unwrap(), TOKEN).unwrap();
+            let port = harness.sockets.local_address(&v6).unwrap().port();
+            harness.sockets.open_http(local(port), TOKEN).is_ok()
         });
         assert!(both_opened);
     }
@@ -270,38 +271,38 @@ mod tests {
         if !has_ipv6("http_on_the_ipv6_wildcard_takes_ipv4_too") {
             return;
         }
-        let mut rig = Rig::new();
-        let listener = rig.sockets.open_http("[::]:0".parse().unwrap(), TOKEN).unwrap();
-        let port = rig.sockets.local_address(&listener).unwrap().port();
-        connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let listener = harness.sockets.open_http("[::]:0".parse().unwrap(), TOKEN).unwrap();
+        let port = harness.sockets.local_address(&listener).unwrap().port();
+        connect(&mut harness, &listener, local(port));
     }
 
     #[test]
     fn a_stream_is_announced_when_watched_and_again_under_another_token() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        let (mut client, mut stream) = connect(&mut rig, &listener, local(port));
-        rig.sockets.watch(&mut stream, net::Token(100)).unwrap();
-        assert_eq!(rig.wait_for(net::Token(100)), (false, true));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        let (mut client, mut stream) = connect(&mut harness, &listener, local(port));
+        harness.sockets.watch(&mut stream, net::Token(100)).unwrap();
+        assert_eq!(harness.wait_for(net::Token(100)), (false, true));
         client.write_all(b"x").unwrap();
-        assert_eq!(rig.wait_for(net::Token(100)), (true, true));
-        rig.sockets.watch(&mut stream, net::Token(200)).unwrap();
-        assert_eq!(rig.wait_for(net::Token(200)), (true, true));
+        assert_eq!(harness.wait_for(net::Token(100)), (true, true));
+        harness.sockets.watch(&mut stream, net::Token(200)).unwrap();
+        assert_eq!(harness.wait_for(net::Token(200)), (true, true));
     }
 
     #[test]
     fn several_buffers_go_out_and_come_in_with_one_call_each() {
-        let mut rig = Rig::new();
-        let (listener, port) = open(&mut rig);
-        let (mut client, mut stream) = connect(&mut rig, &listener, local(port));
+        let mut harness = Harness::new();
+        let (listener, port) = open(&mut harness);
+        let (mut client, mut stream) = connect(&mut harness, &listener, local(port));
         let slices = [IoSlice::new(b"head"), IoSlice::new(b"body")];
         assert_eq!(stream.write_vectored(&slices).unwrap(), 8);
         let mut echoed = [0; 8];
         client.read_exact(&mut echoed).unwrap();
         client.write_all(&echoed).unwrap();
-        rig.sockets.watch(&mut stream, net::Token(100)).unwrap();
+        harness.sockets.watch(&mut stream, net::Token(100)).unwrap();
         let (mut head, mut body) = ([0; 4], [0; 4]);
-        let read = rig.wait(|_| {
+        let read = harness.wait(|_| {
             stream.read_vectored(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)])
         });
         assert_eq!((read.unwrap(), &head, &body), (8, b"head", b"body"));

@@ -15,14 +15,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub const TOKEN: Token = Token(7);
 
 /// Sockets and the poll that announces them.
-pub struct Rig {
+pub struct Harness {
     pub sockets: Sockets,
     poll: Poll,
     events: Events,
     deadline: Instant,
 }
 
-impl Rig {
+impl Harness {
     pub fn new() -> Self {
         let poll = Poll::new().unwrap();
         let sockets = Sockets::new(poll.registry().try_clone().unwrap());

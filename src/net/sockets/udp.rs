@@ -132,13 +132,13 @@ mod tests {
 
     use socket2::SockRef;
 
-    use super::super::testing::{Rig, TOKEN, has_ipv6};
+    use super::super::testing::{Harness, TOKEN, has_ipv6};
     use super::*;
     use crate::limits::DATAGRAM_MAX_BYTES;
     use crate::net::Net;
 
     struct Fixture {
-        rig: Rig,
+        harness: Harness,
         udp: Udp,
         batch: DatagramBatch,
         peer: std::net::UdpSocket,
@@ -146,16 +146,16 @@ mod tests {
 
     /// A port of ours, and a peer that sends to it over the loopback address `ip`.
     fn fixture(ip: &str) -> Fixture {
-        let mut rig = Rig::new();
-        let udp = rig.sockets.open_udp(0, TOKEN).unwrap();
-        with_peer(rig, udp, ip)
+        let mut harness = Harness::new();
+        let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
+        with_peer(harness, udp, ip)
     }
 
-    fn with_peer(rig: Rig, udp: Udp, ip: &str) -> Fixture {
+    fn with_peer(harness: Harness, udp: Udp, ip: &str) -> Fixture {
         let peer = std::net::UdpSocket::bind(format!("{ip}:0")).unwrap();
         peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         peer.connect(format!("{ip}:{}", port_of(&udp))).unwrap();
-        Fixture { rig, udp, batch: DatagramBatch::with_room(), peer }
+        Fixture { harness, udp, batch: DatagramBatch::with_room(), peer }
     }
 
     fn port_of(udp: &Udp) -> u16 {
@@ -164,8 +164,8 @@ mod tests {
 
     impl Fixture {
         fn receive(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
-            let Self { rig, udp, batch, .. } = self;
-            rig.wait(|sockets| sockets.receive(udp, batch)).unwrap();
+            let Self { harness, udp, batch, .. } = self;
+            harness.wait(|sockets| sockets.receive(udp, batch)).unwrap();
             self.batch.iter().map(|(from, data)| (from, data.to_vec())).collect()
         }
 
@@ -173,7 +173,7 @@ mod tests {
             self.peer.send(b"question").unwrap();
             let from = self.peer.local_addr().unwrap();
             assert_eq!(self.receive(), [(from, b"question".to_vec())]);
-            self.rig.sockets.send(&self.udp, from, b"answer").unwrap();
+            self.harness.sockets.send(&self.udp, from, b"answer").unwrap();
             let mut answer = [0; 16];
             let len = self.peer.recv(&mut answer).unwrap();
             assert_eq!(&answer[..len], b"answer");
@@ -185,20 +185,20 @@ mod tests {
         let mut fixture = fixture("127.0.0.1");
         fixture.answers();
         if has_ipv6("one_port_serves_both_families") {
-            let mut fixture = with_peer(fixture.rig, fixture.udp, "[::1]");
+            let mut fixture = with_peer(fixture.harness, fixture.udp, "[::1]");
             fixture.answers();
         }
     }
 
     #[test]
     fn a_socket_for_ipv4_alone_serves_ipv4() {
-        let rig = Rig::new();
+        let harness = Harness::new();
         let mut udp = Udp::open("0.0.0.0:0".parse().unwrap()).unwrap();
-        rig.sockets.register(udp.source(), TOKEN, mio::Interest::READABLE).unwrap();
-        let mut fixture = with_peer(rig, udp, "127.0.0.1");
+        harness.sockets.register(udp.source(), TOKEN, mio::Interest::READABLE).unwrap();
+        let mut fixture = with_peer(harness, udp, "127.0.0.1");
         fixture.answers();
         let to = "[::1]:9".parse().unwrap();
-        let error = fixture.rig.sockets.send(&fixture.udp, to, b"x").unwrap_err();
+        let error = fixture.harness.sockets.send(&fixture.udp, to, b"x").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(nix::libc::EAFNOSUPPORT));
     }
 
@@ -227,10 +227,10 @@ mod tests {
         let mut fixture = fixture("127.0.0.1");
         let to = fixture.peer.local_addr().unwrap();
         let data = [9; DATAGRAM_MAX_BYTES + 1];
-        fixture.rig.sockets.send(&fixture.udp, to, &data[1..]).unwrap();
+        fixture.harness.sockets.send(&fixture.udp, to, &data[1..]).unwrap();
         let mut seen = vec![0; DATAGRAM_MAX_BYTES + 1];
         assert_eq!(fixture.peer.recv(&mut seen).unwrap(), DATAGRAM_MAX_BYTES);
-        let error = fixture.rig.sockets.send(&fixture.udp, to, &data).unwrap_err();
+        let error = fixture.harness.sockets.send(&fixture.udp, to, &data).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(nix::libc::EMSGSIZE));
         fixture.answers();
     }
@@ -261,7 +261,7 @@ mod tests {
     fn an_empty_socket_would_block_and_leaves_no_old_datagrams() {
         let mut fixture = fixture("127.0.0.1");
         fixture.answers();
-        let error = fixture.rig.sockets.receive(&fixture.udp, &mut fixture.batch).unwrap_err();
+        let error = fixture.harness.sockets.receive(&fixture.udp, &mut fixture.batch).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         assert_eq!(fixture.batch.iter().count(), 0);
     }
@@ -271,7 +271,7 @@ mod tests {
         let mut fixture = fixture("127.0.0.1");
         let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for _ in 0..3 {
-            fixture.rig.sockets.send(&fixture.udp, gone, b"anybody?").unwrap();
+            fixture.harness.sockets.send(&fixture.udp, gone, b"anybody?").unwrap();
         }
         fixture.answers();
     }
@@ -282,31 +282,31 @@ mod tests {
         assert!(SockRef::from(&fixture.udp.socket).broadcast().unwrap());
         // The broadcast address of the loopback network; our own port hears it as well.
         let to = ([127, 255, 255, 255], port_of(&fixture.udp)).into();
-        fixture.rig.sockets.send(&fixture.udp, to, b"who is?").unwrap();
+        fixture.harness.sockets.send(&fixture.udp, to, b"who is?").unwrap();
         assert_eq!(fixture.receive()[0].1, b"who is?");
     }
 
     #[test]
     fn a_port_is_shared_with_nobody() {
-        let mut rig = Rig::new();
+        let mut harness = Harness::new();
         for address in ["0.0.0.0:0", "127.0.0.1:0"] {
             let other = socket_for(address.parse().unwrap(), Type::DGRAM).unwrap();
             other.set_reuse_address(true).unwrap();
             other.bind(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
             let port = other.local_addr().unwrap().as_socket().unwrap().port();
-            let error = rig.sockets.open_udp(port, TOKEN).map(drop).unwrap_err();
+            let error = harness.sockets.open_udp(port, TOKEN).map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AddrInUse, "{address}");
         }
-        let udp = rig.sockets.open_udp(0, TOKEN).unwrap();
-        let again = rig.sockets.open_udp(port_of(&udp), TOKEN).map(drop).unwrap_err();
+        let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
+        let again = harness.sockets.open_udp(port_of(&udp), TOKEN).map(drop).unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AddrInUse);
     }
 
     #[test]
     fn the_receive_buffer_is_no_smaller_than_the_default() {
-        let mut rig = Rig::new();
+        let mut harness = Harness::new();
         let plain = socket_for("0.0.0.0:0".parse().unwrap(), Type::DGRAM).unwrap();
-        let udp = rig.sockets.open_udp(0, TOKEN).unwrap();
+        let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
         let granted = SockRef::from(&udp.socket).recv_buffer_size().unwrap();
         assert!(granted >= plain.recv_buffer_size().unwrap(), "{granted}");
     }

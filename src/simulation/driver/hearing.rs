@@ -27,7 +27,7 @@ impl Heard {
 }
 
 impl DriverActor {
-    pub(super) fn hear(&mut self, devices: &[DeviceActor], turn: u64) -> Result<(), String> {
+    pub(super) fn relay(&mut self, devices: &[DeviceActor], turn: u64) -> Result<(), String> {
         let incoming = std::mem::take(&mut self.incoming);
         let mut at = 0;
         if self.stage == Stage::Asking {
@@ -109,7 +109,7 @@ impl DriverActor {
             return Err(format!("driver {} heard of {address}, uncovered", self.number));
         }
         match (self.protocol, message.kind) {
-            (Protocol::Udp, Kind::Received) => self.hear_datagram(message),
+            (Protocol::Udp, Kind::Received) => self.relay_datagram(message),
             (Protocol::Udp, kind) => Err(format!("{} on UDP", kind.name())),
             (Protocol::Tcp | Protocol::Tls, Kind::Opened) => {
                 self.hear_opened(message.id_or_port, address, devices)
@@ -194,7 +194,7 @@ impl DriverActor {
         }
     }
 
-    fn hear_datagram(&mut self, message: &Message<'_>) -> Result<(), String> {
+    fn relay_datagram(&mut self, message: &Message<'_>) -> Result<(), String> {
         let (record, len) = Record::decode(message.data)?.ok_or("a datagram was cut")?;
         if len != message.data.len() {
             return Err("two datagrams in one RECEIVED".into());

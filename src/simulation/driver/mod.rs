@@ -252,7 +252,7 @@ impl DriverActor {
         let Some(most) = self.pace.most() else { return Ok(()) };
         let (bytes, standing) = self.line.receive(wire, most)?;
         self.incoming.extend_from_slice(&bytes);
-        self.hear(devices, turn)?;
+        self.relay(devices, turn)?;
         if standing != Standing::Open {
             wire.peer_close(self.id());
             self.stage = match self.stage {

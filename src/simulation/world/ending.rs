@@ -162,7 +162,7 @@ impl World {
             tls_devices: self.drivers.iter().filter(by_tls).map(|d| d.heard.len()).sum(),
             told_slow: self.drivers.iter().filter(|d| d.close_code == Some(1013)).count(),
             overload_cuts: self.cuts,
-            strain: self.strain.strain,
+            gauges: self.gauges.gauges,
         }
     }
 }

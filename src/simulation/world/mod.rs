@@ -51,7 +51,7 @@ pub struct World {
     /// By UDP peer, how many datagrams it has sent.
     pub(super) datagrams_sent: [u32; 4],
     pub(super) stage: Progress,
-    pub(super) strain: Report,
+    pub(super) gauges: Report,
     terms: Terms,
     /// More datagrams were written at once than may wait.
     may_drop_datagrams: bool,
@@ -102,7 +102,7 @@ impl World {
             clients: Vec::new(),
             datagrams_sent: [0; 4],
             stage: Progress::Serving,
-            strain: Report::default(),
+            gauges: Report::default(),
             terms,
             may_drop_datagrams: false,
             cuts: 0,
@@ -124,7 +124,7 @@ impl World {
         self.reactor.step(self.now);
         self.reactor.check_invariants()?;
         self.check_bounds()?;
-        self.strain.add(&Report { strain: self.reactor.strain(), ..Report::default() });
+        self.gauges.add(&Report { gauges: self.reactor.gauges(), ..Report::default() });
         let mut wire = self.net.wire();
         for driver in &mut self.drivers {
             driver.pump(&mut wire, &self.devices, self.turn)?;
