@@ -13,9 +13,8 @@ use crate::collections::timers::Armed;
 use crate::net::Net;
 use crate::peers::keys::DeviceKey;
 use crate::peers::subscribers::Subscribers;
-use crate::protocol::http::registration::Protocol;
-
 use crate::peers::udp_port::Udp;
+use crate::protocol::http::registration::Protocol;
 
 /// One device port.
 pub struct Port<N: Net> {
@@ -29,12 +28,41 @@ pub struct Port<N: Net> {
 }
 
 impl<N: Net> Port<N> {
+    /// Its listener, where it is TCP or TLS.
+    pub(crate) fn listener(&self) -> Option<&Listener<N>> {
+        match &self.socket {
+            Socket::Stream(listener) => Some(listener),
+            Socket::Datagram(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn listener_mut(&mut self) -> Option<&mut Listener<N>> {
+        match &mut self.socket {
+            Socket::Stream(listener) => Some(listener),
+            Socket::Datagram(_) => None,
+        }
+    }
+
+    /// Its socket, where it is UDP.
+    pub(crate) fn udp(&self) -> Option<&Udp<N>> {
+        match &self.socket {
+            Socket::Stream(_) => None,
+            Socket::Datagram(udp) => Some(udp),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn udp_mut(&mut self) -> Option<&mut Udp<N>> {
+        match &mut self.socket {
+            Socket::Stream(_) => None,
+            Socket::Datagram(udp) => Some(udp),
+        }
+    }
+
     /// Bytes that wait to be sent from it.
     pub(crate) fn queued_bytes(&self) -> usize {
-        match &self.socket {
-            Socket::Stream(_) => 0,
-            Socket::Datagram(udp) => udp.backlog_bytes(),
-        }
+        self.udp().map_or(0, Udp::backlog_bytes)
     }
 }
 
@@ -46,7 +74,8 @@ pub(crate) enum Socket<N: Net> {
 
 /// A TCP or TLS port.
 pub(crate) struct Listener<N: Net> {
-    pub(crate) gate: Gate<N::Listener>,
+    /// `None` once we are shutting down.
+    pub(crate) socket: Option<N::Listener>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Devices that drivers know of, by client id.
     pub(crate) devices: FxHashMap<u64, DeviceKey>,
@@ -57,17 +86,10 @@ pub(crate) struct Listener<N: Net> {
     pub(crate) accepts: RateLimit,
 }
 
-/// Whether a port takes peers.
-pub(crate) enum Gate<T> {
-    Open(T),
-    /// We are shutting down.
-    Shut,
-}
-
 impl<N: Net> Listener<N> {
     pub(crate) fn new(socket: N::Listener, tls: Option<Arc<ServerConfig>>) -> Self {
         Self {
-            gate: Gate::Open(socket),
+            socket: Some(socket),
             tls,
             devices: FxHashMap::default(),
             pending: 0,

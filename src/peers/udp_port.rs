@@ -15,11 +15,12 @@ use crate::limits::{
 use crate::net::Net;
 use crate::net::datagrams::DatagramBatch;
 use crate::net::outbox::BufferPool;
-use crate::peers::port::{Gate, is_blocked};
+use crate::peers::port::is_blocked;
 
 /// A UDP port.
 pub(crate) struct Udp<N: Net> {
-    pub(crate) gate: Gate<N::Udp>,
+    /// `None` once we are shutting down.
+    pub(crate) socket: Option<N::Udp>,
     /// DatagramBatch that the system had no room for.
     backlog: VecDeque<(SocketAddr, Vec<u8>)>,
     backlog_bytes: usize,
@@ -60,7 +61,7 @@ pub(crate) enum Sent {
 impl<N: Net> Udp<N> {
     pub(crate) fn new(socket: N::Udp) -> Self {
         Self {
-            gate: Gate::Open(socket),
+            socket: Some(socket),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             proxies: FxHashMap::default(),
@@ -71,7 +72,7 @@ impl<N: Net> Udp<N> {
 
     /// Receives a batch of datagrams.
     pub(crate) fn receive(&mut self, net: &mut N, batch: &mut DatagramBatch) -> Received {
-        let Gate::Open(socket) = &self.gate else { return Received::Blocked };
+        let Some(socket) = &self.socket else { return Received::Blocked };
         match net.receive(socket, batch) {
             Err(error) if !is_blocked(&error) => self.count_failure(error),
             received => {
@@ -143,7 +144,7 @@ impl<N: Net> Udp<N> {
         data: &[u8],
     ) -> Sent {
         let to = self.way_to(to);
-        let Gate::Open(socket) = &self.gate else { return Sent::Dropped };
+        let Some(socket) = &self.socket else { return Sent::Dropped };
         if self.backlog.is_empty() {
             match net.send(socket, to, data) {
                 Ok(()) => return Sent::Accepted,
@@ -167,7 +168,7 @@ impl<N: Net> Udp<N> {
 
     /// Sends what waits, as far as the system has room.
     pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut BufferPool) {
-        let Gate::Open(socket) = &self.gate else { return };
+        let Some(socket) = &self.socket else { return };
         let mut bytes = self.backlog_bytes;
         while let Some((to, data)) = self.backlog.front() {
             match net.send(socket, *to, data) {
@@ -185,7 +186,7 @@ impl<N: Net> Udp<N> {
     /// Closes the socket, after what the system takes at once; the rest is forgotten.
     pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut BufferPool) {
         self.flush(net, buffers);
-        self.gate = Gate::Shut;
+        self.socket = None;
         self.forget_waiting(buffers);
     }
 

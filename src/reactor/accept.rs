@@ -1,40 +1,33 @@
-//! Taking connections: on our own HTTP listeners and on device ports.
+//! Devices in: from the accept on a device port to the OPENED that its drivers are sent, with the
+//! PROXY header and the TLS handshake between.
 
-use std::cmp::Reverse;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use log::{info, warn};
-use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
-use crate::collections::timers::Armed;
 use crate::limits::{
-    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, HTTP_CONNECTIONS_MAX, REFUSALS_LOGGED_PER_SECOND,
+    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, REFUSALS_LOGGED_PER_SECOND,
+    TLS_HANDSHAKE_MAX,
 };
 use crate::net::connection::Connection;
+use crate::net::outbox::Outbox;
 use crate::net::readiness::Readiness;
 use crate::net::transport::Transport;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::device::Device;
-use crate::peers::http_client::HttpClient;
-use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, HttpListenerKey, PortKey, Source};
-use crate::peers::port::{Gate, Listener, Port, Socket, is_blocked};
+use crate::peers::keys::{DeviceKey, DriverKey, PendingDeviceKey, PortKey, Source};
+use crate::peers::pending_device::{PendingDevice, PendingStep, Stage};
+use crate::peers::port::{Listener, Port, Socket, is_blocked};
 use crate::protocol::message::Kind;
 
 use super::Reactor;
 
-/// One of our own HTTP listeners.
-pub(super) struct HttpListener<N: Net> {
-    pub(super) listener: N::Listener,
-    pub(super) address: SocketAddr,
-    pub(super) armed: Armed,
-}
-
 /// Why accepting stops for this turn.
-enum Pause {
+pub(super) enum Pause {
     /// Nothing waits.
     Blocked,
     /// One connection was not to be had; the next may be.
@@ -42,126 +35,6 @@ enum Pause {
     /// Nothing can be had until then.
     Until(Instant),
 }
-
-// ---- HTTP -----------------------------------------------------------------------------------
-
-impl<N: Net> Reactor<N> {
-    /// Opens one of our own HTTP listeners and gives its address.
-    ///
-    /// # Errors
-    /// The system's reason.
-    pub fn open_http_listener(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let Self { http_listeners, net, .. } = self;
-        let key = http_listeners.try_insert_with(|key| {
-            let listener = net.open_http(address, Source::HttpListener(key).into())?;
-            let address = net.local_address(&listener)?;
-            Ok::<_, io::Error>(HttpListener { listener, address, armed: Armed::default() })
-        })?;
-        Ok(self.http_listeners.get(key).map_or(address, |listener| listener.address))
-    }
-
-    /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
-    /// keep theirs.
-    pub fn set_https(&mut self, config: Arc<ServerConfig>) {
-        self.https_config = Some(config);
-    }
-
-    pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
-        for _ in 0..self.http_steps_per_turn() {
-            let Some(listener) = self.http_listeners.get(key) else { return };
-            match self.net.accept(&listener.listener) {
-                Ok((stream, peer)) => self.accept_http(stream, peer.ip().to_canonical()),
-                Err(error) => match self.pause_after(&error) {
-                    Pause::Again => {}
-                    pause => return self.pause_http_listener(key, pause),
-                },
-            }
-        }
-        self.ready.http_listeners.insert(key);
-    }
-
-    /// Takes an HTTP connection, for which another gives way where there are too many.
-    fn accept_http(&mut self, stream: N::Stream, peer: IpAddr) {
-        let transport = match &self.https_config {
-            Some(config) => Transport::tls(stream, Arc::clone(config)),
-            None => Ok(Transport::Plain(stream)),
-        };
-        let Ok(transport) = transport else { return };
-        let mut connection = Connection::new(transport);
-        if self.http_clients.len() >= HTTP_CONNECTIONS_MAX {
-            self.evict_longest_waiting();
-        }
-        let Self { http_clients, net, now, .. } = self;
-        let watched = http_clients.try_insert_with(|key| {
-            net.watch(connection.socket(), Source::HttpClient(key).into())?;
-            Ok::<_, io::Error>(HttpClient::new(connection, peer, *now))
-        });
-        if let Ok(key) = watched {
-            self.rearm_http(key);
-        }
-    }
-
-    fn evict_longest_waiting(&mut self) {
-        let Some((key, peer)) = self.longest_waiting() else { return };
-        if let Some(left_out) = self.crowd_log.allow(1, self.now) {
-            warn!(
-                remote_ip:% = peer, left_out = left_out;
-                "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
-            );
-        }
-        self.evict(key);
-    }
-
-    /// Of the address that has the most HTTP connections, the one that has been waiting longest.
-    fn longest_waiting(&self) -> Option<(HttpClientKey, IpAddr)> {
-        let mut crowds: FxHashMap<IpAddr, usize> = FxHashMap::default();
-        for (_, http) in self.http_clients.iter() {
-            *crowds.entry(address_group(http.peer)).or_default() += 1;
-        }
-        let longest = self.http_clients.iter().max_by_key(|(_, http)| {
-            (crowds[&address_group(http.peer)], Reverse(http.waiting_since()))
-        });
-        longest.map(|(key, http)| (key, http.peer))
-    }
-
-    fn pause_http_listener(&mut self, key: HttpListenerKey, pause: Pause) {
-        let Some(listener) = self.http_listeners.get_mut(key) else { return };
-        match pause {
-            Pause::Blocked => {}
-            Pause::Again => self.ready.http_listeners.insert(key),
-            Pause::Until(then) => {
-                self.timers.set(Source::HttpListener(key), &mut listener.armed, Some(then))
-            }
-        }
-    }
-
-    /// What an error of accept means for the connections behind it.
-    fn pause_after(&mut self, error: &io::Error) -> Pause {
-        if is_blocked(error) {
-            return Pause::Blocked;
-        }
-        if !is_exhaustion(error) {
-            return Pause::Again;
-        }
-        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
-            warn!(
-                "no more connections can be accepted at present: {error} ({left_out} such lines left out)"
-            );
-        }
-        Pause::Until(self.now + EXHAUSTION_PAUSE)
-    }
-}
-
-/// What counts as one address: a host has all of its IPv6 network to choose from.
-fn address_group(ip: IpAddr) -> IpAddr {
-    const HOST_BITS: u32 = 64;
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS).into(),
-    }
-}
-
-// ---- Devices --------------------------------------------------------------------------------
 
 impl<N: Net> Reactor<N> {
     pub(super) fn accept_devices(&mut self, key: PortKey) {
@@ -177,10 +50,10 @@ impl<N: Net> Reactor<N> {
 
     fn accept_device(&mut self, key: PortKey) -> Result<(N::Stream, SocketAddr), Pause> {
         let limit = self.settings.ceilings.accepts_per_second;
-        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get_mut(key) else {
+        let Some(listener) = self.ports.get_mut(key).and_then(Port::listener_mut) else {
             return Err(Pause::Blocked);
         };
-        let Gate::Open(socket) = &listener.gate else { return Err(Pause::Blocked) };
+        let Some(socket) = &listener.socket else { return Err(Pause::Blocked) };
         if listener.accepts.is_spent(limit, self.now) {
             return Err(Pause::Until(listener.accepts.next_window(self.now)));
         }
@@ -191,6 +64,22 @@ impl<N: Net> Reactor<N> {
             }
             Err(error) => Err(self.pause_after(&error)),
         }
+    }
+
+    /// What an error of accept means for the connections behind it.
+    pub(super) fn pause_after(&mut self, error: &io::Error) -> Pause {
+        if is_blocked(error) {
+            return Pause::Blocked;
+        }
+        if !is_exhaustion(error) {
+            return Pause::Again;
+        }
+        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+            warn!(
+                "no more connections can be accepted at present: {error} ({left_out} such lines left out)"
+            );
+        }
+        Pause::Until(self.now + EXHAUSTION_PAUSE)
     }
 
     fn pause_port(&mut self, key: PortKey, pause: Pause) {
@@ -251,7 +140,7 @@ impl<N: Net> Reactor<N> {
         // Nearly always one driver; collecting would set aside room for four.
         let mut audience: Vec<DriverKey> = Vec::with_capacity(1);
         audience.extend(port.subscribers.covering(peer));
-        let Socket::Stream(listener) = &mut port.socket else { return };
+        let Some(listener) = port.listener_mut() else { return };
         if audience.is_empty() {
             return self.refuse(key, peer, "no driver accepts it");
         }
@@ -303,7 +192,7 @@ impl<N: Net> Reactor<N> {
     /// The same for a connection of which it is not known yet which device it is.
     fn device_ceiling_reached(&self, key: PortKey) -> Option<&'static str> {
         let ceilings = &self.settings.ceilings;
-        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(key) else {
+        let Some(listener) = self.ports.get(key).and_then(Port::listener) else {
             return Some("the port is closed");
         };
         if self.devices.len() + self.pending_devices.len() >= ceilings.devices {
@@ -326,6 +215,143 @@ impl<N: Net> Reactor<N> {
             server_protocol:% = port.protocol, server_port = port.number,
             remote_ip:% = peer, accepted = false, left_out = left_out;
             "refused {peer} on {} port {}: {why}", port.protocol, port.number
+        );
+    }
+}
+
+// ---- PROXY headers and TLS handshakes ---------------------------------------------------------
+
+impl<N: Net> Reactor<N> {
+    /// Begins a TLS handshake.
+    pub(super) fn await_handshake(
+        &mut self,
+        port: PortKey,
+        stream: N::Stream,
+        peer: IpAddr,
+        config: Arc<ServerConfig>,
+    ) {
+        let until = self.now + TLS_HANDSHAKE_MAX;
+        match Transport::tls(stream, config) {
+            Ok(transport) => {
+                self.insert_pending(PendingDevice::new(transport, port, peer, Stage::Tls, until));
+            }
+            Err(error) => self.log_failed_pending(port, peer, &error.to_string()),
+        }
+    }
+
+    /// Begins to read a PROXY header.
+    pub(super) fn await_proxy_header(&mut self, port: PortKey, stream: N::Stream, peer: IpAddr) {
+        let until = self.now + PROXY_HEADER_MAX;
+        let stage = Stage::Proxy { header: Vec::new() };
+        self.insert_pending(PendingDevice::new(Transport::Plain(stream), port, peer, stage, until));
+    }
+
+    pub(super) fn drive_pending(&mut self, key: PendingDeviceKey) {
+        let Some(pending) = self.pending_devices.get_mut(key) else { return };
+        if let Some(why) = pending.is_overdue(self.now) {
+            return self.fail_pending(key, why);
+        }
+        match pending.step() {
+            Ok(PendingStep::Waiting) => {
+                let until = pending.deadline();
+                self.timers.set(Source::PendingDevice(key), &mut pending.armed, Some(until));
+            }
+            Ok(PendingStep::Ready) => self.complete_pending(key),
+            Ok(PendingStep::From(source)) => self.unwrap_pending(key, source),
+            Ok(PendingStep::Nobody) => drop(self.take_pending(key)),
+            Err(error) => self.fail_pending(key, &error.to_string()),
+        }
+    }
+
+    /// Forgets the pending_devices of a port that is being closed.
+    pub(super) fn forget_pending(&mut self, port: PortKey) {
+        let Some(listener) = self.ports.get(port).and_then(Port::listener) else {
+            return;
+        };
+        // Nearly always there is none, and then those of all other ports need not be walked.
+        if listener.pending == 0 {
+            return;
+        }
+        let gone = |(key, pending): (_, &PendingDevice<_>)| (pending.port() == port).then_some(key);
+        let keys: Vec<PendingDeviceKey> = self.pending_devices.iter().filter_map(gone).collect();
+        for key in keys {
+            self.take_pending(key);
+        }
+    }
+
+    fn insert_pending(&mut self, mut pending: PendingDevice<N::Stream>) {
+        let Self { pending_devices, net, by_address, ports, .. } = self;
+        let (peer, port) = (pending.peer(), pending.port());
+        let watched = pending_devices.try_insert_with(|key| {
+            net.watch(pending.connection_mut().socket(), Source::PendingDevice(key).into())?;
+            Ok::<_, io::Error>(pending)
+        });
+        if let Ok(key) = watched {
+            *by_address.entry(peer).or_default() += 1;
+            if let Some(listener) = ports.get_mut(port).and_then(Port::listener_mut) {
+                listener.pending += 1;
+            }
+            self.ready.pending_devices.insert(key);
+        }
+    }
+
+    fn complete_pending(&mut self, key: PendingDeviceKey) {
+        let Some(pending) = self.take_pending(key) else { return };
+        self.log_identity(&pending);
+        let (port, peer) = (pending.port(), pending.peer());
+        self.admit(port, pending.into_connection(), peer);
+    }
+
+    /// Goes on with a connection behind a load balancer as if the device itself had connected.
+    fn unwrap_pending(&mut self, key: PendingDeviceKey, source: IpAddr) {
+        let Some(pending) = self.take_pending(key) else { return };
+        let port = pending.port();
+        match pending.into_connection().into_transport() {
+            Transport::Plain(stream) => self.receive_from(port, stream, source),
+            Transport::Tls(_) => {}
+        }
+    }
+
+    /// Says who a device is by its certificate, where one was asked for.
+    fn log_identity(&self, pending: &PendingDevice<N::Stream>) {
+        let Some(identity) = pending.connection().transport().peer_identity() else { return };
+        let number = self.ports.get(pending.port()).map_or(0, |port| port.number);
+        info!(
+            server_protocol = "tls", server_port = number, remote_ip:% = pending.peer(),
+            subject = identity.subject.as_str(),
+            fingerprint_sha256 = identity.fingerprint_sha256.as_str();
+            "device {} shows the certificate of {}", pending.peer(), identity.subject
+        );
+    }
+
+    /// Ends it in order: closed at once, with input unread, it would be reset, and the alert that
+    /// tells the device what is wrong lost on its way.
+    fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
+        let Some(pending) = self.take_pending(key) else { return };
+        self.log_failed_pending(pending.port(), pending.peer(), why);
+        self.start_closing_unlisted(pending.into_connection(), Outbox::default(), LINGER_MAX);
+    }
+
+    fn take_pending(&mut self, key: PendingDeviceKey) -> Option<PendingDevice<N::Stream>> {
+        let mut pending = self.pending_devices.remove(key)?;
+        self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
+        self.release_address(pending.peer());
+        if let Some(listener) = self.ports.get_mut(pending.port()).and_then(Port::listener_mut) {
+            listener.pending -= 1;
+        }
+        Some(pending)
+    }
+
+    fn log_failed_pending(&mut self, port: PortKey, peer: IpAddr, why: &str) {
+        let Some(Port { number, protocol, refusals, .. }) = self.ports.get_mut(port) else {
+            return;
+        };
+        // Whoever tries over and over must not fill the log.
+        let Some(left_out) = refusals.allow(REFUSALS_LOGGED_PER_SECOND, self.now) else { return };
+        warn!(
+            server_protocol:% = protocol, server_port = *number, remote_ip:% = peer,
+            accepted = false, left_out = left_out;
+            "device {peer} on port {number} did not get in: {why}"
         );
     }
 }

@@ -17,7 +17,7 @@ use crate::peers::closing::{CloseStep, Closing};
 use crate::peers::device::{Device, Parked};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{ClosingKey, DeviceKey, DriverKey, PortKey, Source};
-use crate::peers::port::{Port, Socket};
+use crate::peers::port::Port;
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::close_frame;
 
@@ -160,8 +160,7 @@ impl<N: Net> Reactor<N> {
     fn forget_device(&mut self, key: DeviceKey) -> Option<Device<N::Stream>> {
         let mut device = self.devices.remove(key)?;
         self.timers.set(Source::Device(key), &mut device.armed, None);
-        if let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get_mut(device.port)
-        {
+        if let Some(listener) = self.ports.get_mut(device.port).and_then(Port::listener_mut) {
             listener.devices.remove(&device.id);
         }
         if let Some(hold) = device.hold.take() {
@@ -206,7 +205,7 @@ impl<N: Net> Reactor<N> {
     /// Takes a driver out of the audience of its port's devices, and ends those that have no
     /// other.
     fn uncover_devices(&mut self, port: PortKey, driver: DriverKey) {
-        let Some(Port { socket: Socket::Stream(listener), .. }) = self.ports.get(port) else {
+        let Some(listener) = self.ports.get(port).and_then(Port::listener) else {
             return;
         };
         let devices: Vec<DeviceKey> = listener.devices.values().copied().collect();
@@ -228,7 +227,7 @@ impl<N: Net> Reactor<N> {
         let Some(mut port) = self.ports.remove(key) else { return };
         self.by_number.remove(&(port.protocol.transport(), port.number));
         self.timers.set(Source::Port(key), &mut port.armed, None);
-        if let Socket::Datagram(udp) = &mut port.socket {
+        if let Some(udp) = port.udp_mut() {
             udp.shut(&mut self.net, &mut self.buffers);
         }
         info!(

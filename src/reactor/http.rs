@@ -1,22 +1,134 @@
-//! Requests and their answers.
+//! HTTP: connections in, requests, and their answers.
+
+use std::cmp::Reverse;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use log::{debug, warn};
+use rustc_hash::FxHashMap;
+use rustls::ServerConfig;
 use uuid::Uuid;
 
-use crate::limits::{DRIVER_CLOSE_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
+use crate::collections::timers::Armed;
+use crate::limits::{DRIVER_CLOSE_MAX, HTTP_CONNECTIONS_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
 use crate::net::Net;
-use crate::peers::http_client::Progress;
-use crate::peers::keys::HttpClientKey;
+use crate::net::connection::Connection;
+use crate::net::transport::Transport;
+use crate::peers::http_client::{HttpClient, Progress};
+use crate::peers::http_listener::HttpListener;
+use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Manner, Refusal, Response, Status};
 use crate::protocol::http::routes::{self, Route};
 use crate::protocol::secret::Secret;
 
 use super::Reactor;
+use super::accept::Pause;
 
 /// An `X-Request-ID`.
 pub(super) fn new_request_id() -> String {
     Uuid::new_v4().to_string()
+}
+
+impl<N: Net> Reactor<N> {
+    /// Opens one of our own HTTP listeners and gives its address.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn open_http_listener(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let Self { http_listeners, net, .. } = self;
+        let key = http_listeners.try_insert_with(|key| {
+            let listener = net.open_http(address, Source::HttpListener(key).into())?;
+            let address = net.local_address(&listener)?;
+            Ok::<_, io::Error>(HttpListener { listener, address, armed: Armed::default() })
+        })?;
+        Ok(self.http_listeners.get(key).map_or(address, |listener| listener.address))
+    }
+
+    /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
+    /// keep theirs.
+    pub fn set_https(&mut self, config: Arc<ServerConfig>) {
+        self.https_config = Some(config);
+    }
+
+    pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
+        for _ in 0..self.http_steps_per_turn() {
+            let Some(listener) = self.http_listeners.get(key) else { return };
+            match self.net.accept(&listener.listener) {
+                Ok((stream, peer)) => self.accept_http(stream, peer.ip().to_canonical()),
+                Err(error) => match self.pause_after(&error) {
+                    Pause::Again => {}
+                    pause => return self.pause_http_listener(key, pause),
+                },
+            }
+        }
+        self.ready.http_listeners.insert(key);
+    }
+
+    /// Takes an HTTP connection, for which another gives way where there are too many.
+    fn accept_http(&mut self, stream: N::Stream, peer: IpAddr) {
+        let transport = match &self.https_config {
+            Some(config) => Transport::tls(stream, Arc::clone(config)),
+            None => Ok(Transport::Plain(stream)),
+        };
+        let Ok(transport) = transport else { return };
+        let mut connection = Connection::new(transport);
+        if self.http_clients.len() >= HTTP_CONNECTIONS_MAX {
+            self.evict_longest_waiting();
+        }
+        let Self { http_clients, net, now, .. } = self;
+        let watched = http_clients.try_insert_with(|key| {
+            net.watch(connection.socket(), Source::HttpClient(key).into())?;
+            Ok::<_, io::Error>(HttpClient::new(connection, peer, *now))
+        });
+        if let Ok(key) = watched {
+            self.rearm_http(key);
+        }
+    }
+
+    fn evict_longest_waiting(&mut self) {
+        let Some((key, peer)) = self.longest_waiting() else { return };
+        if let Some(left_out) = self.crowd_log.allow(1, self.now) {
+            warn!(
+                remote_ip:% = peer, left_out = left_out;
+                "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
+            );
+        }
+        self.evict(key);
+    }
+
+    /// Of the address that has the most HTTP connections, the one that has been waiting longest.
+    fn longest_waiting(&self) -> Option<(HttpClientKey, IpAddr)> {
+        let mut crowds: FxHashMap<IpAddr, usize> = FxHashMap::default();
+        for (_, http) in self.http_clients.iter() {
+            *crowds.entry(address_group(http.peer)).or_default() += 1;
+        }
+        let longest = self.http_clients.iter().max_by_key(|(_, http)| {
+            (crowds[&address_group(http.peer)], Reverse(http.waiting_since()))
+        });
+        longest.map(|(key, http)| (key, http.peer))
+    }
+
+    fn pause_http_listener(&mut self, key: HttpListenerKey, pause: Pause) {
+        let Some(listener) = self.http_listeners.get_mut(key) else { return };
+        match pause {
+            Pause::Blocked => {}
+            Pause::Again => self.ready.http_listeners.insert(key),
+            Pause::Until(then) => {
+                self.timers.set(Source::HttpListener(key), &mut listener.armed, Some(then))
+            }
+        }
+    }
+}
+
+/// What counts as one address: a host has all of its IPv6 network to choose from.
+fn address_group(ip: IpAddr) -> IpAddr {
+    const HOST_BITS: u32 = 64;
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS).into(),
+    }
 }
 
 impl<N: Net> Reactor<N> {
@@ -62,12 +174,9 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Takes an HTTP connection out, to be ended or to become a driver.
-    pub(super) fn take_http(
-        &mut self,
-        key: HttpClientKey,
-    ) -> Option<crate::peers::http_client::HttpClient<N::Stream>> {
+    pub(super) fn take_http(&mut self, key: HttpClientKey) -> Option<HttpClient<N::Stream>> {
         let mut http = self.http_clients.remove(key)?;
-        self.timers.set(crate::peers::keys::Source::HttpClient(key), &mut http.armed, None);
+        self.timers.set(Source::HttpClient(key), &mut http.armed, None);
         Some(http)
     }
 

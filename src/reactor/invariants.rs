@@ -15,7 +15,7 @@ use crate::net::Net;
 use crate::peers::device::Parked;
 use crate::peers::driver::{Backlog, Driver, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
-use crate::peers::port::{Port, Socket};
+use crate::peers::port::Port;
 
 use super::Reactor;
 
@@ -94,7 +94,7 @@ impl<N: Net> Reactor<N> {
             let there = self.drivers.get(driver).is_some_and(|driver| driver.port == key);
             ensure(there, || format!("port {number} is served by {driver:?}, which is not there"))?;
         }
-        let Socket::Stream(listener) = &port.socket else { return Ok(()) };
+        let Some(listener) = port.listener() else { return Ok(()) };
         let pending_devices =
             self.pending_devices.iter().filter(|(_, pending)| pending.port() == key).count();
         ensure(listener.pending == pending_devices, || {
@@ -158,7 +158,7 @@ impl<N: Net> Reactor<N> {
             ensure(audience == covering, || {
                 format!("device {key:?} is heard by {audience:?} and covered by {covering:?}")
             })?;
-            let Socket::Stream(listener) = &port.socket else { return Err("on UDP".into()) };
+            let Some(listener) = port.listener() else { return Err("on UDP".into()) };
             ensure(listener.devices.get(&device.id) == Some(&key), || "no client id".into())?;
             self.check_parking(key, device.parked.as_deref())?;
             self.check_hold(key)?;
@@ -348,7 +348,7 @@ impl<N: Net> Reactor<N> {
         let most = by_address.values().max().copied().unwrap_or(0);
         ensure(most <= ceilings.devices_per_address, || format!("{most} from one address"))?;
         for (_, port) in self.ports.iter() {
-            let Socket::Stream(listener) = &port.socket else { continue };
+            let Some(listener) = port.listener() else { continue };
             let devices = listener.devices.len() + listener.pending;
             let fits = devices <= ceilings.devices_per_port;
             ensure(fits, || format!("{devices} devices on port {}", port.number))?;

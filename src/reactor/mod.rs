@@ -10,7 +10,6 @@
 //! else is borrowed then; keys that outlive it find nothing. Only its socket is closed last.
 
 mod accept;
-mod arrive;
 pub mod auth_throttle;
 mod backpressure;
 mod close;
@@ -51,8 +50,11 @@ use crate::peers::closing::Closing;
 use crate::peers::device::Device;
 use crate::peers::driver::Driver;
 use crate::peers::http_client::HttpClient;
+use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{DriverKey, PortKey, Source, tag};
+use crate::peers::pending_device::PendingDevice;
 use crate::peers::port::{Port, Socket};
+use crate::peers::udp_port::Udp;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
 use crate::protocol::http::registration::Transport;
 use crate::protocol::http::routes::Statistics;
@@ -61,8 +63,6 @@ use crate::reactor::auth_throttle::Guesses;
 
 pub use gauges::Gauges;
 
-use accept::HttpListener;
-use arrive::PendingDevice;
 use overload::Overload;
 use shutdown::Phase;
 
@@ -290,10 +290,7 @@ impl<N: Net> Reactor<N> {
     /// Whether a UDP port waits for room to send: it has room nearly always, and then an event
     /// that says so is not worth a turn.
     fn has_datagrams_waiting(&self, key: PortKey) -> bool {
-        match self.ports.get(key).map(|port| &port.socket) {
-            Some(Socket::Datagram(udp)) => udp.has_waiting(),
-            Some(Socket::Stream(_)) | None => false,
-        }
+        self.ports.get(key).and_then(Port::udp).is_some_and(Udp::has_waiting)
     }
 
     /// HTTP connections that are accepted, and that get on, in one turn: as many of these as of

@@ -12,7 +12,7 @@ use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAU
 use crate::net::Net;
 use crate::peers::driver::{Backlog, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
-use crate::peers::port::Socket;
+use crate::peers::port::Port;
 
 use super::Reactor;
 use super::close::{DeviceEnd, DriverEnd};
@@ -120,9 +120,8 @@ impl<N: Net> Reactor<N> {
 
     /// Forgets the datagrams that wait for the network to have room.
     fn forget_datagrams(&mut self, key: PortKey) {
-        match self.ports.get_mut(key).map(|port| &mut port.socket) {
-            Some(Socket::Datagram(udp)) => udp.forget_waiting(&mut self.buffers),
-            Some(Socket::Stream(_)) | None => {}
+        if let Some(udp) = self.ports.get_mut(key).and_then(Port::udp_mut) {
+            udp.forget_waiting(&mut self.buffers);
         }
     }
 
@@ -192,7 +191,7 @@ mod tests {
     fn queue_datagrams(reactor: &mut Reactor<ScriptedNet>, bytes: usize) -> PortKey {
         let key = reactor.insert_udp_port();
         let Reactor { ports, net, buffers, .. } = reactor;
-        let Some(Socket::Datagram(udp)) = ports.get_mut(key).map(|port| &mut port.socket) else {
+        let Some(udp) = ports.get_mut(key).and_then(Port::udp_mut) else {
             panic!("it was put in");
         };
         udp.send(net, buffers, "10.0.0.9:7".parse().unwrap(), &vec![0; bytes]);

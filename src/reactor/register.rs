@@ -157,7 +157,7 @@ impl<N: Net> Reactor<N> {
     /// Lets a driver hear the devices that it covers, those that are there first.
     fn subscribe(&mut self, key: DriverKey, port_key: PortKey, accept: AcceptList) {
         let Some(port) = self.ports.get_mut(port_key) else { return };
-        if let Socket::Stream(listener) = &port.socket {
+        if let Some(listener) = port.listener() {
             let mut ids: Vec<(u64, DeviceKey)> =
                 listener.devices.iter().map(|(&id, &device)| (id, device)).collect();
             ids.sort_unstable();

@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use crate::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
 use crate::net::Net;
 use crate::peers::keys::Source;
-use crate::peers::port::{Gate, Socket};
+use crate::peers::port::Socket;
 
 use super::Reactor;
 use super::close::DriverEnd;
@@ -47,7 +47,7 @@ impl<N: Net> Reactor<N> {
         self.phase =
             Phase::Draining { drained: now + SHUTDOWN_DRAIN_MAX, over: now + SHUTDOWN_MAX };
         self.close_http_listeners();
-        self.close_gates();
+        self.close_ports_to_newcomers();
         for key in self.devices.keys() {
             if let Some(device) = self.devices.get_mut(key) {
                 device.finish_flushing(now);
@@ -89,11 +89,11 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn close_gates(&mut self) {
+    fn close_ports_to_newcomers(&mut self) {
         for key in self.ports.keys() {
             let Some(port) = self.ports.get_mut(key) else { continue };
             match &mut port.socket {
-                Socket::Stream(listener) => listener.gate = Gate::Shut,
+                Socket::Stream(listener) => listener.socket = None,
                 Socket::Datagram(udp) => udp.shut(&mut self.net, &mut self.buffers),
             }
             self.forget_pending(key);

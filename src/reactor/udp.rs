@@ -28,7 +28,7 @@ impl<N: Net> Reactor<N> {
 
     fn drive_udp(&mut self, key: PortKey) {
         let Self { ports, net, scratch, ready, buffers, .. } = self;
-        let Some(Port { socket: Socket::Datagram(udp), .. }) = ports.get_mut(key) else { return };
+        let Some(udp) = ports.get_mut(key).and_then(Port::udp_mut) else { return };
         udp.flush(net, buffers);
         match udp.receive(net, &mut scratch.datagrams) {
             Received::Some => ready.ports.insert(key),
@@ -68,7 +68,7 @@ impl<N: Net> Reactor<N> {
     fn relay_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
         match proxy_header::parse_datagram(datagram) {
             Ok((Header::Proxied(device), data)) => {
-                if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+                if let Some(udp) = self.ports.get_mut(key).and_then(Port::udp_mut) {
                     udp.note_proxy(device, proxy);
                 }
                 self.relay_datagram(key, device, data);
@@ -79,7 +79,7 @@ impl<N: Net> Reactor<N> {
     }
 
     fn relay_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
-        if let Some(Port { socket: Socket::Datagram(udp), .. }) = self.ports.get_mut(key) {
+        if let Some(udp) = self.ports.get_mut(key).and_then(Port::udp_mut) {
             udp.note_direct(from);
         }
         self.relay_datagram(key, from, data);

@@ -1,0 +1,127 @@
+//! A device connection with something to be done before drivers may know of it: a PROXY header to
+//! be read, a TLS handshake to be made.
+//!
+//! It does not know who accepts the device, and tells nobody of it.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::collections::timers::Armed;
+use crate::limits::PROXY_V2_MAX_BYTES;
+use crate::net::Stream;
+use crate::net::connection::{Connection, ReadOutcome};
+use crate::net::tls::Handshake;
+use crate::net::transport::Transport;
+use crate::peers::keys::PortKey;
+use crate::protocol::proxy_header::{self, Header};
+
+/// A device connection that is not through its PROXY header or TLS handshake.
+pub struct PendingDevice<S> {
+    connection: Connection<S>,
+    port: PortKey,
+    peer: IpAddr,
+    stage: Stage,
+    until: Instant,
+    pub(crate) armed: Armed,
+}
+
+/// What is being done.
+pub(crate) enum Stage {
+    /// A PROXY header is read, of which this is what came.
+    Proxy { header: Vec<u8> },
+    /// A TLS handshake is made.
+    Tls,
+}
+
+/// What a step came to.
+pub(crate) enum PendingStep {
+    /// It goes on at the next event or deadline.
+    Waiting,
+    /// Its TLS handshake is done.
+    Ready,
+    /// It comes from this device, by way of a load balancer.
+    From(IpAddr),
+    /// It is a load balancer's own, such as a health check.
+    Nobody,
+}
+
+impl<S: Stream> PendingDevice<S> {
+    pub(crate) fn new(
+        transport: Transport<S>,
+        port: PortKey,
+        peer: IpAddr,
+        stage: Stage,
+        until: Instant,
+    ) -> Self {
+        let connection = Connection::new(transport);
+        Self { connection, port, peer, stage, until, armed: Armed::default() }
+    }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection<S> {
+        &mut self.connection
+    }
+
+    pub(crate) fn connection(&self) -> &Connection<S> {
+        &self.connection
+    }
+
+    pub(crate) fn into_connection(self) -> Connection<S> {
+        self.connection
+    }
+
+    /// Where it comes from, as far as is known.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// The port that it came to.
+    pub(crate) fn port(&self) -> PortKey {
+        self.port
+    }
+
+    /// When it is given up.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.until
+    }
+
+    pub(crate) fn step(&mut self) -> io::Result<PendingStep> {
+        match &mut self.stage {
+            Stage::Tls => match self.connection.handshake()? {
+                Handshake::Blocked => Ok(PendingStep::Waiting),
+                Handshake::Done => Ok(PendingStep::Ready),
+            },
+            Stage::Proxy { header } => read_proxy_header(&mut self.connection, header),
+        }
+    }
+
+    pub(crate) fn is_overdue(&self, now: Instant) -> Option<&'static str> {
+        match self.stage {
+            _ if now < self.until => None,
+            Stage::Tls => Some("the TLS handshake took too long"),
+            Stage::Proxy { .. } => Some("the PROXY header took too long"),
+        }
+    }
+}
+
+/// Reads a PROXY header and not a byte more: what follows is the device's, or TLS.
+fn read_proxy_header<S: Stream>(
+    connection: &mut Connection<S>,
+    header: &mut Vec<u8>,
+) -> io::Result<PendingStep> {
+    let mut room = [0; PROXY_V2_MAX_BYTES];
+    loop {
+        let wanted = proxy_header::still_needed(header).min(room.len());
+        match connection.read(&mut room[..wanted])? {
+            ReadOutcome::Bytes(len) => header.extend_from_slice(&room[..len]),
+            ReadOutcome::Blocked => return Ok(PendingStep::Waiting),
+            ReadOutcome::End if header.is_empty() => return Ok(PendingStep::Nobody),
+            ReadOutcome::End => return Err(io::Error::other("it hung up within its PROXY header")),
+        }
+        match proxy_header::parse(header).map_err(io::Error::other)? {
+            Some((Header::Proxied(source), _)) => return Ok(PendingStep::From(source.ip())),
+            Some((Header::Local, _)) => return Ok(PendingStep::Nobody),
+            None => {}
+        }
+    }
+}
