@@ -4,6 +4,7 @@
 //! with words that help, never a panic; the fuzz targets hold all of it to that.
 
 pub mod accept_list;
+pub mod address;
 pub mod envelope;
 pub mod http;
 pub mod message;

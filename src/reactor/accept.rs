@@ -74,7 +74,7 @@ impl<N: Net> Reactor<N> {
         if !is_exhaustion(error) {
             return Pause::Again;
         }
-        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+        if let Some(left_out) = self.log_limits.exhaustion.allow(1, self.now) {
             warn!(
                 "no more connections can be accepted at present: {error} ({left_out} such lines left out)"
             );
@@ -159,7 +159,7 @@ impl<N: Net> Reactor<N> {
     /// Tells the drivers of a new device.
     fn announce(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get(key) else { return };
-        *self.by_address.entry(device.address).or_default() += 1;
+        self.addresses.add(device.address);
         let Some(port) = self.ports.get(device.port) else { return };
         info!(
             server_protocol:% = port.protocol, server_port = port.number,
@@ -183,8 +183,7 @@ impl<N: Net> Reactor<N> {
     fn ceiling_reached(&self, key: PortKey, peer: IpAddr) -> Option<&'static str> {
         let most = self.settings.ceilings.devices_per_address;
         self.device_ceiling_reached(key).or_else(|| {
-            let count = self.by_address.get(&peer).copied().unwrap_or_default();
-            (count >= most)
+            (self.addresses.count(peer) >= most)
                 .then_some("too many devices from this address (--max-devices-per-address)")
         })
     }
@@ -280,14 +279,14 @@ impl<N: Net> Reactor<N> {
     }
 
     fn insert_pending(&mut self, mut pending: PendingDevice<N::Stream>) {
-        let Self { pending_devices, net, by_address, ports, .. } = self;
+        let Self { pending_devices, net, addresses, ports, .. } = self;
         let (peer, port) = (pending.peer(), pending.port());
         let watched = pending_devices.try_insert_with(|key| {
             net.watch(pending.connection_mut().socket(), Source::PendingDevice(key).into())?;
             Ok::<_, io::Error>(pending)
         });
         if let Ok(key) = watched {
-            *by_address.entry(peer).or_default() += 1;
+            addresses.add(peer);
             if let Some(listener) = ports.get_mut(port).and_then(Port::listener_mut) {
                 listener.pending += 1;
             }
@@ -335,7 +334,7 @@ impl<N: Net> Reactor<N> {
     fn take_pending(&mut self, key: PendingDeviceKey) -> Option<PendingDevice<N::Stream>> {
         let mut pending = self.pending_devices.remove(key)?;
         self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
-        self.release_address(pending.peer());
+        self.addresses.remove(pending.peer());
         if let Some(listener) = self.ports.get_mut(pending.port()).and_then(Port::listener_mut) {
             listener.pending -= 1;
         }

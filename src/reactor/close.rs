@@ -3,7 +3,6 @@
 //!
 //! What is freed here takes everything along that is counted or armed for it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use log::info;
@@ -167,7 +166,7 @@ impl<N: Net> Reactor<N> {
             self.release_drivers(&hold.drivers);
         }
         self.forget_parking(&device);
-        self.release_address(device.address);
+        self.addresses.remove(device.address);
         Some(device)
     }
 
@@ -177,16 +176,6 @@ impl<N: Net> Reactor<N> {
         let Some(&Parked { on, place }) = device.parked.as_deref() else { return };
         if let Some(driver) = self.drivers.get_mut(on) {
             driver.waiting.leave(place);
-        }
-    }
-
-    /// One device less from an address.
-    pub(super) fn release_address(&mut self, address: IpAddr) {
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
         }
     }
 
@@ -225,7 +214,6 @@ impl<N: Net> Reactor<N> {
         }
         self.forget_pending(key);
         let Some(mut port) = self.ports.remove(key) else { return };
-        self.by_number.remove(&(port.protocol.transport(), port.number));
         self.timers.set(Source::Port(key), &mut port.armed, None);
         if let Some(udp) = port.udp_mut() {
             udp.shut(&mut self.net, &mut self.buffers);

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::{debug, warn};
@@ -18,6 +18,7 @@ use crate::net::transport::Transport;
 use crate::peers::http_client::{HttpClient, Progress};
 use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
+use crate::protocol::address::address_group;
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Manner, Refusal, Response, Status};
 use crate::protocol::http::routes::{self, Route};
@@ -49,7 +50,7 @@ impl<N: Net> Reactor<N> {
     /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
     /// keep theirs.
     pub fn set_https(&mut self, config: Arc<ServerConfig>) {
-        self.https_config = Some(config);
+        self.certificates.https = Some(config);
     }
 
     pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
@@ -68,7 +69,7 @@ impl<N: Net> Reactor<N> {
 
     /// Takes an HTTP connection, for which another gives way where there are too many.
     fn accept_http(&mut self, stream: N::Stream, peer: IpAddr) {
-        let transport = match &self.https_config {
+        let transport = match &self.certificates.https {
             Some(config) => Transport::tls(stream, Arc::clone(config)),
             None => Ok(Transport::Plain(stream)),
         };
@@ -89,7 +90,7 @@ impl<N: Net> Reactor<N> {
 
     fn evict_longest_waiting(&mut self) {
         let Some((key, peer)) = self.longest_waiting() else { return };
-        if let Some(left_out) = self.crowd_log.allow(1, self.now) {
+        if let Some(left_out) = self.log_limits.evictions.allow(1, self.now) {
             warn!(
                 remote_ip:% = peer, left_out = left_out;
                 "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
@@ -119,15 +120,6 @@ impl<N: Net> Reactor<N> {
                 self.timers.set(Source::HttpListener(key), &mut listener.armed, Some(then))
             }
         }
-    }
-}
-
-/// What counts as one address: a host has all of its IPv6 network to choose from.
-fn address_group(ip: IpAddr) -> IpAddr {
-    const HOST_BITS: u32 = 64;
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS).into(),
     }
 }
 
@@ -266,7 +258,7 @@ impl<N: Net> Reactor<N> {
     /// disk that the log is on.
     fn log_refusal(&mut self, what: &str, event_source: &str, refusal: &Refusal, request_id: &str) {
         let most = REQUESTS_REFUSED_LOGGED_PER_SECOND;
-        let Some(left_out) = self.refusal_log.allow(most, self.now) else { return };
+        let Some(left_out) = self.log_limits.refused_requests.allow(most, self.now) else { return };
         warn!(
             request_id = request_id, event_source = event_source,
             status = refusal.status.code(), left_out = left_out;

@@ -17,6 +17,8 @@ use crate::peers::driver::{Backlog, Driver, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::Port;
 
+use crate::protocol::address::address_group;
+
 use super::Reactor;
 
 /// What a driver's outbox may hold over its mark: the read that passes it, and a short message
@@ -61,8 +63,8 @@ impl<N: Net> Reactor<N> {
             ("pending_devices", self.pending_devices.len()),
             ("devices", self.devices.len()),
             ("closings", self.closings.len()),
-            ("port numbers", self.by_number.len()),
-            ("addresses", self.by_address.len()),
+            ("port numbers", self.ports.by_number().count()),
+            ("addresses", self.addresses.iter().count()),
             ("timers", self.timers.iter().count()),
             ("queued bytes", self.buffers.queued_bytes()),
             ("sockets to be closed", self.to_close.len()),
@@ -77,11 +79,13 @@ impl<N: Net> Reactor<N> {
     }
 
     fn check_ports(&self) -> Checked {
-        ensure(self.ports.len() == self.by_number.len(), || "ports without a number".into())?;
-        for (number, &key) in &self.by_number {
+        ensure(self.ports.len() == self.ports.by_number().count(), || {
+            "ports without a number".into()
+        })?;
+        for (number, key) in self.ports.by_number() {
             let port = self.ports.get(key).ok_or_else(|| format!("{number:?} names no port"))?;
             let named = (port.protocol.transport(), port.number);
-            ensure(named == *number, || format!("{number:?} names {named:?}"))?;
+            ensure(named == number, || format!("{number:?} names {named:?}"))?;
             self.check_port(key, port)?;
         }
         Ok(())
@@ -197,14 +201,14 @@ impl<N: Net> Reactor<N> {
     fn check_addresses(&self) -> Checked {
         let mut counted: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (_, device) in self.devices.iter() {
-            *counted.entry(device.address).or_default() += 1;
+            *counted.entry(address_group(device.address)).or_default() += 1;
         }
         for (key, pending) in self.pending_devices.iter() {
             let there = self.ports.get(pending.port()).is_some();
             ensure(there, || format!("pending {key:?} has no port"))?;
-            *counted.entry(pending.peer()).or_default() += 1;
+            *counted.entry(address_group(pending.peer())).or_default() += 1;
         }
-        let kept: BTreeMap<IpAddr, usize> = self.by_address.iter().map(|(&a, &n)| (a, n)).collect();
+        let kept: BTreeMap<IpAddr, usize> = self.addresses.iter().collect();
         ensure(kept == counted, || format!("addresses are counted {kept:?} and are {counted:?}"))
     }
 }
@@ -343,7 +347,7 @@ impl<N: Net> Reactor<N> {
         ensure(devices <= ceilings.devices, || format!("{devices} devices"))?;
         let mut by_address: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (_, device) in self.devices.iter() {
-            *by_address.entry(device.address).or_default() += 1;
+            *by_address.entry(address_group(device.address)).or_default() += 1;
         }
         let most = by_address.values().max().copied().unwrap_or(0);
         ensure(most <= ceilings.devices_per_address, || format!("{most} from one address"))?;

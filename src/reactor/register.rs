@@ -86,7 +86,7 @@ impl<N: Net> Reactor<N> {
         tls: Option<Arc<ServerConfig>>,
     ) -> Result<PortKey, Refusal> {
         let Registration { protocol, port: number, .. } = *registration;
-        if let Some(&key) = self.by_number.get(&(protocol.transport(), number)) {
+        if let Some(key) = self.ports.find(protocol.transport(), number) {
             return match self.ports.get(key) {
                 Some(port) if port.protocol != protocol => {
                     Err(Refusal::conflict(number, format!("it is served as {}", port.protocol)))
@@ -98,7 +98,6 @@ impl<N: Net> Reactor<N> {
             return Err(Refusal::unavailable("too many ports (--max-ports)"));
         }
         let key = self.open_port(protocol, number, tls).map_err(|e| not_opened(number, &e))?;
-        self.by_number.insert((protocol.transport(), number), key);
         info!(
             server_protocol:% = protocol, server_port = number;
             "opening {protocol} port {number}"
@@ -192,7 +191,7 @@ impl<N: Net> Reactor<N> {
                     key,
                     certificate.as_deref(),
                     client_ca.as_deref(),
-                    &mut self.self_signed,
+                    &mut self.certificates.self_signed,
                 )
                 .map(Some)
                 .map_err(|fault| Refusal::invalid(fault.parameter, fault.message, "PEM"))

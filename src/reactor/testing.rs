@@ -12,7 +12,9 @@ use crate::peers::udp_port::Udp;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::secret::Secret;
 
-use super::{PortKey, Reactor, Settings};
+use crate::peers::keys::PortKey;
+
+use super::{Reactor, Settings};
 
 pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
     let settings = Settings {
@@ -28,14 +30,18 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
 impl Reactor<ScriptedNet> {
     /// An open UDP port without a driver.
     pub(super) fn insert_udp_port(&mut self) -> PortKey {
-        self.ports.insert(Port {
+        let port = Port {
             number: 162,
             protocol: Protocol::Udp,
             subscribers: Subscribers::default(),
             socket: Socket::Datagram(Udp::new(())),
             refusals: RateLimit::default(),
             armed: Armed::default(),
-        })
+        };
+        let inserted: Result<_, std::convert::Infallible> =
+            self.ports.try_insert_with(|_| Ok(port));
+        let Ok(key) = inserted;
+        key
     }
 
     /// One turn, so much later.

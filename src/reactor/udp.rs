@@ -43,7 +43,7 @@ impl<N: Net> Reactor<N> {
     fn pause_receiving(&mut self, key: PortKey, error: &io::Error) {
         let Some(port) = self.ports.get_mut(key) else { return };
         let number = port.number;
-        if let Some(left_out) = self.exhaustion_log.allow(1, self.now) {
+        if let Some(left_out) = self.log_limits.exhaustion.allow(1, self.now) {
             warn!(
                 server_protocol = "udp", server_port = number, left_out = left_out;
                 "nothing can be received on UDP port {number} at present: {error}"

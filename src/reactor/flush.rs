@@ -1,0 +1,106 @@
+//! The last part of a turn: many messages leave with one `write`.
+//!
+//! What a flush frees goes on: devices that waited for a driver, drivers that a device held.
+
+use log::warn;
+
+use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES};
+use crate::net::Net;
+use crate::net::outbox::Flushed;
+use crate::peers::device::Life;
+use crate::peers::keys::{DeviceKey, DriverKey};
+
+use super::Reactor;
+use super::close::{DeviceEnd, DriverEnd};
+
+/// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
+/// too. What is left then comes with the next turn.
+const FLUSH_ROUNDS: usize = 3;
+
+impl<N: Net> Reactor<N> {
+    /// Writes what is queued on every connection that was written to in this turn.
+    pub(super) fn flush(&mut self) {
+        for _ in 0..FLUSH_ROUNDS {
+            self.flush_round();
+        }
+    }
+
+    fn flush_round(&mut self) {
+        let devices = self.ready.dirty_devices.take();
+        devices.iter().for_each(|&key| self.flush_device(key));
+        self.ready.dirty_devices.give_back(devices);
+        let drivers = self.ready.dirty_drivers.take();
+        drivers.iter().for_each(|&key| self.flush_driver(key));
+        self.ready.dirty_drivers.give_back(drivers);
+    }
+
+    /// Sees to it that what is queued toward a driver gets written in this turn; at once if it
+    /// is so much that devices would have to wait.
+    pub(super) fn relieve(&mut self, key: DriverKey) {
+        self.ready.dirty_drivers.insert(key);
+        let Some(driver) = self.drivers.get(key) else { return };
+        if driver.is_congested() || driver.outbox.len() < DRIVER_BACKLOG_BYTES {
+            return;
+        }
+        self.flush_driver(key);
+    }
+
+    /// Writes what is queued toward a driver and, when it keeps up, lets its devices on.
+    pub(super) fn flush_driver(&mut self, key: DriverKey) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        let was_congested = driver.is_congested();
+        match driver.flush(&mut self.buffers) {
+            Ok(Flushed::Part(_)) if driver.connection.is_writable() => {
+                self.ready.dirty_drivers.insert(key);
+            }
+            Ok(Flushed::Part(_) | Flushed::All) => {}
+            Err(error) => {
+                return self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string()));
+            }
+        }
+        // Not only devices fill an outbox: so do pongs, and devices that come and go in silence.
+        driver.note_backlog(self.now);
+        match (was_congested, driver.is_congested()) {
+            (false, true) => self.rearm_driver(key),
+            (true, false) => {
+                self.log_dropped_datagrams(key);
+                self.rearm_driver(key);
+            }
+            (false, false) | (true, true) => {}
+        }
+        self.wake_waiting(key);
+    }
+
+    /// Writes what is queued toward a device.
+    pub(super) fn flush_device(&mut self, key: DeviceKey) {
+        let Some(device) = self.devices.get_mut(key) else { return };
+        let flushed = device.flush(&mut self.buffers, self.now);
+        if flushed != Flushed::All && device.connection.is_writable() {
+            self.ready.dirty_devices.insert(key);
+        }
+        if device.outbox.len() <= DEVICE_DRAINED_BYTES {
+            self.release_hold(key);
+        }
+        match (self.devices.get(key).map(|device| device.life), flushed) {
+            (Some(Life::Flushing { .. }), Flushed::All) => {
+                self.end_device(key, DeviceEnd::Finished)
+            }
+            (Some(Life::WriteClosed { .. }), Flushed::All) => self.ready.devices.insert(key),
+            (Some(Life::Open | Life::Flushing { .. } | Life::WriteClosed { .. }) | None, _) => {}
+        }
+        self.rearm_device(key);
+    }
+
+    /// Says how many datagrams a driver missed while it did not keep up.
+    fn log_dropped_datagrams(&mut self, key: DriverKey) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        let dropped = driver.take_dropped_datagrams();
+        if dropped > 0 {
+            warn!(
+                request_id = driver.name.request_id.as_str(),
+                event_source = driver.name.event_source.as_str(), dropped_datagrams = dropped;
+                "{dropped} datagrams were dropped because the driver did not read"
+            );
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What the reactor keeps: everything that is connected, and the groups that it is counted and
+//! looked up in.
+//!
+//! Nothing is decided here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use rustls::ServerConfig;
+
+use crate::collections::arena::Arena;
+use crate::collections::rate_limit::RateLimit;
+use crate::collections::ready_queue::ReadyQueue;
+use crate::collections::timers::Timers;
+use crate::limits::{Ceilings, DRIVER_READ_BYTES};
+use crate::net::Net;
+use crate::net::connection::Connection;
+use crate::net::datagrams::DatagramBatch;
+use crate::net::outbox::BufferPool;
+use crate::net::tls::SelfSigned;
+use crate::peers::closing::Closing;
+use crate::peers::device::Device;
+use crate::peers::driver::Driver;
+use crate::peers::http_client::HttpClient;
+use crate::peers::http_listener::HttpListener;
+use crate::peers::keys::{DriverKey, PortKey, Source, tag};
+use crate::peers::pending_device::PendingDevice;
+use crate::peers::port::Port;
+use crate::protocol::address::address_group;
+use crate::protocol::envelope::FRAME_MAX_BYTES;
+use crate::protocol::http::registration::Transport;
+use crate::protocol::secret::Secret;
+
+use super::auth_throttle::Guesses;
+use super::overload::Overload;
+use super::shutdown::Phase;
+
+/// What the reactor needs to know of its configuration.
+pub struct Settings {
+    /// The bearer token.
+    pub secret: Secret,
+    /// What an operator allows at most.
+    pub ceilings: Ceilings,
+    /// The load balancers that say in a PROXY header whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether `accept` lists that cover every address are refused.
+    pub forbid_accept_all: bool,
+    /// The answer to `/version`.
+    pub version_json: String,
+}
+
+impl Settings {
+    pub(super) fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|range| range.contains(&peer))
+    }
+}
+
+/// Everything that is connected.
+pub struct Reactor<N: Net> {
+    pub(super) net: N,
+    pub(super) settings: Settings,
+    /// The time of this turn.
+    pub(super) now: Instant,
+    pub(super) phase: Phase,
+    pub(super) overload: Overload,
+    pub(super) http_listeners: Arena<tag::HttpListener, HttpListener<N>>,
+    pub(super) http_clients: Arena<tag::HttpClient, HttpClient<N::Stream>>,
+    pub(super) drivers: Arena<tag::Driver, Driver<N::Stream>>,
+    pub(super) ports: Ports<N>,
+    pub(super) pending_devices: Arena<tag::PendingDevice, PendingDevice<N::Stream>>,
+    pub(super) devices: Arena<tag::Device, Device<N::Stream>>,
+    pub(super) closings: Arena<tag::Closing, Closing<N::Stream>>,
+    /// What has ended in this turn and is closed after what is to be told of it has left.
+    pub(super) to_close: Vec<Connection<N::Stream>>,
+    pub(super) addresses: AddressCounts,
+    pub(super) timers: Timers<Source>,
+    pub(super) ready: ReadyQueues,
+    pub(super) buffers: BufferPool,
+    pub(super) scratch: Scratch,
+    pub(super) certificates: Certificates,
+    pub(super) guesses: Guesses,
+    pub(super) log_limits: LogLimits,
+    pub(super) counters: Counters,
+}
+
+impl<N: Net> Reactor<N> {
+    /// A reactor with nothing connected.
+    pub fn new(net: N, settings: Settings, now: Instant) -> Self {
+        Self {
+            net,
+            settings,
+            now,
+            phase: Phase::Serving,
+            overload: Overload::Calm,
+            http_listeners: Arena::default(),
+            http_clients: Arena::default(),
+            drivers: Arena::default(),
+            ports: Ports::default(),
+            pending_devices: Arena::default(),
+            devices: Arena::default(),
+            closings: Arena::default(),
+            to_close: Vec::new(),
+            addresses: AddressCounts::default(),
+            timers: Timers::default(),
+            ready: ReadyQueues::default(),
+            buffers: BufferPool::default(),
+            scratch: Scratch::with_room(),
+            certificates: Certificates::default(),
+            guesses: Guesses::default(),
+            log_limits: LogLimits::default(),
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// What has something to do in this turn.
+#[derive(Default)]
+pub(super) struct ReadyQueues {
+    pub(super) http_listeners: ReadyQueue<tag::HttpListener>,
+    pub(super) http_clients: ReadyQueue<tag::HttpClient>,
+    pub(super) drivers: ReadyQueue<tag::Driver>,
+    pub(super) ports: ReadyQueue<tag::Port>,
+    pub(super) pending_devices: ReadyQueue<tag::PendingDevice>,
+    pub(super) devices: ReadyQueue<tag::Device>,
+    pub(super) closings: ReadyQueue<tag::Closing>,
+    /// Connections that were written to.
+    pub(super) dirty_drivers: ReadyQueue<tag::Driver>,
+    pub(super) dirty_devices: ReadyQueue<tag::Device>,
+}
+
+impl ReadyQueues {
+    pub(super) fn is_empty(&self) -> bool {
+        self.http_listeners.is_empty()
+            && self.http_clients.is_empty()
+            && self.drivers.is_empty()
+            && self.ports.is_empty()
+            && self.pending_devices.is_empty()
+            && self.devices.is_empty()
+            && self.closings.is_empty()
+            && self.dirty_drivers.is_empty()
+            && self.dirty_devices.is_empty()
+    }
+}
+
+/// The open device ports, by key and by number.
+pub(super) struct Ports<N: Net> {
+    arena: Arena<tag::Port, Port<N>>,
+    by_number: BTreeMap<(Transport, u16), PortKey>,
+}
+
+impl<N: Net> Default for Ports<N> {
+    fn default() -> Self {
+        Self { arena: Arena::default(), by_number: BTreeMap::new() }
+    }
+}
+
+impl<N: Net> Ports<N> {
+    pub(super) fn get(&self, key: PortKey) -> Option<&Port<N>> {
+        self.arena.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: PortKey) -> Option<&mut Port<N>> {
+        self.arena.get_mut(key)
+    }
+
+    /// The port with this number. TCP and TLS share their numbers, UDP has its own.
+    pub(super) fn find(&self, kind: Transport, number: u16) -> Option<PortKey> {
+        self.by_number.get(&(kind, number)).copied()
+    }
+
+    /// Puts in the port that `open` makes of its key.
+    pub(super) fn try_insert_with<E>(
+        &mut self,
+        open: impl FnOnce(PortKey) -> Result<Port<N>, E>,
+    ) -> Result<PortKey, E> {
+        let key = self.arena.try_insert_with(open)?;
+        if let Some(port) = self.arena.get(key) {
+            self.by_number.insert((port.protocol.transport(), port.number), key);
+        }
+        Ok(key)
+    }
+
+    pub(super) fn remove(&mut self, key: PortKey) -> Option<Port<N>> {
+        let port = self.arena.remove(key)?;
+        self.by_number.remove(&(port.protocol.transport(), port.number));
+        Some(port)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(super) fn keys(&self) -> Vec<PortKey> {
+        self.arena.keys()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PortKey, &Port<N>)> {
+        self.arena.iter()
+    }
+
+    /// In the order of their numbers, UDP apart.
+    pub(super) fn by_number(&self) -> impl Iterator<Item = ((Transport, u16), PortKey)> {
+        self.by_number.iter().map(|(&number, &key)| (number, key))
+    }
+}
+
+/// How many devices there are of each address, pending ones included. IPv6 counts by /64.
+///
+/// Its hash is seeded: peers choose their addresses, and must not choose who collides.
+#[derive(Default)]
+pub(super) struct AddressCounts(HashMap<IpAddr, usize>);
+
+impl AddressCounts {
+    pub(super) fn count(&self, address: IpAddr) -> usize {
+        self.0.get(&address_group(address)).copied().unwrap_or_default()
+    }
+
+    /// One device more.
+    pub(super) fn add(&mut self, address: IpAddr) {
+        *self.0.entry(address_group(address)).or_default() += 1;
+    }
+
+    /// One device less.
+    pub(super) fn remove(&mut self, address: IpAddr) {
+        let group = address_group(address);
+        let Some(count) = self.0.get_mut(&group) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(&group);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, usize)> {
+        self.0.iter().map(|(&address, &count)| (address, count))
+    }
+}
+
+/// What we show to whoever connects over TLS.
+#[derive(Default)]
+pub(super) struct Certificates {
+    /// Of our own listeners; without one they are not encrypted.
+    pub(super) https: Option<Arc<ServerConfig>>,
+    /// Of device ports for which the driver brings none.
+    pub(super) self_signed: SelfSigned,
+}
+
+/// Keeps log lines that peers can provoke from filling the disk.
+#[derive(Default)]
+pub(super) struct LogLimits {
+    /// Lines about descriptors that have run out.
+    pub(super) exhaustion: RateLimit,
+    /// Lines about HTTP connections that give way.
+    pub(super) evictions: RateLimit,
+    /// Lines about refused requests.
+    pub(super) refused_requests: RateLimit,
+}
+
+/// Buffers that one step uses and the next one overwrites.
+pub(super) struct Scratch {
+    pub(super) read: Box<[u8]>,
+    pub(super) frame: Box<[u8]>,
+    pub(super) datagrams: DatagramBatch,
+    pub(super) audience: Vec<DriverKey>,
+}
+
+impl Scratch {
+    fn with_room() -> Self {
+        Self {
+            read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
+            frame: vec![0; FRAME_MAX_BYTES].into_boxed_slice(),
+            datagrams: DatagramBatch::with_room(),
+            audience: Vec::new(),
+        }
+    }
+}
+
+/// What happened so far, for the log.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages from drivers that were ignored.
+    pub ignored_messages: u64,
+    /// DatagramBatch that found their driver's backlog full.
+    pub dropped_datagrams: u64,
+    /// Device connections that nobody covers, or over a ceiling.
+    pub refused_devices: u64,
+    /// Requests with a wrong token.
+    pub wrong_tokens: u64,
+    /// Connections that were cut off because too much was queued in all.
+    pub overload_cuts: u64,
+}
