@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::config::Config;
 use crate::commands::environment::{ConfigError, Environment};
+use crate::commands::health_check::Healthy;
 use crate::commands::url::Url;
 use crate::protocol::http::routes::{BASE_PATHS, ROUTES};
 use crate::server::build_info::BUILD;
@@ -37,6 +38,8 @@ pub enum Command {
 pub struct CurlArgs {
     /// What to ask.
     pub url: Url,
+    /// Which answers are healthy.
+    pub healthy: Healthy,
     /// Certificates to trust in place of the system's, in PEM.
     pub ca: Option<PathBuf>,
     /// Trust any certificate.
@@ -154,6 +157,9 @@ pub struct Cli {
     /// Health check: exit 0 when URL answers 200 to 499, 1 when not, 2 without a connection
     #[arg(short, long, value_name = "URL")]
     curl: Option<Url>,
+    /// With --curl: only an answer of 200 to 299 is healthy
+    #[arg(long, requires = "curl")]
+    strict: bool,
     /// With --curl: certificates to trust, in a PEM file
     #[arg(long, value_name = "FILE", requires = "curl")]
     ca: Option<PathBuf>,
@@ -190,8 +196,10 @@ impl Command {
     fn asked(cli: Cli, environment: &Environment) -> Result<Self, ConfigError> {
         match cli {
             Cli { subcommand: Some(Sub::Listen(args)), .. } => Ok(Self::Listen(args)),
-            Cli { curl: Some(url), ca, insecure, .. } => {
-                Ok(Self::Curl(CurlArgs { url, ca, insecure }))
+            Cli { curl: Some(url), strict, ca, insecure, .. } => {
+                let healthy =
+                    if strict { Healthy::SuccessOnly } else { Healthy::BelowServerErrors };
+                Ok(Self::Curl(CurlArgs { url, healthy, ca, insecure }))
             }
             Cli { routes: true, .. } => Ok(Self::Print(routes())),
             Cli { docs: true, .. } => Ok(Self::Print(docs())),
@@ -317,6 +325,7 @@ mod tests {
             ("listen 1 --to me", "last, all"),
             ("--curl ftp://x/", "http://"),
             ("--insecure", "--curl"),
+            ("--strict", "--curl"),
             ("-p 1 listen 2", "listen"),
             ("extra", "'extra'"),
         ] {

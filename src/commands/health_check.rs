@@ -23,8 +23,26 @@ pub enum Unhealthy {
     Unreachable(io::Error),
     /// There is a connection, but no answer that is HTTP.
     NoAnswer(io::Error),
-    /// It answers with a status that is not 200 to 499.
+    /// It answers with a status that does not count as healthy.
     Status(u16),
+}
+
+/// Which answers are healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Healthy {
+    /// 200 to 499, as PlaceOS's health checks have it: somebody is there.
+    BelowServerErrors,
+    /// 200 to 299: it is well.
+    SuccessOnly,
+}
+
+impl Healthy {
+    const fn includes(self, status: u16) -> bool {
+        match self {
+            Healthy::BelowServerErrors => matches!(status, 200..=499),
+            Healthy::SuccessOnly => matches!(status, 200..=299),
+        }
+    }
 }
 
 impl Unhealthy {
@@ -49,7 +67,7 @@ impl fmt::Display for Unhealthy {
 
 impl std::error::Error for Unhealthy {}
 
-/// Asks the URL, and gives its status when that is 200 to 499.
+/// Asks the URL, and gives its status when that is healthy.
 ///
 /// `tls` is how to speak to an https URL; it is asked for only then.
 ///
@@ -57,14 +75,13 @@ impl std::error::Error for Unhealthy {}
 /// What is wrong with it.
 pub fn check(
     url: &Url,
+    healthy: Healthy,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
 ) -> Result<u16, Unhealthy> {
     let stream = connect(url).map_err(Unhealthy::Unreachable)?;
     let until = Instant::now() + CURL_ANSWER_MAX;
-    match ask(url, Deadlined { stream, until }, tls).map_err(Unhealthy::NoAnswer)? {
-        status @ 200..=499 => Ok(status),
-        other => Err(Unhealthy::Status(other)),
-    }
+    let status = ask(url, Deadlined { stream, until }, tls).map_err(Unhealthy::NoAnswer)?;
+    if healthy.includes(status) { Ok(status) } else { Err(Unhealthy::Status(status)) }
 }
 
 /// Tries the addresses of the host one after the other.
@@ -223,8 +240,12 @@ mod tests {
     }
 
     fn outcome(pieces: &'static [&'static str]) -> Result<u16, Unhealthy> {
+        outcome_where(Healthy::BelowServerErrors, pieces)
+    }
+
+    fn outcome_where(healthy: Healthy, pieces: &'static [&'static str]) -> Result<u16, Unhealthy> {
         let (url, server) = serve(pieces);
-        let outcome = check(&url, no_tls);
+        let outcome = check(&url, healthy, no_tls);
         server.join().unwrap();
         outcome
     }
@@ -243,6 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn a_strict_check_takes_nothing_but_success() {
+        let strict = |pieces| outcome_where(Healthy::SuccessOnly, pieces);
+        assert_eq!(strict(&["HTTP/1.1 204 No Content\r\n\r\n"]).unwrap(), 204);
+        for pieces in [
+            &["HTTP/1.1 199 No\r\n\r\n"],
+            &["HTTP/1.1 302 Found\r\n\r\n"],
+            &["HTTP/1.1 404 Not Found\r\n\r\n"],
+            &["HTTP/1.1 503 No\r\n\r\n"],
+        ] {
+            assert_eq!(strict(pieces).unwrap_err().exit_code(), 1, "{pieces:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_http_is_unhealthy() {
         for pieces in [&["SSH-2.0-x\r\n"][..], &["HTTP/1.1 200 OK\r\n"], &[]] {
             let error = outcome(pieces).unwrap_err();
@@ -253,7 +288,7 @@ mod tests {
     #[test]
     fn the_request_names_the_host_and_the_target() {
         let (url, server) = serve(&["HTTP/1.1 200 OK\r\n\r\n"]);
-        check(&url, no_tls).unwrap();
+        check(&url, Healthy::SuccessOnly, no_tls).unwrap();
         let request = server.join().unwrap();
         assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{request}");
         assert!(request.contains(&format!("\r\nHost: 127.0.0.1:{}\r\n", url.port)), "{request}");
@@ -264,7 +299,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         drop(listener);
-        assert_eq!(check(&url, no_tls).unwrap_err().exit_code(), 2);
+        let checked = check(&url, Healthy::BelowServerErrors, no_tls);
+        assert_eq!(checked.unwrap_err().exit_code(), 2);
     }
 
     #[test]
@@ -300,7 +336,8 @@ mod tests {
             request
         });
         let url: Url = format!("https://localhost:{port}/").parse().unwrap();
-        assert_eq!(check(&url, || Ok(Arc::new(client))).unwrap(), 204);
+        let checked = check(&url, Healthy::SuccessOnly, || Ok(Arc::new(client)));
+        assert_eq!(checked.unwrap(), 204);
         assert!(answering.join().unwrap().starts_with("GET / HTTP/1.1\r\n"));
     }
 }

@@ -53,7 +53,8 @@ fn serve(config: Config) -> ExitCode {
 }
 
 fn check(args: &CurlArgs) -> ExitCode {
-    match health_check::check(&args.url, || tls::client_config(args.ca.as_deref(), args.insecure)) {
+    let tls = || tls::client_config(args.ca.as_deref(), args.insecure);
+    match health_check::check(&args.url, args.healthy, tls) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }
