@@ -9,6 +9,7 @@
 pub mod connection;
 pub mod datagrams;
 pub mod outbox;
+pub mod random;
 pub mod readiness;
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use log::{debug, warn};
 use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
-use uuid::Uuid;
 
 use crate::collections::timers::Armed;
 use crate::limits::{DRIVER_CLOSE_MAX, HTTP_CONNECTIONS_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
-use crate::net::Net;
+use crate::net::{Net, random};
 use crate::net::connection::Connection;
 use crate::net::transport::Transport;
 use crate::peers::http_client::{HttpClient, Progress};
@@ -27,9 +26,10 @@ use crate::protocol::secret::Secret;
 use super::Reactor;
 use super::accept::Pause;
 
-/// An `X-Request-ID`.
+/// An `X-Request-ID`. Where the system gives no randomness they are all the same, which is better
+/// than no answer.
 pub(super) fn new_request_id() -> String {
-    Uuid::new_v4().to_string()
+    random::uuid().unwrap_or_default().to_string()
 }
 
 impl<N: Net> Reactor<N> {

@@ -8,11 +8,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use log::error;
-use uuid::Uuid;
 
 use crate::commands::config::{Config, LogSettings, Mode};
 use crate::commands::url::{Scheme, Url};
 use crate::limits::Ceilings;
+use crate::net::random;
 use crate::protocol::secret::Secret;
 use crate::server;
 use crate::server::descriptors;
@@ -25,7 +25,8 @@ use super::request::Server;
 /// Why it cannot start, in words.
 pub fn start(log: LogSettings) -> Result<Server, String> {
     descriptors::raise_limit();
-    let token = Secret::new(Uuid::new_v4().to_string());
+    let token = random::uuid().ok_or("the system gives no randomness for a token")?;
+    let token = Secret::new(token.to_string());
     let config = config(token.clone(), log);
     let (started, outcome) = sync_channel(1);
     let thread = thread::Builder::new().name("dispatcher".to_owned());

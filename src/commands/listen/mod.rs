@@ -15,11 +15,11 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use log::LevelFilter;
-use uuid::Uuid;
 
 use crate::commands::cli::ListenArgs;
 use crate::commands::config::{LogSettings, Mode};
 use crate::commands::environment::{ConfigError, Environment};
+use crate::net::random;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::http::response::Status;
 
@@ -154,7 +154,7 @@ fn reopen(
     mut why: String,
 ) -> Result<Session, Failure> {
     loop {
-        let pause = pauses.advance(Uuid::new_v4().as_fields().0);
+        let pause = pauses.advance(random::uuid().unwrap_or_default().as_fields().0);
         say(&format!("connection lost: {why}; trying again in {:.1} s", pause.as_secs_f64()));
         thread::sleep(pause);
         match Session::open(server, order) {
