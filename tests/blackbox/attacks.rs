@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use dispatch::limits::{
+use crate::harness::limits::{
     HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES, WRONG_TOKEN_DELAY, WRONG_TOKENS_FREE,
 };
 use socket2::{Domain, Socket, Type};
 
-use crate::util::{
-    BINARY, CONTINUATION, Device, Dispatch, Folder, Http, PING, TEXT, Tcp, UPGRADE,
+use crate::harness::{
+    BINARY, CONTINUATION, Device, Dispatch, Http, PING, TEXT, Tcp, TempFolder, UPGRADE,
     allow_many_descriptors, free_port, masked,
 };
 
@@ -120,7 +120,7 @@ fn a_right_token_is_answered_at_once_even_where_a_guesser_is() {
 fn expect_not_answered(dispatch: &Dispatch, request: &str) {
     let mut http = dispatch.http();
     http.send(request);
-    http.send_what_fits(format!("GET {HEALTH} HTTP/1.0\r\n\r\n"));
+    http.try_send(format!("GET {HEALTH} HTTP/1.0\r\n\r\n"));
     let (mut stream, mut answers) = http.into_parts();
     let _ = std::io::Read::read_to_end(&mut stream, &mut answers);
     let answers = String::from_utf8_lossy(&answers);
@@ -209,7 +209,7 @@ fn expect_closed(code: u16, bytes: &[u8]) {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
     let mut driver = dispatch.driver(Tcp, port).header(offer).connect();
-    driver.send_what_fits(bytes);
+    driver.try_send(bytes);
     driver.expect_close_code(code);
     dispatch.expect_nothing_open();
 }
@@ -230,7 +230,7 @@ fn a_frame_that_claims_to_be_huge_costs_nothing() {
     let before = dispatch.resident_bytes();
     for len in [MESSAGE_MAX_BYTES as u64 + 1, 1 << 40, u64::MAX >> 1] {
         let mut driver = dispatch.driver(Tcp, free_port()).connect();
-        driver.send_what_fits(&[&[0x82, 0xFF][..], &len.to_be_bytes(), &[0; 4]].concat());
+        driver.try_send(&[&[0x82, 0xFF][..], &len.to_be_bytes(), &[0; 4]].concat());
         driver.expect_close_code(1009);
     }
     let mut claimants: Vec<_> =
@@ -253,7 +253,7 @@ fn a_length_with_its_top_bit_set_is_refused() {
     let frame = [&[0x82, 0xFF][..], &u64::MAX.to_be_bytes(), &[0; 4]].concat();
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
-    driver.send_what_fits(&frame);
+    driver.try_send(&frame);
     let (code, reason) = driver.read_to_close();
     assert!([1002, 1009].contains(&code), "{code} {reason}");
     dispatch.expect_nothing_open();
@@ -332,10 +332,10 @@ fn the_token_is_not_to_be_seen_in_the_process_list() {
 #[test]
 fn a_token_from_a_file_is_not_in_the_environment_either() {
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     folder.write("PLACE_SERVER_SECRET", &format!("{token}\n"));
     let wrapper = ["/usr/bin/env", "-u", "PLACE_SERVER_SECRET"];
-    let setup = Dispatch::setup().env("SECRETS_PATH", folder.word());
+    let setup = Dispatch::setup().env("SECRETS_PATH", folder.as_str());
     let dispatch = setup.through(&wrapper).start();
     let header = format!("Authorization: Bearer {token}");
     dispatch.http().request("GET", "/api/server", &[&header]).response().expect_status(200);
@@ -361,7 +361,7 @@ fn no_flag_takes_a_secret() {
 fn neither_trace_nor_answers_nor_close_reasons_repeat_what_is_secret() {
     let setup = Dispatch::setup().env("LOG_LEVEL", "trace").env("RUST_LOG", "trace");
     let (dispatch, port) = (setup.start(), free_port());
-    let (token, payload) = (dispatch.token(), "the-door-code-is-4711");
+    let (token, payload) = (dispatch.token(), "the-listening-code-is-4711");
     let mut driver = dispatch.driver(Tcp, port).header("Cookie: session-4711").connect();
     let mut device = Device::connect(port);
     let (ip, id) = driver.expect_opened();
@@ -376,7 +376,7 @@ fn neither_trace_nor_answers_nor_close_reasons_repeat_what_is_secret() {
     assert!(!reason.contains("4711"), "{reason}");
     let guess = format!("Authorization: Bearer {token}-nearly");
     let answer = dispatch.http().request("GET", "/api/server", &[&guess]).response();
-    assert!(!String::from_utf8_lossy(&answer.body).contains(token));
+    assert!(!answer.text().contains(token));
     dispatch.expect_nothing_open();
     for hidden in [token, "4711"] {
         let log = dispatch.log();
@@ -397,7 +397,7 @@ fn a_head_that_trickles_is_ended_after_10_s_although_it_never_stops() {
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let mut answer = Vec::new();
     // A header line every half second would be well within any timeout that starts anew.
-    while answer.is_empty() && begun.elapsed() < crate::util::DEADLINE {
+    while answer.is_empty() && begun.elapsed() < crate::harness::patience() {
         let _ = std::io::Write::write_all(&mut stream, b"X: y\r\n");
         let mut bytes = [0; 1024];
         let len = std::io::Read::read(&mut stream, &mut bytes).unwrap_or(0);
@@ -438,7 +438,7 @@ fn crowd(dispatch: &Dispatch, beginning: &str) -> Vec<Http> {
     allow_many_descriptors();
     let begin = |_| {
         let mut http = dispatch.http();
-        http.send_what_fits(beginning);
+        http.try_send(beginning);
         http
     };
     (0..HTTP_CONNECTIONS_MAX + 200).map(begin).collect()

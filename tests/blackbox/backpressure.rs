@@ -4,9 +4,9 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{
-    DEADLINE, Device, Dispatch, Driver, Peer, Tcp, Udp, assert_same_bytes, eventually, free_port,
-    pattern, write_through,
+use crate::harness::{
+    Device, Dispatch, Driver, Tcp, Udp, UdpPeer, assert_same_bytes, eventually, free_port,
+    patience, pattern, write_through,
 };
 
 /// More than the kernel and dispatch together hold for one connection that is not read.
@@ -69,7 +69,7 @@ fn a_driver_that_stands_still_is_not_felt_by_others() {
     let mut stalled = dispatch.driver(Tcp, port).accept("127.0.0.2").small_window().connect();
     let mut neighbour = dispatch.driver(Tcp, port).accept("127.0.0.1").connect();
     let mut elsewhere = dispatch.driver(Tcp, other_port).connect();
-    let mut flooding = Device::from("127.0.0.2", port);
+    let mut flooding = Device::connect_from("127.0.0.2", port);
     stalled.expect_opened();
     flooding.stream().set_nonblocking(true).unwrap();
     let chunk = vec![7; 65_536];
@@ -136,18 +136,18 @@ fn an_endless_driver_takes_its_turn_and_no_more() {
     let mut sender = busy.sender();
     thread::scope(|scope| {
         scope.spawn(move || {
-            let frame = crate::util::masked(
+            let frame = crate::harness::masked(
                 true,
-                crate::util::BINARY,
-                &crate::util::encode(
-                    dispatch::protocol::message::Kind::Write,
+                crate::harness::BINARY,
+                &crate::harness::encode(
+                    crate::harness::message::Kind::Write,
                     "127.0.0.1",
                     0,
                     &[7; 9000],
                 ),
             );
             // Bounded, so that a failure below is told instead of waited for.
-            let until = Instant::now() + DEADLINE;
+            let until = Instant::now() + patience();
             while Instant::now() < until && sender.write_all(&frame).is_ok() {}
         });
         scope.spawn(move || reading.expect_end_after_anything());
@@ -176,7 +176,7 @@ fn a_device_that_stands_still_holds_its_driver_for_5_s_and_is_then_closed() {
     });
     driver.expect_closed(id);
     let held = begun.elapsed();
-    assert!(held > Duration::from_secs(4) && held < DEADLINE, "held for {held:?}");
+    assert!(held > Duration::from_secs(4) && held < patience(), "held for {held:?}");
     writer.join().unwrap();
     expect_prompt_exchange(&mut driver, &mut healthy, healthy_id);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
@@ -206,7 +206,7 @@ fn datagrams_for_a_driver_that_stands_still_are_dropped_counted_and_never_cut() 
     let mut stalled = dispatch.driver(Udp, port).small_window().connect();
     let mut healthy = dispatch.driver(Udp, other_port).connect();
     let before = dispatch.resident_bytes();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     for n in 0..20_000u32 {
         peer.send(port, &pattern(u64::from(n), 1000));
         if n % 1000 == 0 {
@@ -220,8 +220,8 @@ fn datagrams_for_a_driver_that_stands_still_are_dropped_counted_and_never_cut() 
     let wanted: Vec<_> = (0..20_000u32).map(|n| pattern(u64::from(n), 1000)).collect();
     let mut wanted = wanted.iter();
     let mut heard = 0;
-    let reader_sees_end = |heard: &crate::util::Heard| heard.data == b"end";
-    let ender = Peer::at("127.0.0.1");
+    let reader_sees_end = |heard: &crate::harness::Incoming| heard.data == b"end";
+    let ender = UdpPeer::bind("127.0.0.1");
     let done = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -291,14 +291,14 @@ fn a_device_that_only_trickles_does_not_hold_its_driver_for_longer() {
                 thread::sleep(Duration::from_millis(500));
             }
         });
-        while begun.elapsed() < DEADLINE && dispatch.tcp_figures(port) != Some((1, 0)) {
+        while begun.elapsed() < patience() && dispatch.tcp_figures(port) != Some((1, 0)) {
             thread::sleep(Duration::from_millis(100));
         }
         let held = begun.elapsed();
         let _ = stop.shutdown(std::net::Shutdown::Both);
         held
     });
-    assert!(held < DEADLINE, "held for {held:?}");
+    assert!(held < patience(), "held for {held:?}");
     driver.expect_closed(id);
     writer.join().unwrap();
 }

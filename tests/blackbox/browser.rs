@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::{fs, io, thread};
 
-use crate::util::{Dispatch, UPGRADE, free_port, patience, spawn};
+use crate::harness::{Dispatch, UPGRADE, free_port, patience, spawn};
 
 /// A browser may take its time to start on a busy machine.
 const STARTS_WITHIN: u32 = 6;

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use dispatch::protocol::message::Kind;
+use crate::harness::message::Kind;
 
-use crate::util::{
+use crate::harness::{
     BINARY, Device, Dispatch, Driver, DriverRequest, HELD_BYTES, Http, Tcp, UPGRADE, Udp,
     allow_many_descriptors, encode, eventually, free_port, masked, pattern,
 };
@@ -88,12 +88,12 @@ fn expect_two_devices_at_most(dispatch: &Dispatch, flag: &str, ports: [u16; 2], 
     let (_, first_id) = drivers[0].expect_opened();
     let second = Device::connect(ports[1]);
     let (_, second_id) = drivers[1].hear_opened_of(ports, first_id);
-    Device::from(third_ip, ports[1]).expect_end();
+    Device::connect_from(third_ip, ports[1]).expect_end();
     dispatch.expect_logged(&["refused", third_ip, flag]);
     expect_exchange(&mut drivers[0], &mut first, first_id);
     drop(second);
     drivers[1].expect_closed(second_id);
-    let mut next = Device::from(third_ip, ports[1]);
+    let mut next = Device::connect_from(third_ip, ports[1]);
     let (_, next_id) = drivers[1].expect_opened();
     next.send(b"at last");
     drivers[1].expect_received(next_id, b"at last");
@@ -134,7 +134,8 @@ fn devices_over_the_ceiling_of_their_address_are_refused_until_one_leaves() {
     let (ports, other) = ([free_port(), free_port()], free_port());
     expect_two_devices_at_most(&dispatch, "--max-devices-per-address", ports, "127.0.0.1");
     let mut driver = dispatch.driver(Tcp, other).accept("127.0.0.0/8").connect();
-    let (_a, _b) = (Device::from("127.0.0.2", other), Device::from("127.0.0.2", other));
+    let (_a, _b) =
+        (Device::connect_from("127.0.0.2", other), Device::connect_from("127.0.0.2", other));
     driver.expect_opened();
     driver.expect_opened();
 }
@@ -200,7 +201,7 @@ fn tls_driver(dispatch: &Dispatch, port: u16) -> Http {
     let headers: Vec<_> = UPGRADE.into_iter().chain([authorization.as_str()]).collect();
     let mut http = dispatch.http();
     let response = http.request("GET", &target, &headers).response();
-    assert_eq!(response.status, 101, "{:?}", String::from_utf8_lossy(&response.body));
+    assert_eq!(response.status, 101, "{:?}", response.text());
     http
 }
 
@@ -359,7 +360,7 @@ fn what_is_queued_on_connections_that_are_being_ended_counts_and_is_cut_off() {
     dispatch.expect_logged(&["a connection that is being ended", "is cut off"]);
     // Those who hold less are not made to pay.
     expect_exchange(&mut driver, &mut healthy, healthy_id);
-    assert!(driver.has_heard_nothing_else(), "the slow device was cut off");
+    assert!(driver.has_nothing_else(), "the slow device was cut off");
 }
 
 impl Driver {
@@ -419,7 +420,7 @@ fn halves_of_messages_count_as_queued() {
     half.extend([0; 4]);
     half.extend(vec![3; 3 << 20]);
     for driver in &mut drivers {
-        driver.send_what_fits(&half);
+        driver.try_send(&half);
     }
     dispatch.expect_logged(&["the driver", "is cut off", "too much is queued in all"]);
     let enough = || dispatch.statistics()["tcp_listeners"].as_object().unwrap().len() <= 1;

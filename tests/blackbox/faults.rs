@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{
-    Device, Dispatch, Elsewhere, HELD_BYTES, Tcp, Udp, allow_many_descriptors, eventually,
+use crate::harness::{
+    Device, Dispatch, HELD_BYTES, Namespace, Tcp, Udp, allow_many_descriptors, eventually,
     free_port, ip, pattern, spawn, write_through,
 };
 
@@ -105,7 +105,7 @@ fn five_hundred_half_open_heads_are_no_trouble() {
     driver.expect_received(id, b"heard");
     dispatch.get("/api/server/healthz").expect_status(200);
     for head in &mut heads {
-        let status = head.send_what_fits("\r\n").response().status;
+        let status = head.try_send("\r\n").response().status;
         // On a machine that is busy with other things, a head's 10 s may be over.
         assert!(matches!(status, 200 | 408), "{status}");
     }
@@ -132,15 +132,16 @@ fn come_and_vanish(count: u64) {
     thread::scope(|scope| {
         // The driver itself checks that each device's messages come in order.
         let reader = scope.spawn(|| while driver.next().data != b"and now?" {});
-        let crowd: Vec<_> =
-            (0..count).map(|n| Device::from(&format!("127.0.0.{}", n % 200 + 1), port)).collect();
+        let crowd: Vec<_> = (0..count)
+            .map(|n| Device::connect_from(&format!("127.0.0.{}", n % 200 + 1), port))
+            .collect();
         for mut device in crowd {
             device.send(b"!");
             device.reset();
         }
         dispatch.expect_tcp_figures(port, Some((1, 0)));
         eventually("all descriptors are back", || dispatch.descriptors() <= descriptors);
-        Device::from("127.0.0.250", port).send(b"and now?");
+        Device::connect_from("127.0.0.250", port).send(b"and now?");
         reader.join().unwrap();
     });
 }
@@ -189,7 +190,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
         dispatch.get("/api/server/nothing").expect_status(404);
     }
     dispatch.signal("TERM");
-    assert_eq!(dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+    assert_eq!(dispatch.expect_exit().code(), Some(0));
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn half_closed_devices_and_half_read_drivers_do_not_make_it_spin() {
 #[test]
 fn a_killed_driver_program_frees_its_port() {
     // The kernel ends the connections of a killed program: with a reset where input is unread,
-    // in order where not. This one is another process, killed without a chance to say anything.
+    // in order where not. This one is another process, killed without a rng to say anything.
     let (dispatch, port) = (Dispatch::start(), free_port());
     let http = dispatch.address();
     let script = format!("exec 3<>/dev/tcp/{}/{}; cat >&3; exec sleep 60", http.ip(), http.port());
@@ -275,7 +276,7 @@ fn deadlines_know_nothing_of_the_wall_clock() {
 }
 
 #[test]
-fn a_standstill_of_the_program_is_not_held_against_a_device() {
+fn a_suspension_of_the_program_is_not_held_against_a_device() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
     let mut slow = Device::with_small_window(port);
@@ -306,7 +307,7 @@ fn a_standstill_of_the_program_is_not_held_against_a_device() {
 
 #[test]
 #[ignore = "waits 80 s, since a silent driver is dead after 75 s"]
-fn a_standstill_of_the_program_is_not_held_against_a_driver() {
+fn a_suspension_of_the_program_is_not_held_against_a_driver() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);
@@ -326,19 +327,18 @@ fn a_standstill_of_the_program_is_not_held_against_a_driver() {
 #[test]
 #[ignore = "takes 75 s, after which a silent driver is dead, and needs root"]
 fn a_driver_behind_a_dropped_route_is_let_go() {
-    let test = "a_driver_behind_a_dropped_route_is_let_go";
-    let Some(elsewhere) = Elsewhere::new(test, 1) else { return };
-    let (name, link) = (elsewhere.name(), &elsewhere.links()[0]);
+    let Some(namespace) = Namespace::new(1) else { return };
+    let (name, link) = (namespace.name(), &namespace.links()[0]);
     let net = format!("10.213.{}", std::process::id() % 250 + 1);
     let own_ip = format!("{net}.1");
     assert!(ip(&format!("addr add {own_ip}/24 dev {}", link.ours)));
     assert!(ip(&format!("-n {name} addr add {net}.2/24 dev {}", link.theirs)));
     let dispatch = Dispatch::setup().arg("-b").arg(&own_ip).start();
-    let door = format!("listening on http://{own_ip}:");
-    dispatch.expect_logged(&[&door]);
+    let listening = format!("listening on http://{own_ip}:");
+    dispatch.expect_logged(&[&listening]);
     let log = dispatch.log();
     let digits = |c: char| !c.is_ascii_digit();
-    let http_port = log.split_once(&door).unwrap().1.split(digits).next().unwrap();
+    let http_port = log.split_once(&listening).unwrap().1.split(digits).next().unwrap();
     // It asks for a port, and then sends a pong every five seconds.
     let script = format!(
         "exec 3<>/dev/tcp/{}/{http_port}; cat >&3; \

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Device, Dispatch, Http, Tcp, UPGRADE, Udp, free_port};
+use crate::harness::{Device, Dispatch, Http, Tcp, UPGRADE, Udp, free_port};
 
 const BASES: [&str; 2] = ["/api/dispatch/v1", "/api/server"];
 const HEALTH: &str = "/api/dispatch/v1/healthz";
@@ -204,7 +204,7 @@ fn an_answer_never_repeats_the_token() {
     let token = dispatch.token();
     for target in ["/api/server", "/api/nothing", &format!("{TCP}?port={token}&accept={token}")] {
         let response = dispatch.upgrade(&target.replace("?", &format!("?bearer_token={token}&")));
-        let body = String::from_utf8_lossy(&response.body).into_owned();
+        let body = response.text();
         assert!(!body.contains(token), "{body}");
         assert!(response.headers.iter().all(|(_, value)| !value.contains(token)));
     }
@@ -264,26 +264,26 @@ fn a_comma_too_many_in_an_accept_list_is_no_fault() {
 fn a_refused_driver_may_ask_again_on_the_same_connection() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut http = dispatch.http();
-    let wish = String::from_utf8(dispatch.driver(Tcp, port).bytes()).unwrap();
-    http.send(wish.replace("accept=", "accept=nonsense"));
+    let request = String::from_utf8(dispatch.driver(Tcp, port).bytes()).unwrap();
+    http.send(request.replace("accept=", "accept=nonsense"));
     http.response().expect_fault(400, "accept");
-    http.send(wish);
+    http.send(request);
     assert_eq!(http.response().status, 101);
 }
 
 #[test]
 fn bytes_behind_the_upgrade_are_the_first_frames() {
-    use crate::util::{BINARY, Driver, Event, PING, encode, masked};
+    use crate::harness::{BINARY, Driver, Event, PING, WebSocket, encode, masked};
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut first = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);
     let (ip, id) = first.expect_opened();
-    let hello = encode(dispatch::protocol::message::Kind::Write, &ip, id, b"early");
+    let hello = encode(crate::harness::message::Kind::Write, &ip, id, b"early");
     let frames = [masked(true, BINARY, &hello), masked(true, PING, b"early")].concat();
     let mut http = dispatch.http();
     http.send([dispatch.driver(Tcp, port).bytes(), frames].concat());
-    assert_eq!(http.response().status, 101);
-    let mut driver = Driver::over(http, Tcp);
+    let response = http.response();
+    let mut driver = Driver::over(WebSocket::over(http, response), Tcp);
     driver.expect_opened();
     assert!(matches!(driver.event(), Event::Pong(payload) if payload == b"early"));
     device.expect(b"early");
@@ -423,7 +423,7 @@ fn a_request_is_not_smuggled_in_a_body() {
         http.send(format!("GET {HEALTH} HTTP/1.1\r\nHost: d\r\n{framing}\r\n\r\n{hidden}"));
         http.response();
         // Either the body was skipped or the connection is over; a 404 would be the hidden one.
-        http.send_what_fits(format!("GET {HEALTH} HTTP/1.0\r\n\r\n"));
+        http.try_send(format!("GET {HEALTH} HTTP/1.0\r\n\r\n"));
         let (mut stream, mut rest) = http.into_parts();
         let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
         let rest = String::from_utf8_lossy(&rest);
@@ -435,8 +435,8 @@ fn a_request_is_not_smuggled_in_a_body() {
 fn a_target_that_is_too_long_is_a_414() {
     let dispatch = Dispatch::start();
     let mut http = dispatch.http();
-    let long = "a".repeat(dispatch::limits::HEAD_MAX_BYTES);
-    http.send_what_fits(format!("GET {HEALTH}?{long} HTTP/1.1\r\n\r\n"));
+    let long = "a".repeat(crate::harness::limits::HEAD_MAX_BYTES);
+    http.try_send(format!("GET {HEALTH}?{long} HTTP/1.1\r\n\r\n"));
     http.response().expect_status(414).error();
     http.expect_end();
 }
@@ -445,8 +445,8 @@ fn a_target_that_is_too_long_is_a_414() {
 fn a_head_that_is_too_long_is_a_431() {
     let dispatch = Dispatch::start();
     let mut http = dispatch.http();
-    let long = "a".repeat(dispatch::limits::HEAD_MAX_BYTES);
-    http.send_what_fits(format!("GET {HEALTH} HTTP/1.1\r\nX-Long: {long}\r\n\r\n"));
+    let long = "a".repeat(crate::harness::limits::HEAD_MAX_BYTES);
+    http.try_send(format!("GET {HEALTH} HTTP/1.1\r\nX-Long: {long}\r\n\r\n"));
     http.response().expect_status(431).error();
     http.expect_end();
 }
@@ -454,7 +454,7 @@ fn a_head_that_is_too_long_is_a_431() {
 #[test]
 fn a_head_of_nearly_16_kib_is_taken() {
     let dispatch = Dispatch::start();
-    let long = "a".repeat(dispatch::limits::HEAD_MAX_BYTES - 200);
+    let long = "a".repeat(crate::harness::limits::HEAD_MAX_BYTES - 200);
     let header = format!("X-Long: {long}");
     dispatch.http().request("GET", HEALTH, &[&header]).response().expect_status(200);
 }
@@ -489,9 +489,9 @@ fn a_connection_that_is_silent_for_60_s_between_requests_is_ended() {
 
 #[test]
 fn over_the_limit_the_connection_that_has_been_idle_longest_makes_room() {
-    crate::util::allow_many_descriptors();
+    crate::harness::allow_many_descriptors();
     let dispatch = Dispatch::start();
-    let mut idle: Vec<_> = (0..dispatch::limits::HTTP_CONNECTIONS_MAX + 2)
+    let mut idle: Vec<_> = (0..crate::harness::limits::HTTP_CONNECTIONS_MAX + 2)
         .map(|_| {
             let mut http = dispatch.http();
             http.get(HEALTH).expect_status(200);

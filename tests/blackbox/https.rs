@@ -6,29 +6,29 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use dispatch::limits::HTTP_CONNECTIONS_MAX;
+use crate::harness::limits::HTTP_CONNECTIONS_MAX;
 
-use crate::util::{
-    Authority, Bridge, DEADLINE, Device, Dispatch, DriverRequest, Folder, Http, OpenSsl, Pair,
-    Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, allow_many_descriptors, assert_same_bytes,
-    eventually, free_port, has_openssl, pattern, spawn, write_through,
+use crate::harness::{
+    Authority, CertifiedKey, Device, Dispatch, DriverRequest, Http, OpenSslClient, Protocol, Tcp,
+    TempFolder, Tls, TlsBridge, TlsDevice, TlsVersion, Udp, allow_many_descriptors,
+    assert_same_bytes, eventually, free_port, has_openssl, patience, pattern, spawn, write_through,
 };
 
 /// A dispatcher that serves https, with the files of its certificate.
-struct Secure {
+struct HttpsServer {
     dispatch: Dispatch,
-    folder: Folder,
-    bridge: Bridge,
+    folder: TempFolder,
+    bridge: TlsBridge,
 }
 
-impl Secure {
-    fn start(pair: &Pair) -> Self {
-        let folder = Folder::new();
+impl HttpsServer {
+    fn start(pair: &CertifiedKey) -> Self {
+        let folder = TempFolder::new();
         let cert = folder.write("cert.pem", &pair.certificate);
         let key = folder.write("key.pem", &pair.key);
         let dispatch =
             Dispatch::setup().arg("--tls-cert").arg(&cert).env("SG_TLS_KEY", &key).start();
-        let bridge = Bridge::to(dispatch.address());
+        let bridge = TlsBridge::to(dispatch.address());
         Self { dispatch, folder, bridge }
     }
 
@@ -69,7 +69,7 @@ fn curl(words: &[&str]) -> Output {
 
 #[test]
 fn the_same_routes_are_served_over_https() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     assert!(secure.dispatch.log().contains("listening on https://"));
     let mut http = secure.http();
     let authorization = secure.dispatch.authorization();
@@ -92,7 +92,7 @@ fn the_same_routes_are_served_over_https() {
 #[test]
 fn a_crowd_that_makes_no_handshake_keeps_nobody_out() {
     allow_many_descriptors();
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let connect = |_| TcpStream::connect(secure.dispatch.address()).expect("it accepts");
     let _crowd: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 200).map(connect).collect();
     secure.http().get("/api/server/healthz").expect_status(200);
@@ -101,7 +101,7 @@ fn a_crowd_that_makes_no_handshake_keeps_nobody_out() {
 
 #[test]
 fn drivers_speak_wss() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let (tcp, tls, udp) = (free_port(), free_port(), free_port());
     let mut over_tcp = secure.driver(Tcp, tcp).connect();
     let mut over_tls = secure.driver(Tls, tls).connect();
@@ -125,7 +125,7 @@ fn drivers_speak_wss() {
 
 #[test]
 fn twelve_mib_go_both_ways_over_wss() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let port = free_port();
     let mut driver = secure.driver(Tls, port).connect();
     let mut device = TlsDevice::connect(port);
@@ -153,7 +153,7 @@ fn twelve_mib_go_both_ways_over_wss() {
 
 #[test]
 fn a_driver_over_wss_that_does_not_read_holds_its_devices_back_and_loses_nothing() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let port = free_port();
     let mut driver = secure.driver(Tcp, port).small_window().connect();
     let mut device = Device::connect(port);
@@ -172,23 +172,23 @@ fn a_driver_over_wss_that_does_not_read_holds_its_devices_back_and_loses_nothing
 
 #[test]
 fn shutdown_says_goodbye_over_wss() {
-    let mut secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let mut secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let port = free_port();
     let mut driver = secure.driver(Tcp, port).connect();
     secure.dispatch.signal("TERM");
     driver.expect_close_code(1001);
-    assert_eq!(secure.dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+    assert_eq!(secure.dispatch.expect_exit().code(), Some(0));
 }
 
 #[test]
 fn openssl_is_answered_with_close_notify() {
-    if !has_openssl("openssl_is_answered_with_close_notify") {
+    if !has_openssl() {
         return;
     }
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     for version in ["-tls1_2", "-tls1_3"] {
         let port = secure.dispatch.address().port();
-        let mut client = OpenSsl::connect(port, &[version, "-alpn", "http/1.1"]);
+        let mut client = OpenSslClient::connect(port, &[version, "-alpn", "http/1.1"]);
         let request = "GET /api/server/healthz HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
         client.send(request);
         client.expect("HTTP/1.1 200");
@@ -200,9 +200,9 @@ fn openssl_is_answered_with_close_notify() {
 
 #[test]
 fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let mut plain = TcpStream::connect(secure.dispatch.address()).unwrap();
-    plain.set_read_timeout(Some(DEADLINE)).unwrap();
+    plain.set_read_timeout(Some(patience())).unwrap();
     let request = format!(
         "GET /api/server?bearer_token={} HTTP/1.1\r\nHost: d\r\n\r\n",
         secure.dispatch.token()
@@ -219,7 +219,7 @@ fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
 
 #[test]
 fn a_silent_client_costs_no_processor_time() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let _silent = TcpStream::connect(secure.dispatch.address()).unwrap();
     let mut idle = secure.http();
     idle.get("/api/server/healthz").expect_status(200);
@@ -231,8 +231,8 @@ fn a_silent_client_costs_no_processor_time() {
 
 #[test]
 fn a_changed_certificate_is_served_to_new_connections_and_drops_none() {
-    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
-    let secure = Secure::start(&old);
+    let (old, new) = (CertifiedKey::self_signed("old"), CertifiedKey::self_signed("new"));
+    let secure = HttpsServer::start(&old);
     let port = free_port();
     let mut driver = secure.driver(Tcp, port).connect();
     let mut keeping = secure.http();
@@ -248,8 +248,8 @@ fn a_changed_certificate_is_served_to_new_connections_and_drops_none() {
 
 #[test]
 fn sighup_reads_the_certificate_again_and_drops_nothing() {
-    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
-    let secure = Secure::start(&old);
+    let (old, new) = (CertifiedKey::self_signed("old"), CertifiedKey::self_signed("new"));
+    let secure = HttpsServer::start(&old);
     let port = free_port();
     let mut driver = secure.driver(Tcp, port).connect();
     secure.replace(&new.certificate, &new.key);
@@ -273,7 +273,7 @@ fn sighup_ends_no_server_without_a_certificate() {
 
 #[test]
 fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
-    let (old, new) = (Pair::self_signed("old"), Pair::self_signed("new"));
+    let (old, new) = (CertifiedKey::self_signed("old"), CertifiedKey::self_signed("new"));
     let bad = [
         ("garbage".to_owned(), new.key.clone()),
         (new.certificate.clone(), "garbage".to_owned()),
@@ -281,7 +281,7 @@ fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
         (String::new(), String::new()),
     ];
     for (certificate, key) in bad {
-        let secure = Secure::start(&old);
+        let secure = HttpsServer::start(&old);
         let mut keeping = secure.http();
         // Answered, it is certainly accepted: that looks at the files, too, and would find the
         // pair half replaced.
@@ -307,8 +307,8 @@ fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
 
 #[test]
 fn files_that_vanish_leave_the_old_pair_in_use() {
-    let old = Pair::self_signed("old");
-    let secure = Secure::start(&old);
+    let old = CertifiedKey::self_signed("old");
+    let secure = HttpsServer::start(&old);
     fs::remove_file(secure.folder.file("key.pem")).unwrap();
     assert_eq!(secure.shown(), old.der());
     secure.dispatch.expect_logged(&["the old certificate stays in use", "key.pem"]);
@@ -317,8 +317,8 @@ fn files_that_vanish_leave_the_old_pair_in_use() {
 
 #[test]
 fn a_pair_that_cannot_be_used_is_no_start() {
-    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
-    let folder = Folder::new();
+    let (pair, other) = (CertifiedKey::self_signed("one"), CertifiedKey::self_signed("other"));
+    let folder = TempFolder::new();
     let (cert, key) = (folder.file("cert.pem"), folder.file("key.pem"));
     let words = ["-p", "0", "--tls-cert", &cert, "--tls-key", &key];
     let missing = curl(&words);
@@ -338,7 +338,7 @@ fn a_pair_that_cannot_be_used_is_no_start() {
 #[test]
 fn curl_checks_https_by_the_ca_that_it_is_given() {
     let authority = Authority::new("CA of the building");
-    let secure = Secure::start(&authority.sign("dispatch.example"));
+    let secure = HttpsServer::start(&authority.sign("dispatch.example"));
     let ca = &secure.folder.write("ca.pem", &authority.certificate);
     let wrong = &secure.folder.write("wrong.pem", &Authority::new("another").certificate);
     let url = &secure.url("localhost");
@@ -354,15 +354,15 @@ fn curl_checks_https_by_the_ca_that_it_is_given() {
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert_eq!(errors.trim().lines().count(), 1, "{errors}");
     }
-    let elsewhere = Secure::start(&authority.sign_for("elsewhere", &["dispatch.example"]));
+    let elsewhere = HttpsServer::start(&authority.sign_for("elsewhere", &["dispatch.example"]));
     let by_another_name = curl(&["--curl", &elsewhere.url("localhost"), "--ca", ca]);
     assert_eq!(by_another_name.status.code(), Some(1));
 }
 
 #[test]
 fn curl_takes_a_self_signed_certificate_as_its_own_ca() {
-    let pair = Pair::self_signed("dispatch.example");
-    let secure = Secure::start(&pair);
+    let pair = CertifiedKey::self_signed("dispatch.example");
+    let secure = HttpsServer::start(&pair);
     let cert = secure.folder.file("cert.pem");
     let output = curl(&["--curl", &secure.url("localhost"), "--ca", &cert]);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -371,11 +371,11 @@ fn curl_takes_a_self_signed_certificate_as_its_own_ca() {
 
 #[test]
 fn old_versions_of_tls_get_no_further_than_new_ones() {
-    let secure = Secure::start(&Pair::self_signed("dispatch.example"));
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let port = secure.dispatch.address().port();
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let mut client = TlsDevice::begin(port, version, None);
-        client.shake_hands().unwrap();
+        client.handshake().unwrap();
         client.send(b"GET /api/server/healthz HTTP/1.0\r\n\r\n");
         let answer = client.read_to_close_notify();
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));

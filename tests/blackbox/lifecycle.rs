@@ -5,8 +5,8 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::util::{
-    Device, Dispatch, Tcp, Udp, eventually, free_port, has_ipv6, nothing_is_started, pattern,
+use crate::harness::{
+    Device, Dispatch, Tcp, Udp, eventually, free_port, has_ipv6, no_program_starts, pattern,
 };
 
 #[test]
@@ -39,11 +39,11 @@ fn the_statistics_count_drivers_and_devices_by_port() {
 fn a_late_driver_gets_an_opened_for_what_is_connected_and_covered() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut early = dispatch.driver(Tcp, port).accept("127.0.0.0/8").connect();
-    let _devices = ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map(|ip| Device::from(ip, port));
+    let _devices = ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map(|ip| Device::connect_from(ip, port));
     for _ in 0..3 {
         early.expect_opened();
     }
-    let gone = Device::from("127.0.0.2", port);
+    let gone = Device::connect_from("127.0.0.2", port);
     let (_, gone_id) = early.expect_opened();
     drop(gone);
     early.expect_closed(gone_id);
@@ -83,9 +83,9 @@ fn the_devices_of_a_driver_that_leaves_are_closed_unless_another_covers_them() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut stays = dispatch.driver(Tcp, port).accept("127.0.0.2").connect();
     let mut leaves = dispatch.driver(Tcp, port).accept("127.0.0.0/8").connect();
-    let mut covered = Device::from("127.0.0.2", port);
+    let mut covered = Device::connect_from("127.0.0.2", port);
     let (_, id) = stays.expect_opened();
-    let mut orphan = Device::from("127.0.0.3", port);
+    let mut orphan = Device::connect_from("127.0.0.3", port);
     leaves.expect_opened();
     leaves.expect_opened();
     leaves.leave();
@@ -93,14 +93,14 @@ fn the_devices_of_a_driver_that_leaves_are_closed_unless_another_covers_them() {
     dispatch.expect_tcp_figures(port, Some((1, 1)));
     covered.send(b"still heard");
     stays.expect_received(id, b"still heard");
-    assert!(stays.has_heard_nothing_else());
+    assert!(stays.has_nothing_else());
 }
 
 #[test]
 fn a_port_is_closed_with_its_last_driver_however_that_goes() {
     let dispatch = Dispatch::start();
-    let ways: [fn(crate::util::Driver); 3] =
-        [crate::util::Driver::leave, crate::util::Driver::reset, drop];
+    let ways: [fn(crate::harness::Driver); 3] =
+        [crate::harness::Driver::leave, crate::harness::Driver::reset, drop];
     for leave in ways {
         let port = free_port();
         let mut driver = dispatch.driver(Tcp, port).connect();
@@ -109,7 +109,7 @@ fn a_port_is_closed_with_its_last_driver_however_that_goes() {
         leave(driver);
         device.expect_end();
         dispatch.expect_nothing_open();
-        assert!(Device::try_from("127.0.0.1", port, None).is_err(), "the port is still open");
+        assert!(Device::try_connect("127.0.0.1", port).is_err(), "the port is still open");
     }
 }
 
@@ -141,7 +141,7 @@ fn a_port_that_was_freed_is_free_for_another_program() {
 #[test]
 fn a_tcp_port_of_another_program_is_a_409_that_says_so() {
     let (dispatch, port) = (Dispatch::start(), free_port());
-    let _quiet = nothing_is_started();
+    let _quiet = no_program_starts();
     for own in ["0.0.0.0", "::", "127.0.0.1"] {
         let Ok(other) = TcpListener::bind((own.parse::<IpAddr>().unwrap(), port)) else {
             assert!(!has_ipv6(), "{own} cannot be bound");
@@ -241,7 +241,7 @@ fn a_field_driver_of_bacnet_and_one_of_knx_work_as_they_are() {
         let port = free_port();
         let mut driver =
             dispatch.driver(Udp, port).base(base).header("X-Module-ID: mod-1234").connect();
-        let peer = crate::util::Peer::at("127.0.0.1");
+        let peer = crate::harness::UdpPeer::bind("127.0.0.1");
         peer.send(port, b"\x81\x0b\x00\x08");
         driver.expect_datagram("127.0.0.1", peer.port(), b"\x81\x0b\x00\x08");
     }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use dispatch::limits::REQUESTS_REFUSED_LOGGED_PER_SECOND;
+use crate::harness::limits::REQUESTS_REFUSED_LOGGED_PER_SECOND;
 use serde_json::Value;
 
-use crate::util::{Device, Dispatch, Tcp, Udp, eventually, free_port};
+use crate::harness::{Device, Dispatch, Tcp, Udp, eventually, free_port};
 
 #[test]
 fn no_secret_is_logged_at_any_level() {
@@ -48,8 +48,8 @@ fn no_secret_is_logged_at_any_level() {
 fn the_log_lines_of_a_request_carry_its_id_and_its_module() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut http = dispatch.http();
-    let wish = dispatch.driver(Tcp, port).header("X-Module-ID: mod-Abc123");
-    let response = http.send(wish.bytes()).response();
+    let request = dispatch.driver(Tcp, port).header("X-Module-ID: mod-Abc123");
+    let response = http.send(request.bytes()).response();
     assert_eq!(response.status, 101);
     let id = response.header("x-request-id").unwrap();
     dispatch.expect_logged(&[id, "mod-Abc123"]);
@@ -65,7 +65,7 @@ fn a_module_id_cannot_forge_a_log_line() {
     dispatch.get("/api/server/healthz");
     assert!(!dispatch.log().contains('\x1b'), "an escape sequence reached the log");
     let longest = dispatch.log().lines().map(str::len).max().unwrap();
-    assert!(longest <= dispatch::limits::LOG_LINE_MAX_BYTES, "a line of {longest} bytes");
+    assert!(longest <= crate::harness::limits::LOG_LINE_MAX_BYTES, "a line of {longest} bytes");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn production_logs_json_lines_with_the_fields_of_the_contract() {
     let _udp_driver = dispatch.driver(Udp, udp).connect();
     let device = Device::connect(tcp);
     driver.expect_opened();
-    Device::from("127.0.0.9", tcp).expect_end();
+    Device::connect_from("127.0.0.9", tcp).expect_end();
     drop(device);
     driver.expect_closed(0);
     let lines = || -> Vec<Value> {
@@ -102,7 +102,7 @@ fn lines_about_refused_devices_are_few_and_say_how_many_were_left_out() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let _driver = dispatch.driver(Tcp, port).accept("127.0.0.1").connect();
     for _ in 0..300 {
-        Device::from("127.0.0.99", port).expect_end();
+        Device::connect_from("127.0.0.99", port).expect_end();
     }
     dispatch.expect_logged(&["127.0.0.99"]);
     let lines = dispatch.log().lines().filter(|line| line.contains("127.0.0.99")).count();

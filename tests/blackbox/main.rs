@@ -3,7 +3,7 @@
 //!
 //! All of it is one binary, since a binary per topic would link the same harness ten times.
 
-mod util;
+mod harness;
 
 mod attacks;
 mod backpressure;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::util::{
-    Device, Dispatch, Driver, Peer, Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, free_port,
+use crate::harness::{
+    Device, Dispatch, Driver, Protocol, Tcp, Tls, TlsDevice, TlsVersion, Udp, UdpPeer, free_port,
     has_ipv6,
 };
 
@@ -112,7 +112,7 @@ fn from_any_other_address_a_header_is_data() {
     let port = free_port();
     let mut driver = dispatch.driver(Tcp, port).accept("::1").connect();
     for header in [V1, LOCAL_V1, &v2_ipv4(STREAM)] {
-        let mut device = Device::from("::1", port);
+        let mut device = Device::connect_from("::1", port);
         let (ip, id) = driver.expect_opened();
         assert_eq!(ip, "::1");
         device.send(header);
@@ -274,7 +274,7 @@ fn a_header_that_ends_too_early_is_closed_with_one_line() {
     device.finish();
     device.expect_end();
     dispatch.expect_logged(&[&format!("on port {port}"), "within its PROXY header"]);
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn with_tls_the_header_comes_before_the_handshake() {
             // Header and hello in one packet.
             let hello = device.flight();
             device.socket().write_all(&[&header[..], &hello].concat()).unwrap();
-            device.shake_hands().unwrap();
+            device.handshake().unwrap();
             let (ip, id) = driver.expect_opened();
             assert_eq!(ip, DEVICE);
             device.send(b"sealed");
@@ -347,7 +347,7 @@ fn a_header_and_a_hello_that_are_cut_anywhere_succeed() {
         device.socket().write_all(&bytes[..cut]).unwrap();
         driver.sync();
         device.socket().write_all(&bytes[cut..]).unwrap();
-        device.shake_hands().unwrap();
+        device.handshake().unwrap();
         assert_eq!(driver.expect_opened().0, DEVICE);
     }
 }
@@ -357,9 +357,9 @@ fn a_handshake_without_a_header_fails_and_names_the_reason() {
     let dispatch = behind_balancer();
     let (driver, port) = open_port(&dispatch, Tls);
     let mut device = TlsDevice::begin(port, TlsVersion::V1_3, None);
-    assert!(device.shake_hands().is_err());
+    assert!(device.handshake().is_err());
     dispatch.expect_logged(&[&format!("on port {port}"), "no PROXY header"]);
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn a_failed_handshake_behind_a_header_is_logged_with_the_devices_address() {
 fn a_datagram_carries_its_header_in_front_and_answers_go_back_through_the_balancer() {
     let dispatch = behind_balancer();
     let (mut driver, port) = open_port(&dispatch, Udp);
-    let (balancer, other) = (Peer::at("127.0.0.1"), Peer::at("127.0.0.2"));
+    let (balancer, other) = (UdpPeer::bind("127.0.0.1"), UdpPeer::bind("127.0.0.2"));
     balancer.send(port, &[&v2_ipv4(DATAGRAM)[..], b"question"].concat());
     driver.expect_datagram(DEVICE, 56324, b"question");
     driver.write(DEVICE, 56324, b"answer");
@@ -395,7 +395,7 @@ fn a_datagram_carries_its_header_in_front_and_answers_go_back_through_the_balanc
 fn datagrams_without_a_whole_header_are_dropped_and_checks_are_silent() {
     let dispatch = behind_balancer();
     let (mut driver, port) = open_port(&dispatch, Udp);
-    let balancer = Peer::at("127.0.0.1");
+    let balancer = UdpPeer::bind("127.0.0.1");
     let whole = v2_ipv4(DATAGRAM);
     for wrong in [b"bare".to_vec(), V1.to_vec(), whole[..20].to_vec(), v2_ipv4(STREAM)] {
         balancer.send(port, &wrong);
@@ -412,7 +412,7 @@ fn a_datagrams_address_is_what_accept_judges() {
     let dispatch = behind_balancer();
     let port = free_port();
     let mut driver = dispatch.driver(Udp, port).accept("127.0.0.0/8, 198.51.100.9").connect();
-    let balancer = Peer::at("127.0.0.1");
+    let balancer = UdpPeer::bind("127.0.0.1");
     balancer.send(port, &[&v2_ipv4(DATAGRAM)[..], b"from 192.0.2.10"].concat());
     let body = [198, 51, 100, 9, 1, 1, 1, 1, 0, 7, 0, 8];
     balancer.send(port, &[&v2(PROXY, DATAGRAM, &body)[..], b"good"].concat());
@@ -427,7 +427,7 @@ fn from_other_peers_datagrams_have_no_header() {
     let dispatch = behind_balancer();
     let port = free_port();
     let mut driver = dispatch.driver(Udp, port).accept("::1").connect();
-    let peer = Peer::at("::1");
+    let peer = UdpPeer::bind("::1");
     let header = v2_ipv4(DATAGRAM);
     peer.send(port, &header);
     driver.expect_datagram("::1", peer.port(), &header);

@@ -2,13 +2,13 @@
 
 use std::thread;
 
-use crate::util::{
+use crate::harness::{
     Device, Dispatch, HELD_BYTES, Tcp, assert_same_bytes, eventually, free_port, has_ipv6, pattern,
 };
 
 /// What one RECEIVED or WRITE may carry at most, with the longest loopback address in front.
-const WRITE_MAX_BYTES: usize = dispatch::limits::MESSAGE_MAX_BYTES
-    - dispatch::protocol::message::OVERHEAD_BYTES
+const WRITE_MAX_BYTES: usize = crate::harness::limits::MESSAGE_MAX_BYTES
+    - crate::harness::message::OVERHEAD_BYTES
     - "127.0.0.1".len();
 
 #[test]
@@ -23,7 +23,7 @@ fn a_device_is_announced_heard_answered_and_seen_off() {
     device.expect(b"21.5");
     drop(device);
     driver.expect_closed(0);
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
     dispatch.expect_tcp_figures(port, Some((1, 0)));
 }
 
@@ -80,7 +80,7 @@ fn fifty_devices_in_one_burst_say_a_line_each_and_leave() {
     lines.sort();
     wanted.sort();
     assert_eq!(lines, wanted);
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
     dispatch.expect_tcp_figures(port, Some((1, 0)));
 }
 
@@ -97,12 +97,12 @@ fn devices_that_flood_a_slow_driver_keep_their_streams_apart_and_whole() {
             thread::spawn(move || device.send(&pattern(id, BYTES)))
         })
         .collect();
-    driver.sip(1000);
+    driver.socket().read_at_most(1000);
     for id in 0..DEVICES {
         assert_same_bytes(&driver.collect(id), &pattern(id, BYTES));
     }
     senders.into_iter().for_each(|sender| sender.join().unwrap());
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn ipv4_and_ipv6_devices_use_one_listener() {
     let mut driver = dispatch.driver(Tcp, port).accept("127.0.0.1,::1").connect();
     let _old = Device::connect(port);
     assert_eq!(driver.expect_opened(), ("127.0.0.1".to_owned(), 0));
-    let mut new = Device::from("::1", port);
+    let mut new = Device::connect_from("::1", port);
     assert_eq!(driver.expect_opened(), ("::1".to_owned(), 1));
     driver.write("::1", 1, b"six");
     new.expect(b"six");
@@ -241,7 +241,7 @@ fn an_address_is_the_same_in_every_spelling() {
     assert_eq!(driver.expect_opened().0, "127.0.0.1");
     driver.write("::ffff:127.0.0.1", 0, b"four");
     old.expect(b"four");
-    let mut new = Device::from("::1", port);
+    let mut new = Device::connect_from("::1", port);
     assert_eq!(driver.expect_opened().0, "::1");
     driver.write("0:0:0:0:0:0:0:1", 1, b"six");
     new.expect(b"six");
@@ -256,11 +256,11 @@ fn an_accept_list_has_ranges_blanks_and_duplicates() {
     let list = " 127.0.0.4/30 , 127.0.0.1,127.0.0.1, ::1/128";
     let mut driver = dispatch.driver(Tcp, port).accept(list).connect();
     for covered in ["127.0.0.1", "127.0.0.4", "127.0.0.7", "::1"] {
-        let _device = Device::from(covered, port);
+        let _device = Device::connect_from(covered, port);
         assert_eq!(driver.expect_opened().0, covered);
     }
     for outside in ["127.0.0.3", "127.0.0.8"] {
-        Device::from(outside, port).expect_end();
+        Device::connect_from(outside, port).expect_end();
     }
 }
 
@@ -271,8 +271,8 @@ fn all_of_ipv4_does_not_cover_ipv6() {
     }
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).accept("0.0.0.0/0").connect();
-    Device::from("::1", port).expect_end();
-    let _device = Device::from("127.9.9.9", port);
+    Device::connect_from("::1", port).expect_end();
+    let _device = Device::connect_from("127.9.9.9", port);
     assert_eq!(driver.expect_opened().0, "127.9.9.9");
 }
 
@@ -280,8 +280,8 @@ fn all_of_ipv4_does_not_cover_ipv6() {
 fn a_device_that_nobody_covers_is_closed_at_once_and_unseen() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).accept("127.0.0.2").connect();
-    Device::from("127.0.0.3", port).expect_end();
-    let _device = Device::from("127.0.0.2", port);
+    Device::connect_from("127.0.0.3", port).expect_end();
+    let _device = Device::connect_from("127.0.0.2", port);
     assert_eq!(driver.next().ip, "127.0.0.2");
     dispatch.expect_tcp_figures(port, Some((1, 1)));
 }
@@ -291,9 +291,9 @@ fn each_driver_hears_its_own_devices_alone() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut two = dispatch.driver(Tcp, port).accept("127.0.0.2").connect();
     let mut three = dispatch.driver(Tcp, port).accept("127.0.0.3").connect();
-    let mut device_two = Device::from("127.0.0.2", port);
+    let mut device_two = Device::connect_from("127.0.0.2", port);
     let (_, id_two) = two.expect_opened();
-    let mut device_three = Device::from("127.0.0.3", port);
+    let mut device_three = Device::connect_from("127.0.0.3", port);
     let (_, id_three) = three.expect_opened();
     assert_ne!(id_two, id_three, "ids are the listener's");
     device_two.send(b"two");
@@ -302,7 +302,7 @@ fn each_driver_hears_its_own_devices_alone() {
     three.expect_received(id_three, b"three");
     two.sync();
     three.sync();
-    assert!(two.has_heard_nothing_else() && three.has_heard_nothing_else());
+    assert!(two.has_nothing_else() && three.has_nothing_else());
 }
 
 #[test]
@@ -327,14 +327,14 @@ fn drivers_that_cover_the_same_device_all_hear_it_and_may_write() {
 fn a_driver_does_not_reach_a_device_that_it_does_not_cover() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut owner = dispatch.driver(Tcp, port).accept("127.0.0.2").connect();
-    let mut stranger = dispatch.driver(Tcp, port).accept("127.0.0.3").connect();
-    let mut device = Device::from("127.0.0.2", port);
+    let mut unlisted = dispatch.driver(Tcp, port).accept("127.0.0.3").connect();
+    let mut device = Device::connect_from("127.0.0.2", port);
     let (ip, id) = owner.expect_opened();
     for pretended in ["127.0.0.2", "127.0.0.3"] {
-        stranger.write(pretended, id, b"intruder");
-        stranger.close(pretended, id);
+        unlisted.write(pretended, id, b"intruder");
+        unlisted.close(pretended, id);
     }
-    stranger.sync();
+    unlisted.sync();
     owner.write(&ip, id, b"owner");
     device.expect(b"owner");
     device.send(b"still here");
@@ -364,14 +364,14 @@ fn messages_to_nobody_are_ignored() {
 
 #[test]
 fn messages_that_only_dispatch_sends_are_ignored() {
-    use dispatch::protocol::message::Kind::{Closed, Opened, Received};
+    use crate::harness::message::Kind::{Closed, Opened, Received};
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
     let mut device = Device::connect(port);
     driver.expect_opened();
-    driver.say(Opened, "127.0.0.1", 0, b"");
-    driver.say(Received, "127.0.0.1", 0, b"echo?");
-    driver.say(Closed, "127.0.0.1", 0, b"");
+    driver.send_message(Opened, "127.0.0.1", 0, b"");
+    driver.send_message(Received, "127.0.0.1", 0, b"echo?");
+    driver.send_message(Closed, "127.0.0.1", 0, b"");
     driver.write("127.0.0.1", 0, b"alive");
     device.expect(b"alive");
 }
@@ -405,7 +405,7 @@ fn four_megabytes_go_both_ways_at_once() {
         scope.spawn(|| std::io::Write::write_all(&mut device_sender, &up).unwrap());
         scope.spawn(|| {
             for chunk in down.chunks(10_000) {
-                crate::util::write_through(&mut driver_sender, &ip, id, chunk);
+                crate::harness::write_through(&mut driver_sender, &ip, id, chunk);
             }
         });
         scope.spawn(|| device.expect(&down));

@@ -3,15 +3,15 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
-use crate::util::{
-    Device, Dispatch, Elsewhere, Link, Peer, Tcp, Udp, eventually, free_port, has_ipv6,
-    nothing_is_started, patience, pattern, spawn,
+use crate::harness::{
+    Device, Dispatch, Link, Namespace, Tcp, Udp, UdpPeer, eventually, free_port, has_ipv6,
+    no_program_starts, patience, pattern, spawn,
 };
 
 /// Proves that the port still receives and sends.
 #[track_caller]
-fn expect_echo(driver: &mut crate::util::Driver, port: u16) {
-    let peer = Peer::at("127.0.0.1");
+fn expect_echo(driver: &mut crate::harness::Driver, port: u16) {
+    let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"ping");
     driver.expect_datagram("127.0.0.1", peer.port(), b"ping");
     driver.write("127.0.0.1", peer.id(), b"pong");
@@ -22,7 +22,7 @@ fn expect_echo(driver: &mut crate::util::Driver, port: u16) {
 fn a_datagram_is_heard_with_its_sender_and_answered_from_the_port() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"who-is");
     driver.expect_datagram("127.0.0.1", peer.port(), b"who-is");
     driver.write("127.0.0.1", peer.id(), b"i-am");
@@ -34,7 +34,7 @@ fn a_datagram_is_heard_with_its_sender_and_answered_from_the_port() {
 fn an_empty_datagram_is_a_received_without_data() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"");
     driver.expect_datagram("127.0.0.1", peer.port(), b"");
     expect_echo(&mut driver, port);
@@ -44,7 +44,7 @@ fn an_empty_datagram_is_a_received_without_data() {
 fn an_empty_write_is_an_empty_datagram() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     driver.write("127.0.0.1", peer.id(), b"");
     peer.expect(b"");
 }
@@ -53,8 +53,8 @@ fn an_empty_write_is_an_empty_datagram() {
 fn the_largest_datagram_arrives_whole_both_ways() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
-    let data = pattern(1, dispatch::limits::DATAGRAM_MAX_BYTES);
+    let peer = UdpPeer::bind("127.0.0.1");
+    let data = pattern(1, crate::harness::limits::DATAGRAM_MAX_BYTES);
     peer.send(port, &data);
     driver.expect_datagram("127.0.0.1", peer.port(), &data);
     driver.write("127.0.0.1", peer.id(), &data);
@@ -65,7 +65,7 @@ fn the_largest_datagram_arrives_whole_both_ways() {
 fn datagrams_stay_apart_and_in_order() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     for n in 0..100 {
         peer.send(port, format!("datagram {n}").as_bytes());
     }
@@ -78,8 +78,8 @@ fn datagrams_stay_apart_and_in_order() {
 fn datagrams_from_others_are_dropped() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).accept("127.0.0.2").connect();
-    Peer::at("127.0.0.3").send(port, b"not for you");
-    let peer = Peer::at("127.0.0.2");
+    UdpPeer::bind("127.0.0.3").send(port, b"not for you");
+    let peer = UdpPeer::bind("127.0.0.2");
     peer.send(port, b"for you");
     driver.expect_datagram("127.0.0.2", peer.port(), b"for you");
 }
@@ -89,7 +89,7 @@ fn each_driver_hears_its_own_peers_and_all_hear_what_they_share() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut all = dispatch.driver(Udp, port).accept("127.0.0.0/8").connect();
     let mut two = dispatch.driver(Udp, port).accept("127.0.0.2").connect();
-    let (peer_two, peer_three) = (Peer::at("127.0.0.2"), Peer::at("127.0.0.3"));
+    let (peer_two, peer_three) = (UdpPeer::bind("127.0.0.2"), UdpPeer::bind("127.0.0.3"));
     peer_three.send(port, b"three");
     peer_two.send(port, b"two");
     all.expect_datagram("127.0.0.3", peer_three.port(), b"three");
@@ -104,7 +104,7 @@ fn ipv4_and_ipv6_peers_use_one_port() {
     }
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).accept("127.0.0.1,::1").connect();
-    let (old, new) = (Peer::at("127.0.0.1"), Peer::at("::1"));
+    let (old, new) = (UdpPeer::bind("127.0.0.1"), UdpPeer::bind("::1"));
     old.send(port, b"four");
     driver.expect_datagram("127.0.0.1", old.port(), b"four");
     new.send(port, b"six");
@@ -121,7 +121,7 @@ fn ipv4_and_ipv6_peers_use_one_port() {
 fn a_write_goes_to_peers_that_are_not_in_the_accept_list() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).accept("127.0.0.1").connect();
-    let peer = Peer::at("127.0.0.77");
+    let peer = UdpPeer::bind("127.0.0.77");
     driver.write("127.0.0.77", peer.id(), b"unasked");
     assert_eq!(peer.expect(b"unasked").port(), port);
 }
@@ -130,7 +130,7 @@ fn a_write_goes_to_peers_that_are_not_in_the_accept_list() {
 fn a_write_may_be_a_broadcast() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("0.0.0.0");
+    let peer = UdpPeer::bind("0.0.0.0");
     driver.write("127.255.255.255", peer.id(), b"everyone");
     peer.expect(b"everyone");
 }
@@ -139,7 +139,7 @@ fn a_write_may_be_a_broadcast() {
 fn what_cannot_be_sent_does_not_disturb_the_port() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let too_large = vec![0; dispatch::limits::DATAGRAM_MAX_BYTES + 1];
+    let too_large = vec![0; crate::harness::limits::DATAGRAM_MAX_BYTES + 1];
     driver.write("127.0.0.1", 9, &too_large);
     driver.write("127.0.0.1", 9, &vec![0; 1 << 20]);
     for (ip, to) in [
@@ -165,7 +165,7 @@ fn what_cannot_be_sent_does_not_disturb_the_port() {
 fn a_close_is_ignored_on_udp() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let peer = Peer::at("127.0.0.1");
+    let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"before");
     driver.expect_datagram("127.0.0.1", peer.port(), b"before");
     driver.close("127.0.0.1", peer.id());
@@ -202,7 +202,7 @@ fn a_port_can_be_open_over_tcp_and_udp_at_once() {
 #[test]
 fn a_udp_port_of_another_program_is_a_409_that_says_so() {
     let (dispatch, port) = (Dispatch::start(), free_port());
-    let _quiet = nothing_is_started();
+    let _quiet = no_program_starts();
     for own in ["0.0.0.0", "::", "127.0.0.1"] {
         let Ok(other) = UdpSocket::bind((own.parse::<IpAddr>().unwrap(), port)) else {
             assert!(!has_ipv6(), "{own} cannot be bound");
@@ -237,7 +237,7 @@ fn a_udp_port_is_freed_with_its_last_driver() {
     let drivers = || dispatch.statistics()["udp_listeners"][port.to_string()].as_u64();
     assert_eq!(drivers(), Some(2));
     first.leave();
-    crate::util::eventually("one driver is left", || drivers() == Some(1));
+    crate::harness::eventually("one driver is left", || drivers() == Some(1));
     second.reset();
     dispatch.expect_nothing_open();
     UdpSocket::bind(("0.0.0.0", port)).expect("the port is free again");
@@ -258,7 +258,7 @@ fn a_trap_of_a_real_snmp_agent_is_heard() {
     assert!(agent.wait().unwrap().success());
     assert_eq!(
         (trap.kind, trap.ip.as_str()),
-        (dispatch::protocol::message::Kind::Received, "127.0.0.1")
+        (crate::harness::message::Kind::Received, "127.0.0.1")
     );
     assert!(trap.data.windows(10).any(|part| part == b"building-7"), "{:?}", trap.data);
 }
@@ -285,14 +285,13 @@ fn link_local_peers_on_several_interfaces_are_answered_by_the_addresses_they_are
     if !has_ipv6() {
         return;
     }
-    let test = "link_local_peers_on_several_interfaces_are_answered";
-    let Some(elsewhere) = Elsewhere::new(test, 2) else { return };
+    let Some(namespace) = Namespace::new(2) else { return };
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).accept("fe80::/10").connect();
-    for Link { ours, theirs } in elsewhere.links() {
+    for Link { ours, theirs } in namespace.links() {
         eventually("our address can be used", || link_local_of(ours).is_some());
         let to = *link_local_of(ours).expect("it was there").ip();
-        let peer = elsewhere.within(|| {
+        let peer = namespace.run_inside(|| {
             eventually("its address can be used", || link_local_of(theirs).is_some());
             let own = link_local_of(theirs).expect("it was there");
             let peer = UdpSocket::bind(own).expect("an address of the namespace");

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dispatch::protocol::message::{self, Kind, Message};
+use crate::harness::message::{self, Kind, Message};
 
-use super::ear::Mouth;
+use super::driver_reader::DriverWriter;
 use super::stream::Source;
-use super::world::{Alarm, Chance, World};
-use crate::util::{BINARY, CLOSE, Driver, PING, PONG, Udp, encode, free_port};
+use super::world::{Rng, StopOnPanic, World};
+use crate::harness::{BINARY, CLOSE, Driver, PING, PONG, Udp, encode, free_port};
 
 const PEERS: usize = 3;
 const HEADER_BYTES: usize = 8;
@@ -32,43 +32,43 @@ fn check(data: &[u8], newest: &mut u64) {
     assert!(data == datagram(count, data.len() - HEADER_BYTES), "datagram {count} is damaged");
 }
 
-pub fn run(world: &World, mut chance: Chance) {
-    let _alarm = Alarm(world);
+pub fn run(world: &World, mut rng: Rng) {
+    let _stop = StopOnPanic(world);
     let port = free_port();
     while !world.is_over() {
         world.figures.drivers.fetch_add(1, Ordering::Relaxed);
         let mut driver = world.dispatch.driver(Udp, port).accept("127.0.0.0/8").connect();
-        let (mouth, is_over) = (Mouth::of(&driver), AtomicBool::new(false));
-        let until = Instant::now() + chance.millis(10_000);
-        let mut hearing = chance.fork();
+        let (writer, is_over) = (DriverWriter::of(&driver), AtomicBool::new(false));
+        let until = Instant::now() + rng.millis(10_000);
+        let mut reading = rng.fork();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _alarm = Alarm(world);
-                hear(world, &mut driver, &mouth, &mut hearing);
+                let _stop = StopOnPanic(world);
+                hear(world, &mut driver, &writer, &mut reading);
             });
-            let peers: Vec<_> = (0..PEERS).map(|_| (chance.fork(), &is_over)).collect();
-            for (chance, is_over) in peers {
+            let peers: Vec<_> = (0..PEERS).map(|_| (rng.fork(), &is_over)).collect();
+            for (rng, is_over) in peers {
                 scope.spawn(move || {
-                    let _alarm = Alarm(world);
-                    exchange(world, port, is_over, chance);
+                    let _stop = StopOnPanic(world);
+                    exchange(world, port, is_over, rng);
                 });
             }
             while Instant::now() < until && !world.is_over() {
                 thread::sleep(Duration::from_millis(20));
             }
             is_over.store(true, Ordering::Relaxed);
-            mouth.say(CLOSE, &1000u16.to_be_bytes());
+            writer.say(CLOSE, &1000u16.to_be_bytes());
         });
     }
 }
 
 /// Checks what the peers sent, and sends each something now and then.
-fn hear(world: &World, driver: &mut Driver, mouth: &Mouth, chance: &mut Chance) {
+fn hear(world: &World, driver: &mut Driver, writer: &DriverWriter, rng: &mut Rng) {
     let mut newest: HashMap<(Vec<u8>, u64), u64> = HashMap::new();
     let mut sent = 0;
-    while let Some(frame) = driver.frame() {
+    while let Some(frame) = driver.socket().frame() {
         match frame.opcode {
-            PING => drop(mouth.say(PONG, &frame.payload)),
+            PING => drop(writer.say(PONG, &frame.payload)),
             CLOSE => return,
             _ => {
                 let message = message::decode(&frame.payload).expect("it decodes");
@@ -78,26 +78,26 @@ fn hear(world: &World, driver: &mut Driver, mouth: &Mouth, chance: &mut Chance) 
                 world.figures.datagrams_heard.fetch_add(1, Ordering::Relaxed);
                 sent += 1;
                 let ip = String::from_utf8(ip_address.to_vec()).unwrap();
-                let answer = datagram(sent, chance.size(60_000));
-                mouth.say(BINARY, &encode(Kind::Write, &ip, id, &answer));
+                let answer = datagram(sent, rng.size(60_000));
+                writer.say(BINARY, &encode(Kind::Write, &ip, id, &answer));
             }
         }
-        if chance.one_in(5000) {
-            thread::sleep(chance.millis(2000));
+        if rng.one_in(5000) {
+            thread::sleep(rng.millis(2000));
         }
     }
 }
 
-fn exchange(world: &World, port: u16, is_over: &AtomicBool, mut chance: Chance) {
-    let own: IpAddr = format!("127.0.0.{}", 1 + chance.below(200)).parse().unwrap();
+fn exchange(world: &World, port: u16, is_over: &AtomicBool, mut rng: Rng) {
+    let own: IpAddr = format!("127.0.0.{}", 1 + rng.below(200)).parse().unwrap();
     let socket = UdpSocket::bind((own, 0)).expect("loopback can be bound");
     socket.set_nonblocking(true).unwrap();
     let (mut sent, mut newest) = (0, 0);
     let mut bytes = vec![0; 65_536];
     while !is_over.load(Ordering::Relaxed) {
-        for _ in 0..chance.below(50) {
+        for _ in 0..rng.below(50) {
             sent += 1;
-            let len = chance.size(60_000);
+            let len = rng.size(60_000);
             if socket.send_to(&datagram(sent, len), ("127.0.0.1", port)).is_ok() {
                 world.figures.datagrams_up.fetch_add(1, Ordering::Relaxed);
             }
@@ -106,6 +106,6 @@ fn exchange(world: &World, port: u16, is_over: &AtomicBool, mut chance: Chance) 
             check(&bytes[..len], &mut newest);
             world.figures.datagrams_down.fetch_add(1, Ordering::Relaxed);
         }
-        thread::sleep(chance.millis(20));
+        thread::sleep(rng.millis(20));
     }
 }

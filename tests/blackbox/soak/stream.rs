@@ -27,7 +27,7 @@ impl Source {
 
 /// Checks the bytes of a stream as they come.
 #[derive(Default)]
-pub struct Follower {
+pub struct StreamChecker {
     /// What came before it was known where it belongs.
     unplaced: Vec<u8>,
     place: Option<Place>,
@@ -41,7 +41,7 @@ pub struct Place {
     pub end: usize,
 }
 
-impl Follower {
+impl StreamChecker {
     /// One that knows what is to come.
     pub fn of(stream: u32) -> Self {
         Self { unplaced: Vec::new(), place: Some(Place { stream, start: 0, end: 0 }) }
@@ -112,11 +112,11 @@ const fn inverse(odd: u64) -> u64 {
 fn a_follower_finds_its_place_anywhere() {
     let whole = Source::new(77).next(1000);
     for start in 0..40 {
-        let mut follower = Follower::default();
+        let mut checker = StreamChecker::default();
         for byte in &whole[start..] {
-            follower.take(std::slice::from_ref(byte));
+            checker.take(std::slice::from_ref(byte));
         }
-        let place = follower.place().unwrap();
+        let place = checker.place().unwrap();
         assert_eq!((place.stream, place.start, place.end), (77, start, 1000));
     }
 }
@@ -125,7 +125,7 @@ fn a_follower_finds_its_place_anywhere() {
 #[should_panic(expected = "stream 5 is wrong behind byte 100")]
 fn a_follower_misses_a_byte_that_is_lost() {
     let whole = Source::new(5).next(200);
-    let mut follower = Follower::default();
-    follower.take(&whole[..100]);
-    follower.take(&whole[101..]);
+    let mut checker = StreamChecker::default();
+    checker.take(&whole[..100]);
+    checker.take(&whole[101..]);
 }

@@ -1,16 +1,16 @@
-//! What the actors of a soak share: the dispatcher, chance, the figures, and who is who.
+//! What the actors of a soak share: the dispatcher, rng, the figures, and who is who.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::util::Dispatch;
+use crate::harness::Dispatch;
 
-/// Chance that repeats itself from a seed (xorshift64*).
-pub struct Chance(u64);
+/// Rng that repeats itself from a seed (xorshift64*).
+pub struct Rng(u64);
 
-impl Chance {
+impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
@@ -54,7 +54,7 @@ pub enum Ending {
     /// It breaks off at some point.
     Reset,
     /// It reads nothing, though it is written more than is queued for it.
-    Hog,
+    NeverReads,
 }
 
 /// What a device does.
@@ -157,9 +157,9 @@ impl World {
 }
 
 /// Ends the whole soak when the thread that holds it fails.
-pub struct Alarm<'a>(pub &'a World);
+pub struct StopOnPanic<'a>(pub &'a World);
 
-impl Drop for Alarm<'_> {
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.has_failed.store(true, Ordering::Relaxed);

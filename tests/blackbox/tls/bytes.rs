@@ -6,7 +6,7 @@ use std::thread;
 use rustls::ProtocolVersion;
 
 use super::{MIB, VERSIONS, open_port};
-use crate::util::{Device, Dispatch, Tls, TlsDevice, TlsVersion, pattern, write_through};
+use crate::harness::{Device, Dispatch, Tls, TlsDevice, TlsVersion, pattern, write_through};
 
 fn wire_version(version: TlsVersion) -> ProtocolVersion {
     match version {
@@ -67,7 +67,7 @@ fn bytes_right_behind_the_handshake_are_heard() {
     for version in VERSIONS {
         let (mut driver, port) = open_port(&dispatch);
         let mut device = TlsDevice::begin(port, version, None);
-        device.shake_hands_and_say(b"hello at once");
+        device.handshake_and_send(b"hello at once");
         let (_, id) = driver.expect_opened();
         driver.expect_received(id, b"hello at once");
         driver.expect_closed(id);
@@ -82,7 +82,7 @@ fn a_handshake_that_comes_byte_by_byte_succeeds() {
     for byte in device.flight() {
         device.socket().write_all(&[byte]).unwrap();
     }
-    device.shake_hands().unwrap();
+    device.handshake().unwrap();
     let (_, id) = driver.expect_opened();
     device.send(b"here");
     driver.expect_received(id, b"here");
@@ -99,7 +99,7 @@ fn opened_comes_only_after_the_handshake() {
     device.socket().peek(&mut [0]).unwrap();
     driver.expect_nothing_else();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
-    device.shake_hands().unwrap();
+    device.handshake().unwrap();
     driver.expect_opened();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 1)));
 }
@@ -108,9 +108,9 @@ fn opened_comes_only_after_the_handshake() {
 fn a_late_driver_hears_of_tls_devices_and_ids_are_not_used_up_by_failures() {
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
-    let mut stranger = Device::connect(port);
-    stranger.send(b"not TLS at all\r\n\r\n");
-    stranger.expect_end_after_anything();
+    let mut other = Device::connect(port);
+    other.send(b"not TLS at all\r\n\r\n");
+    other.expect_end_after_anything();
     let _device = TlsDevice::connect(port);
     assert_eq!(driver.expect_opened().1, 0);
     let mut late = dispatch.driver(Tls, port).connect();

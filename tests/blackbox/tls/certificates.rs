@@ -3,14 +3,14 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::open_port;
-use crate::util::{
-    Authority, Device, Dispatch, Folder, OpenSsl, Pair, Tcp, Tls, TlsDevice, free_port,
-    has_openssl, openssl,
+use crate::harness::{
+    Authority, CertifiedKey, Device, Dispatch, OpenSslClient, Tcp, TempFolder, Tls, TlsDevice,
+    free_port, has_openssl, openssl,
 };
 
 #[test]
 fn openssl_speaks_both_versions_with_every_kind_of_key() {
-    if !has_openssl("openssl_speaks_both_versions_with_every_kind_of_key") {
+    if !has_openssl() {
         return;
     }
     let dispatch = Dispatch::start();
@@ -41,7 +41,7 @@ fn converse_with_openssl(dispatch: &Dispatch, key: &str, certificate: Option<&st
     }
     let mut driver = request.connect();
     for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-        let mut device = OpenSsl::connect(port, &[version]);
+        let mut device = OpenSslClient::connect(port, &[version]);
         let (ip, id) = driver.expect_opened();
         device.send("what is the temperature?\n");
         driver.expect_received(id, b"what is the temperature?\n");
@@ -92,16 +92,16 @@ fn without_a_key_all_ports_show_one_certificate_of_the_process() {
 #[test]
 fn the_first_drivers_certificate_is_served_to_all() {
     let dispatch = Dispatch::start();
-    let (first, second) = (Pair::self_signed("first"), Pair::self_signed("second"));
+    let (first, second) = (CertifiedKey::self_signed("first"), CertifiedKey::self_signed("second"));
     let port = free_port();
-    let wish = |pair: &Pair| {
+    let request = |pair: &CertifiedKey| {
         dispatch
             .driver(Tls, port)
             .pem("private_key", &pair.key)
             .pem("certificate", &pair.certificate)
             .connect()
     };
-    let (one, _two) = (wish(&first), wish(&second));
+    let (one, _two) = (request(&first), request(&second));
     assert_eq!(TlsDevice::connect(port).shown(), first.der());
     one.leave();
     assert_eq!(TlsDevice::connect(port).shown(), first.der());
@@ -110,7 +110,7 @@ fn the_first_drivers_certificate_is_served_to_all() {
 #[test]
 fn keys_are_judged_without_a_websocket_too() {
     let dispatch = Dispatch::start();
-    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
+    let (pair, other) = (CertifiedKey::self_signed("one"), CertifiedKey::self_signed("other"));
     let ask = |keys: &[(&str, &str)]| {
         let port = free_port();
         let mut target = format!("/api/dispatch/v1/tls_dispatch?port={port}&accept=127.0.0.1");
@@ -131,30 +131,30 @@ fn keys_are_judged_without_a_websocket_too() {
 #[test]
 fn parameters_that_cannot_be_used_are_named() {
     let dispatch = Dispatch::start();
-    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
+    let (pair, other) = (CertifiedKey::self_signed("one"), CertifiedKey::self_signed("other"));
     let port = free_port();
-    let wish = || dispatch.driver(Tls, port);
+    let request = || dispatch.driver(Tls, port);
     let garbage = "-----BEGIN PRIVATE KEY-----\nnot base64!\n-----END PRIVATE KEY-----\n";
-    let with_key = || wish().pem("private_key", &pair.key);
+    let with_key = || request().pem("private_key", &pair.key);
 
-    wish().pem("certificate", &pair.certificate).refused().expect_fault(400, "private_key");
-    wish().pem("private_key", "hello").refused().expect_fault(400, "private_key");
-    wish().pem("private_key", garbage).refused().expect_fault(400, "private_key");
-    wish().pem("private_key", &pair.certificate).refused().expect_fault(400, "private_key");
-    wish().pem("private_key", "\u{0}\u{ff}").refused().expect_fault(400, "private_key");
+    request().pem("certificate", &pair.certificate).refused().expect_fault(400, "private_key");
+    request().pem("private_key", "hello").refused().expect_fault(400, "private_key");
+    request().pem("private_key", garbage).refused().expect_fault(400, "private_key");
+    request().pem("private_key", &pair.certificate).refused().expect_fault(400, "private_key");
+    request().pem("private_key", "\u{0}\u{ff}").refused().expect_fault(400, "private_key");
     with_key().pem("certificate", "hello").refused().expect_fault(400, "certificate");
     with_key().pem("certificate", &pair.key).refused().expect_fault(400, "certificate");
     with_key().pem("certificate", &other.certificate).refused().expect_fault(400, "certificate");
-    wish().pem("client_ca", "hello").refused().expect_fault(400, "client_ca");
-    wish().pem("client_ca", &pair.key).refused().expect_fault(400, "client_ca");
+    request().pem("client_ca", "hello").refused().expect_fault(400, "client_ca");
+    request().pem("client_ca", &pair.key).refused().expect_fault(400, "client_ca");
     dispatch.expect_nothing_open();
-    assert!(Device::try_from("127.0.0.1", port, None).is_err(), "the port is open");
+    assert!(Device::try_connect("127.0.0.1", port).is_err(), "the port is open");
 }
 
 #[test]
 fn a_refusal_repeats_nothing_of_a_key() {
     let dispatch = Dispatch::start();
-    let (pair, other) = (Pair::self_signed("one"), Pair::self_signed("other"));
+    let (pair, other) = (CertifiedKey::self_signed("one"), CertifiedKey::self_signed("other"));
     let port = free_port();
     let refused = dispatch
         .driver(Tls, port)
@@ -187,13 +187,13 @@ fn a_port_serves_tcp_or_tls_and_never_both() {
 
 #[test]
 fn nothing_is_written_to_disk() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let dispatch = Dispatch::setup()
         .through(&["/bin/sh", "-c", "cd \"$TMPDIR\" && exec \"$0\" \"$@\""])
-        .env("TMPDIR", folder.word())
-        .env("HOME", folder.word())
+        .env("TMPDIR", folder.as_str())
+        .env("HOME", folder.as_str())
         .start();
-    let pair = Pair::self_signed("one");
+    let pair = CertifiedKey::self_signed("one");
     let (_own, own) = open_port(&dispatch);
     let port = free_port();
     let _driver = dispatch.driver(Tls, port).pem("private_key", &pair.key).connect();

@@ -1,12 +1,11 @@
 //! How connections end: `close_notify` both ways, and ends without it.
 
 use std::io::{Read, Write};
-use std::time::Duration;
 
-use dispatch::protocol::message::Kind;
+use crate::harness::message::Kind;
 
 use super::{MIB, VERSIONS, open_port};
-use crate::util::{Dispatch, OpenSsl, TlsDevice, has_openssl, pattern};
+use crate::harness::{Dispatch, OpenSslClient, TlsDevice, has_openssl, pattern};
 
 #[test]
 fn close_sends_what_was_written_and_close_notify() {
@@ -52,22 +51,22 @@ fn shutdown_sends_close_notify() {
     }
     driver.expect_close_code(1001);
     drop(devices);
-    assert_eq!(dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+    assert_eq!(dispatch.expect_exit().code(), Some(0));
 }
 
 #[test]
 fn openssl_sees_close_notify_on_shutdown() {
-    if !has_openssl("openssl_sees_close_notify_on_shutdown") {
+    if !has_openssl() {
         return;
     }
     let mut dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
-    let mut device = OpenSsl::connect(port, &[]);
+    let mut device = OpenSslClient::connect(port, &[]);
     driver.expect_opened();
     dispatch.signal("TERM");
     device.expect("closed");
     device.expect_exit();
-    assert_eq!(dispatch.expect_exit(Duration::from_secs(6)).code(), Some(0));
+    assert_eq!(dispatch.expect_exit().code(), Some(0));
 }
 
 #[test]

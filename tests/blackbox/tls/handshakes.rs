@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{VERSIONS, open_port};
-use crate::util::{
-    Authority, Device, Dispatch, Driver, OpenSsl, Pair, Tls, TlsDevice, TlsVersion, eventually,
-    free_port, has_openssl,
+use crate::harness::{
+    Authority, CertifiedKey, Device, Dispatch, Driver, OpenSslClient, Tls, TlsDevice, TlsVersion,
+    eventually, free_port, has_openssl,
 };
 
 /// Passes when the port stays as it was, and one line of the log tells why.
@@ -95,12 +95,12 @@ fn an_end_in_the_middle_of_a_handshake_is_one_line() {
 
 #[test]
 fn openssl_with_an_old_version_is_refused_with_a_reason() {
-    if !has_openssl("openssl_with_an_old_version_is_refused_with_a_reason") {
+    if !has_openssl() {
         return;
     }
     let dispatch = Dispatch::start();
     let (mut driver, port) = open_port(&dispatch);
-    let mut device = OpenSsl::connect(port, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]);
+    let mut device = OpenSslClient::connect(port, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]);
     device.expect_exit();
     expect_one_line(&dispatch, &mut driver, port, "TLS");
 }
@@ -129,7 +129,7 @@ fn a_device_that_says_nothing_shows_nowhere_and_harms_nobody() {
     device.send(b"works");
     driver.expect_received(id, b"works");
     assert_eq!(dispatch.tcp_figures(port), Some((1, 1)));
-    assert!(driver.has_heard_nothing_else());
+    assert!(driver.has_nothing_else());
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn handshakes_under_way_count_toward_the_ceilings() {
     let mut third = Device::connect(port);
     third.expect_end();
     dispatch.expect_logged(&["refused 127.0.0.1", "--max-devices-per-address"]);
-    let elsewhere = Device::from("127.0.0.2", port);
-    TlsDevice::over(elsewhere, TlsVersion::V1_3, None).shake_hands().unwrap();
+    let elsewhere = Device::connect_from("127.0.0.2", port);
+    TlsDevice::over(elsewhere, TlsVersion::V1_3, None).handshake().unwrap();
     assert_eq!(driver.expect_opened().0, "127.0.0.2");
     // One that leaves makes room for another.
     drop(silent);
@@ -182,13 +182,13 @@ fn a_device_that_goes_on_after_its_failure_gets_the_alert_and_no_reset() {
 fn a_failed_handshake_is_told_to_the_device_by_an_alert() {
     let dispatch = Dispatch::start();
     let authority = Authority::new("CA of the building");
-    let stranger = Pair::self_signed("stranger");
+    let other = CertifiedKey::self_signed("other");
     let port = free_port();
     let _driver = dispatch.driver(Tls, port).pem("client_ca", &authority.certificate).connect();
     for version in VERSIONS {
-        let mut device = TlsDevice::begin(port, version, Some(&stranger));
+        let mut device = TlsDevice::begin(port, version, Some(&other));
         let error = device
-            .shake_hands()
+            .handshake()
             .and_then(|()| {
                 // What it sends meanwhile must not cost it the alert.
                 let _ = device.socket().write_all(&[0; 4096]);

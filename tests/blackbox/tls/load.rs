@@ -4,10 +4,10 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use dispatch::protocol::message::Kind;
+use crate::harness::message::Kind;
 
 use super::{MIB, open_port};
-use crate::util::{
+use crate::harness::{
     Device, Dispatch, Tls, TlsDevice, TlsVersion, assert_same_bytes, free_port, pattern,
 };
 
@@ -37,7 +37,7 @@ fn many_devices_that_begin_at_once_all_get_in() {
         device.socket().write_all(&hello).unwrap();
     }
     for (n, device) in devices.iter_mut().enumerate() {
-        device.shake_hands().unwrap();
+        device.handshake().unwrap();
         device.send(&[n as u8]);
     }
     let ids: Vec<u64> = (0..100).map(|_| driver.expect_opened().1).collect();

@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use dispatch::protocol::message::{self, Kind, Message};
+use crate::harness::message::{self, Kind, Message};
 
-use super::stream::{Follower, Source};
-use super::world::{Chance, Ending, World};
-use crate::util::{BINARY, CLOSE, Driver, PING, PONG, encode, masked, patience};
+use super::stream::{Source, StreamChecker};
+use super::world::{Ending, Rng, World};
+use crate::harness::{BINARY, CLOSE, Driver, PING, PONG, encode, masked, patience};
 
 /// What is to be written to a device.
 pub struct Job {
@@ -25,9 +25,9 @@ pub struct Job {
 }
 
 /// The sending side of a driver, shared by who writes and who answers pings.
-pub struct Mouth(pub Mutex<TcpStream>);
+pub struct DriverWriter(pub Mutex<TcpStream>);
 
-impl Mouth {
+impl DriverWriter {
     pub fn of(driver: &Driver) -> Self {
         Self(Mutex::new(driver.sender()))
     }
@@ -39,30 +39,30 @@ impl Mouth {
 }
 
 /// Reads a driver to its end.
-pub struct Ear<'a> {
+pub struct DriverReader<'a> {
     pub world: &'a World,
-    pub mouth: &'a Mouth,
-    pub chance: Chance,
+    pub writer: &'a DriverWriter,
+    pub rng: Rng,
     /// The episode whose devices it must hear from their first byte to their last.
     pub episode: Option<u64>,
     /// Set before the driver breaks off, from when on what it hears may be incomplete.
     pub is_broken: &'a AtomicBool,
     pub jobs: Option<Sender<Job>>,
-    pub live: HashMap<u64, Follower>,
+    pub live: HashMap<u64, StreamChecker>,
     pub seen: HashSet<u64>,
 }
 
-impl Ear<'_> {
+impl DriverReader<'_> {
     /// Hears everything. A pause now and then lets the backlog grow to its mark.
-    pub fn listen(mut self, driver: &mut Driver) {
+    pub fn run(mut self, driver: &mut Driver) {
         driver.stream().set_read_timeout(Some(5 * patience())).unwrap();
-        while let Some(frame) = driver.frame() {
+        while let Some(frame) = driver.socket().frame() {
             match frame.opcode {
                 BINARY => self.hear(&frame.payload),
                 // Drivers in the field answer twice.
                 PING => {
-                    self.mouth.say(PONG, &frame.payload);
-                    self.mouth.say(PONG, &frame.payload);
+                    self.writer.say(PONG, &frame.payload);
+                    self.writer.say(PONG, &frame.payload);
                 }
                 CLOSE => {
                     let code =
@@ -72,11 +72,11 @@ impl Ear<'_> {
                 }
                 _ => {}
             }
-            if self.chance.one_in(5000) {
-                thread::sleep(self.chance.millis(3000));
+            if self.rng.one_in(5000) {
+                thread::sleep(self.rng.millis(3000));
             }
-            if self.chance.one_in(500) {
-                driver.sip(self.chance.size(65_536).max(16));
+            if self.rng.one_in(500) {
+                driver.socket().read_at_most(self.rng.size(65_536).max(16));
             }
         }
         let is_whole = self.live.is_empty() || self.is_broken.load(Ordering::SeqCst);
@@ -89,26 +89,26 @@ impl Ear<'_> {
         match kind {
             Kind::Opened => {
                 assert!(self.seen.insert(id), "a second OPENED of id {id}");
-                self.live.insert(id, Follower::default());
+                self.live.insert(id, StreamChecker::default());
             }
             Kind::Received => {
                 let ip = String::from_utf8(ip_address.to_vec()).unwrap();
                 self.hear_bytes(ip, id, data);
             }
             Kind::Closed => {
-                let follower = self.live.remove(&id).expect("CLOSED of a device that is there");
-                self.judge_end(&follower);
+                let checker = self.live.remove(&id).expect("CLOSED of a device that is there");
+                self.judge_end(&checker);
             }
             Kind::Write | Kind::Close => panic!("dispatch sent {kind:?}"),
         }
     }
 
     fn hear_bytes(&mut self, ip: String, id: u64, data: &[u8]) {
-        let follower = self.live.get_mut(&id).expect("RECEIVED of a device that is there");
-        let was_known = follower.place().is_some();
-        follower.take(data);
+        let checker = self.live.get_mut(&id).expect("RECEIVED of a device that is there");
+        let was_known = checker.place().is_some();
+        checker.take(data);
         self.world.figures.bytes_up.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let Some(place) = follower.place().filter(|_| !was_known) else { return };
+        let Some(place) = checker.place().filter(|_| !was_known) else { return };
         let Some(plan) = self.world.plan(place.stream) else { return };
         if self.episode != Some(plan.episode) {
             return;
@@ -121,8 +121,8 @@ impl Ear<'_> {
         }
     }
 
-    fn judge_end(&self, follower: &Follower) {
-        let Some(place) = follower.place() else { return };
+    fn judge_end(&self, checker: &StreamChecker) {
+        let Some(place) = checker.place() else { return };
         let Some(plan) = self.world.plan(place.stream) else { return };
         assert!(place.end <= plan.up, "stream {} is too long", place.stream);
         let is_complete = matches!(plan.ending, Ending::Finish | Ending::HalfClose);
@@ -138,10 +138,10 @@ impl Ear<'_> {
 /// Writes to many devices by turns, in pieces of any size, until the driver is gone.
 pub fn talk(
     world: &World,
-    mouth: &Mouth,
+    writer: &DriverWriter,
     jobs: &Receiver<Job>,
     is_broken: &AtomicBool,
-    mut chance: Chance,
+    mut rng: Rng,
 ) {
     let mut active: Vec<Job> = Vec::new();
     loop {
@@ -154,8 +154,8 @@ pub fn talk(
         if active.is_empty() {
             continue;
         }
-        let at = chance.below(active.len());
-        if !write_some(world, mouth, &mut active[at], &mut chance) {
+        let at = rng.below(active.len());
+        if !write_some(world, writer, &mut active[at], &mut rng) {
             assert!(is_broken.load(Ordering::SeqCst), "dispatch does not read the driver");
             return;
         }
@@ -166,18 +166,18 @@ pub fn talk(
 }
 
 /// One WRITE, and the CLOSE behind the last one where one is planned. Whether dispatch took it.
-fn write_some(world: &World, mouth: &Mouth, job: &mut Job, chance: &mut Chance) -> bool {
-    if chance.one_in(200) {
+fn write_some(world: &World, writer: &DriverWriter, job: &mut Job, rng: &mut Rng) -> bool {
+    if rng.one_in(200) {
         // To nobody: ignored, and no disturbance.
-        mouth.say(BINARY, &encode(Kind::Write, &job.ip, u64::MAX, b"lost"));
+        writer.say(BINARY, &encode(Kind::Write, &job.ip, u64::MAX, b"lost"));
     }
-    let len = chance.size(65_536).min(job.left);
+    let len = rng.size(65_536).min(job.left);
     job.left -= len;
     world.figures.bytes_down.fetch_add(len as u64, Ordering::Relaxed);
     let data = job.source.next(len);
-    let is_taken = mouth.say(BINARY, &encode(Kind::Write, &job.ip, job.id, &data));
+    let is_taken = writer.say(BINARY, &encode(Kind::Write, &job.ip, job.id, &data));
     if job.left == 0 && job.close {
-        return is_taken && mouth.say(BINARY, &encode(Kind::Close, &job.ip, job.id, b""));
+        return is_taken && writer.say(BINARY, &encode(Kind::Close, &job.ip, job.id, b""));
     }
     is_taken
 }

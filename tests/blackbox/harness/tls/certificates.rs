@@ -6,12 +6,12 @@ use rustls::pki_types::pem::PemObject;
 
 /// A certificate and its key, as PEM.
 #[derive(Debug, Clone)]
-pub struct Pair {
+pub struct CertifiedKey {
     pub certificate: String,
     pub key: String,
 }
 
-impl Pair {
+impl CertifiedKey {
     /// Signed by itself, for this common name, `localhost` and 127.0.0.1.
     pub fn self_signed(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
@@ -59,15 +59,15 @@ impl Authority {
     }
 
     /// A certificate for this common name, `localhost` and 127.0.0.1.
-    pub fn sign(&self, name: &str) -> Pair {
+    pub fn sign(&self, name: &str) -> CertifiedKey {
         self.sign_for(name, &HERE)
     }
 
     /// A certificate for these hosts.
-    pub fn sign_for(&self, name: &str, hosts: &[&str]) -> Pair {
+    pub fn sign_for(&self, name: &str, hosts: &[&str]) -> CertifiedKey {
         let key = KeyPair::generate().unwrap();
         let certificate = params(name, hosts).signed_by(&key, &self.issuer).unwrap();
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+        CertifiedKey { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
     fn params(name: &str) -> CertificateParams {

@@ -6,15 +6,15 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
-use super::ear::{Ear, Mouth, talk};
-use super::gadget::Gadget;
-use super::world::{Alarm, Chance, Ending, Plan, World};
-use crate::util::{CLOSE, Device, Driver, Tcp, free_port, patience};
+use super::driver_reader::{DriverReader, DriverWriter, talk};
+use super::soak_device::SoakDevice;
+use super::world::{Ending, Plan, Rng, StopOnPanic, World};
+use crate::harness::{CLOSE, Device, Driver, Tcp, free_port, patience};
 
 /// Devices at once, per port.
 const SLOTS: usize = 6;
 
-pub struct Station<'a> {
+pub struct PortWorker<'a> {
     pub world: &'a World,
     pub port: u16,
 }
@@ -30,54 +30,54 @@ enum Leave {
     Reset,
 }
 
-impl<'a> Station<'a> {
+impl<'a> PortWorker<'a> {
     pub fn new(world: &'a World) -> Self {
         Self { world, port: free_port() }
     }
 
-    pub fn run(&self, mut chance: Chance) {
-        let _alarm = Alarm(self.world);
+    pub fn run(&self, mut rng: Rng) {
+        let _stop = StopOnPanic(self.world);
         while !self.world.is_over() {
-            self.episode(&mut chance);
-            thread::sleep(chance.millis(100));
+            self.episode(&mut rng);
+            thread::sleep(rng.millis(100));
         }
     }
 
-    fn episode(&self, chance: &mut Chance) {
-        let leave = [Leave::Quiet, Leave::Quiet, Leave::Rude, Leave::Reset][chance.below(4)];
+    fn episode(&self, rng: &mut Rng) {
+        let leave = [Leave::Quiet, Leave::Quiet, Leave::Rude, Leave::Reset][rng.below(4)];
         let episode = self.world.new_episode();
         let mut driver = self.connect("127.0.0.1,127.0.0.2,::1");
-        let (mouth, is_broken) = (Mouth::of(&driver), AtomicBool::new(false));
+        let (writer, is_broken) = (DriverWriter::of(&driver), AtomicBool::new(false));
         let are_gone = AtomicBool::new(false);
         let (jobs, work) = mpsc::channel();
-        let [ears, words, others, breaks] = [(); 4].map(|()| chance.fork());
+        let [reading, words, others, breaks] = [(); 4].map(|()| rng.fork());
         thread::scope(|scope| {
-            let (mouth, flag) = (&mouth, &is_broken);
-            let ear = self.ear(mouth, flag, ears);
-            let ear = Ear { episode: Some(episode), jobs: Some(jobs), ..ear };
-            let hearing = scope.spawn(|| {
-                let _alarm = Alarm(self.world);
-                ear.listen(&mut driver);
+            let (writer, flag) = (&writer, &is_broken);
+            let reader = self.reader(writer, flag, reading);
+            let reader = DriverReader { episode: Some(episode), jobs: Some(jobs), ..reader };
+            let reading = scope.spawn(|| {
+                let _stop = StopOnPanic(self.world);
+                reader.run(&mut driver);
             });
             scope.spawn(move || {
-                let _alarm = Alarm(self.world);
-                talk(self.world, mouth, &work, flag, words);
+                let _stop = StopOnPanic(self.world);
+                talk(self.world, writer, &work, flag, words);
             });
             scope.spawn(|| self.observe(&are_gone, others));
             if leave != Leave::Quiet {
-                scope.spawn(move || self.break_off(episode, leave, mouth, flag, breaks));
+                scope.spawn(move || self.break_off(episode, leave, writer, flag, breaks));
             }
-            self.let_devices_come(episode, chance);
+            self.let_devices_come(episode, rng);
             are_gone.store(true, Ordering::SeqCst);
             if leave == Leave::Quiet {
                 self.await_ends(episode);
                 // An uncovered device's OPENED may still be under way; its end is then, too.
                 is_broken.store(true, Ordering::SeqCst);
-                mouth.say(CLOSE, &1000u16.to_be_bytes());
+                writer.say(CLOSE, &1000u16.to_be_bytes());
             }
-            hearing.join().unwrap();
+            reading.join().unwrap();
         });
-        drop(mouth);
+        drop(writer);
         self.part(driver, leave == Leave::Reset);
         self.world.forget(episode);
     }
@@ -87,11 +87,16 @@ impl<'a> Station<'a> {
         self.world.dispatch.driver(Tcp, self.port).accept(accept).connect()
     }
 
-    fn ear<'b>(&'b self, mouth: &'b Mouth, is_broken: &'b AtomicBool, chance: Chance) -> Ear<'b> {
-        Ear {
+    fn reader<'b>(
+        &'b self,
+        writer: &'b DriverWriter,
+        is_broken: &'b AtomicBool,
+        rng: Rng,
+    ) -> DriverReader<'b> {
+        DriverReader {
             world: self.world,
-            mouth,
-            chance,
+            writer,
+            rng,
             episode: None,
             is_broken,
             jobs: None,
@@ -106,45 +111,44 @@ impl<'a> Station<'a> {
 
     // ---- Devices ----------------------------------------------------------------------------
 
-    fn let_devices_come(&self, episode: u64, chance: &mut Chance) {
-        let count = chance.size(20);
-        let slots: Vec<Chance> =
-            iter::repeat_with(|| chance.fork()).take(count.min(SLOTS)).collect();
+    fn let_devices_come(&self, episode: u64, rng: &mut Rng) {
+        let count = rng.size(20);
+        let slots: Vec<Rng> = iter::repeat_with(|| rng.fork()).take(count.min(SLOTS)).collect();
         thread::scope(|scope| {
-            for mut chance in slots {
+            for mut rng in slots {
                 scope.spawn(move || {
-                    let _alarm = Alarm(self.world);
+                    let _stop = StopOnPanic(self.world);
                     for _ in 0..count.div_ceil(SLOTS) {
                         if !self.world.is_broken(episode) {
-                            self.device(episode, &mut chance);
+                            self.device(episode, &mut rng);
                         }
-                        thread::sleep(chance.millis(50));
+                        thread::sleep(rng.millis(50));
                     }
                 });
             }
         });
     }
 
-    fn device(&self, episode: u64, chance: &mut Chance) {
-        if chance.one_in(20) {
+    fn device(&self, episode: u64, rng: &mut Rng) {
+        if rng.one_in(20) {
             return self.uncovered_device(episode);
         }
-        let (stream, plan) = (self.world.new_stream(), plan(episode, chance));
-        let ip = ["127.0.0.1", "127.0.0.2", "::1"][chance.below(3)];
-        let is_narrow = plan.ending == Ending::Hog || chance.one_in(4);
+        let (stream, plan) = (self.world.new_stream(), plan(episode, rng));
+        let ip = ["127.0.0.1", "127.0.0.2", "::1"][rng.below(3)];
+        let is_narrow = plan.ending == Ending::NeverReads || rng.one_in(4);
         let window = is_narrow.then_some(4096);
-        let Ok(device) = Device::try_from(ip, self.port, window) else {
+        let Ok(device) = Device::try_connect_with(ip, self.port, window) else {
             let is_broken = || self.world.is_broken(episode);
             return assert!(is_broken(), "the port is closed though its driver is there");
         };
         self.world.figures.devices.fetch_add(1, Ordering::Relaxed);
         self.world.note(stream, plan);
-        Gadget { world: self.world, stream, plan }.run(device, chance);
+        SoakDevice { world: self.world, stream, plan }.run(device, rng);
     }
 
     /// One that no driver accepts: it is closed, and hears nothing.
     fn uncovered_device(&self, episode: u64) {
-        match Device::try_from("127.0.0.77", self.port, None) {
+        match Device::try_connect("127.0.0.77", self.port) {
             Ok(mut device) => device.expect_end(),
             Err(e) => assert!(self.world.is_broken(episode), "the port is closed: {e}"),
         }
@@ -153,28 +157,28 @@ impl<'a> Station<'a> {
     // ---- Drivers ----------------------------------------------------------------------------
 
     /// Other drivers that hear some of the devices for a while.
-    fn observe(&self, are_gone: &AtomicBool, mut chance: Chance) {
-        let _alarm = Alarm(self.world);
+    fn observe(&self, are_gone: &AtomicBool, mut rng: Rng) {
+        let _stop = StopOnPanic(self.world);
         while !are_gone.load(Ordering::SeqCst) {
             let mut driver = self.connect("127.0.0.2");
-            let (mouth, is_broken) = (Mouth::of(&driver), AtomicBool::new(false));
-            let ear = self.ear(&mouth, &is_broken, chance.fork());
+            let (writer, is_broken) = (DriverWriter::of(&driver), AtomicBool::new(false));
+            let reader = self.reader(&writer, &is_broken, rng.fork());
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    let _alarm = Alarm(self.world);
-                    ear.listen(&mut driver);
+                    let _stop = StopOnPanic(self.world);
+                    reader.run(&mut driver);
                 });
-                thread::sleep(chance.millis(1500));
+                thread::sleep(rng.millis(1500));
                 is_broken.store(true, Ordering::SeqCst);
-                if chance.one_in(2) {
-                    mouth.say(CLOSE, &1000u16.to_be_bytes());
+                if rng.one_in(2) {
+                    writer.say(CLOSE, &1000u16.to_be_bytes());
                 } else {
-                    let _ = mouth.0.lock().unwrap().shutdown(std::net::Shutdown::Both);
+                    let _ = writer.0.lock().unwrap().shutdown(std::net::Shutdown::Both);
                 }
             });
-            drop(mouth);
-            self.part(driver, chance.one_in(2));
-            thread::sleep(chance.millis(500));
+            drop(writer);
+            self.part(driver, rng.one_in(2));
+            thread::sleep(rng.millis(500));
         }
     }
 
@@ -183,18 +187,18 @@ impl<'a> Station<'a> {
         &self,
         episode: u64,
         leave: Leave,
-        mouth: &Mouth,
+        writer: &DriverWriter,
         flag: &AtomicBool,
-        mut chance: Chance,
+        mut rng: Rng,
     ) {
-        thread::sleep(chance.millis(4000));
+        thread::sleep(rng.millis(4000));
         self.world.break_off(episode);
         flag.store(true, Ordering::SeqCst);
         if leave == Leave::Rude {
-            mouth.say(CLOSE, &1000u16.to_be_bytes());
+            writer.say(CLOSE, &1000u16.to_be_bytes());
         }
         if leave == Leave::Reset {
-            let _ = mouth.0.lock().unwrap().shutdown(std::net::Shutdown::Both);
+            let _ = writer.0.lock().unwrap().shutdown(std::net::Shutdown::Both);
         }
     }
 
@@ -209,18 +213,18 @@ impl<'a> Station<'a> {
     }
 }
 
-fn plan(episode: u64, chance: &mut Chance) -> Plan {
-    let ending = match chance.below(100) {
+fn plan(episode: u64, rng: &mut Rng) -> Plan {
+    let ending = match rng.below(100) {
         0..30 => Ending::Finish,
         30..50 => Ending::HalfClose,
         50..75 => Ending::Closed,
         75..99 => Ending::Reset,
-        _ => Ending::Hog,
+        _ => Ending::NeverReads,
     };
-    let up = chance.size(4 << 20).max(24);
-    let down = chance.size(3 << 20);
+    let up = rng.size(4 << 20).max(24);
+    let down = rng.size(3 << 20);
     match ending {
-        Ending::Hog => Plan { up: 24, down: 12 << 20, ending, episode, is_over: false },
+        Ending::NeverReads => Plan { up: 24, down: 12 << 20, ending, episode, is_over: false },
         _ => Plan { up, down, ending, episode, is_over: false },
     }
 }

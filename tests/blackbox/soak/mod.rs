@@ -11,27 +11,27 @@
 //! is busy with other things, DEADLINE_FACTOR=10 lets everybody wait longer for an answer.
 
 mod datagrams;
-mod ear;
-mod gadget;
-mod station;
+mod driver_reader;
+mod http_noise;
+mod port_worker;
+mod soak_device;
 mod stream;
-mod visitor;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use station::Station;
-use world::{Alarm, Chance, World};
+use port_worker::PortWorker;
+use world::{Rng, StopOnPanic, World};
 
-use crate::util::{Dispatch, allow_many_descriptors, eventually};
+use crate::harness::{Dispatch, allow_many_descriptors, eventually};
 
 /// Marks the stream toward a device that belongs to the one from it.
 const DOWN: u32 = 1 << 31;
 
-const TCP_STATIONS: usize = 6;
-const UDP_STATIONS: usize = 2;
+const TCP_WORKERS: usize = 6;
+const UDP_WORKERS: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// What the program may keep: its pool of buffers (12 MiB), and what its allocator does not give
@@ -63,19 +63,19 @@ fn number(name: &str) -> Option<u64> {
 
 /// Lets everybody loose until the end; gives what memory was in use half way.
 fn run(world: &World, seed: u64) -> Sample {
-    let mut chance = Chance::new(seed);
+    let mut rng = Rng::new(seed);
     let middle = thread::scope(|scope| {
-        for _ in 0..TCP_STATIONS {
-            let chance = chance.fork();
-            scope.spawn(move || Station::new(world).run(chance));
+        for _ in 0..TCP_WORKERS {
+            let rng = rng.fork();
+            scope.spawn(move || PortWorker::new(world).run(rng));
         }
-        for _ in 0..UDP_STATIONS {
-            let chance = chance.fork();
-            scope.spawn(move || datagrams::run(world, chance));
+        for _ in 0..UDP_WORKERS {
+            let rng = rng.fork();
+            scope.spawn(move || datagrams::run(world, rng));
         }
-        let visitors = chance.fork();
-        scope.spawn(move || visitor::run(world, visitors));
-        let _alarm = Alarm(world);
+        let noise = rng.fork();
+        scope.spawn(move || http_noise::run(world, noise));
+        let _stop = StopOnPanic(world);
         watch(world)
     });
     println!("soak: over; {}", progress(world, Sample::of(&world.dispatch)));

@@ -5,21 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::util::{DEADLINE, eventually, spawn};
-
-/// Whether this machine has `openssl`; a test that needs it is left out, loudly, where not.
-pub fn has_openssl(test: &str) -> bool {
-    let has = Command::new("openssl")
-        .arg("version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !has {
-        eprintln!("SKIPPED: {test}: this machine has no openssl");
-    }
-    has
-}
+use crate::harness::{eventually, spawn};
 
 /// What `openssl` prints for these words, with this input.
 #[track_caller]
@@ -36,12 +22,12 @@ pub fn openssl(words: &str, input: &str) -> String {
 }
 
 /// A device that is `openssl s_client`.
-pub struct OpenSsl {
+pub struct OpenSslClient {
     child: Child,
     output: Arc<Mutex<String>>,
 }
 
-impl OpenSsl {
+impl OpenSslClient {
     #[track_caller]
     pub fn connect(port: u16, words: &[&str]) -> Self {
         let mut command = Command::new("openssl");
@@ -64,12 +50,7 @@ impl OpenSsl {
     /// Waits until it has printed this.
     #[track_caller]
     pub fn expect(&self, wanted: &str) {
-        let deadline = std::time::Instant::now() + DEADLINE;
-        while !self.output().contains(wanted) {
-            let late = std::time::Instant::now() > deadline;
-            assert!(!late, "openssl never printed {wanted:?}:\n{}", self.output());
-            thread::sleep(std::time::Duration::from_millis(5));
-        }
+        eventually(&format!("openssl prints {wanted:?}"), || self.output().contains(wanted));
     }
 
     pub fn output(&self) -> String {
@@ -83,10 +64,13 @@ impl OpenSsl {
     }
 }
 
-impl Drop for OpenSsl {
+impl Drop for OpenSslClient {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("---- what openssl printed ----\n{}", self.output());
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Files that a test needs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A folder of a test's own, which goes with it.
-pub struct Folder(PathBuf);
+/// A folder that belongs to one test and is removed with it.
+pub struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub fn new() -> Self {
         let name = format!("dispatch-{}", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("a folder can be made");
+        fs::create_dir(&path).expect("a folder can be made");
         Self(path)
     }
 
@@ -18,25 +19,31 @@ impl Folder {
     }
 
     /// Its path, as a word of a command.
-    pub fn word(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         self.0.to_str().expect("the path is text")
     }
 
     /// The path of a file in it, as a word of a command.
     pub fn file(&self, name: &str) -> String {
-        format!("{}/{name}", self.word())
+        format!("{}/{name}", self.as_str())
     }
 
     /// Writes a file; gives its path, as a word of a command.
     pub fn write(&self, name: &str, text: &str) -> String {
         let file = self.file(name);
-        std::fs::write(&file, text).expect("a file can be written");
+        fs::write(&file, text).expect("a file can be written");
         file
+    }
+
+    /// Puts another text in the place of a file in one step, so that no reader sees half of it.
+    pub fn replace(&self, name: &str, text: &str) {
+        let new = self.write(&format!("{name}.new"), text);
+        fs::rename(new, self.file(name)).expect("a file can be renamed");
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

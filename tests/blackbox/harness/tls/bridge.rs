@@ -13,12 +13,12 @@ use super::device::trusting_config;
 
 /// Listens in the clear and passes every connection on over TLS, so that the rest of the harness
 /// speaks to an https listener as it does to any other.
-pub struct Bridge {
+pub struct TlsBridge {
     address: SocketAddr,
     shown: Arc<Mutex<Option<CertificateDer<'static>>>>,
 }
 
-impl Bridge {
+impl TlsBridge {
     pub fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

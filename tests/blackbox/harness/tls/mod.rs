@@ -5,7 +5,7 @@ mod certificates;
 mod device;
 mod openssl;
 
-pub use bridge::Bridge;
-pub use certificates::{Authority, Pair};
+pub use bridge::TlsBridge;
+pub use certificates::{Authority, CertifiedKey};
 pub use device::{TlsDevice, TlsVersion};
-pub use openssl::{OpenSsl, has_openssl, openssl};
+pub use openssl::{OpenSslClient, openssl};

@@ -4,14 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use dispatch::net::tls::AcceptAnything;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 
-use super::Pair;
-use crate::util::{Device, expect_bytes};
+use super::CertifiedKey;
+use crate::harness::{AcceptAnything, Device, expect_bytes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsVersion {
@@ -35,7 +34,7 @@ impl TlsDevice {
     #[track_caller]
     pub fn connect_by(port: u16, version: TlsVersion) -> Self {
         let mut device = Self::begin(port, version, None);
-        device.shake_hands().expect("the handshake succeeds");
+        device.handshake().expect("the handshake succeeds");
         device
     }
 
@@ -43,26 +42,26 @@ impl TlsDevice {
     #[track_caller]
     pub fn with_small_window(port: u16) -> Self {
         let mut device = Self::over(Device::with_small_window(port), TlsVersion::V1_3, None);
-        device.shake_hands().expect("the handshake succeeds");
+        device.handshake().expect("the handshake succeeds");
         device
     }
 
     /// Connects without a word of TLS yet, with this certificate should it be asked for one.
     #[track_caller]
-    pub fn begin(port: u16, version: TlsVersion, own: Option<&Pair>) -> Self {
+    pub fn begin(port: u16, version: TlsVersion, own: Option<&CertifiedKey>) -> Self {
         Self::over(Device::connect(port), version, own)
     }
 
     /// The same on a connection that is there already.
     #[track_caller]
-    pub fn over(mut device: Device, version: TlsVersion, own: Option<&Pair>) -> Self {
+    pub fn over(mut device: Device, version: TlsVersion, own: Option<&CertifiedKey>) -> Self {
         let stream = device.stream().try_clone().expect("a socket can be cloned");
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(trusting_config(version, own), name).unwrap();
         Self { stream: StreamOwned::new(session, stream) }
     }
 
-    pub fn shake_hands(&mut self) -> std::io::Result<()> {
+    pub fn handshake(&mut self) -> std::io::Result<()> {
         while self.stream.conn.is_handshaking() {
             self.stream.conn.complete_io(&mut self.stream.sock)?;
         }
@@ -72,7 +71,7 @@ impl TlsDevice {
     /// Sends the last flight of the handshake, as far as the version leaves that to the client,
     /// these bytes and `close_notify` with one write.
     #[track_caller]
-    pub fn shake_hands_and_say(&mut self, bytes: &[u8]) {
+    pub fn handshake_and_send(&mut self, bytes: &[u8]) {
         while self.stream.conn.is_handshaking() {
             let flight = self.flight();
             self.stream.sock.write_all(&flight).expect("dispatch takes the handshake");
@@ -146,7 +145,10 @@ impl TlsDevice {
     }
 }
 
-pub(super) fn trusting_config(version: TlsVersion, own: Option<&Pair>) -> Arc<ClientConfig> {
+pub(super) fn trusting_config(
+    version: TlsVersion,
+    own: Option<&CertifiedKey>,
+) -> Arc<ClientConfig> {
     let version = match version {
         TlsVersion::V1_2 => &rustls::version::TLS12,
         TlsVersion::V1_3 => &rustls::version::TLS13,

@@ -5,20 +5,20 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::world::{Alarm, Chance, World};
-use crate::util::{BINARY, Http, TEXT, Tcp, free_port, masked};
+use super::world::{Rng, StopOnPanic, World};
+use crate::harness::{BINARY, Http, TEXT, Tcp, free_port, masked};
 
-pub fn run(world: &World, mut chance: Chance) {
-    let _alarm = Alarm(world);
+pub fn run(world: &World, mut rng: Rng) {
+    let _stop = StopOnPanic(world);
     let port = free_port();
     let mut half_open: Vec<Http> = Vec::new();
     while !world.is_over() {
         world.figures.requests.fetch_add(1, Ordering::Relaxed);
-        match chance.below(6) {
+        match rng.below(6) {
             0 | 1 => judge(&world.dispatch.statistics()),
             2 => drop(world.dispatch.get("/api/server/nothing").expect_status(404)),
             3 => pipeline(world),
-            4 => spoiled_driver(world, port, &mut chance),
+            4 => spoiled_driver(world, port, &mut rng),
             _ => {
                 let mut http = world.dispatch.http();
                 http.send("GET /api/server/healthz HTTP/1.1\r\nHos");
@@ -26,9 +26,9 @@ pub fn run(world: &World, mut chance: Chance) {
             }
         }
         if half_open.len() > 20 {
-            half_open.remove(chance.below(20));
+            half_open.remove(rng.below(20));
         }
-        thread::sleep(chance.millis(100));
+        thread::sleep(rng.millis(100));
     }
 }
 
@@ -55,13 +55,13 @@ fn pipeline(world: &World) {
 }
 
 /// A driver that sends nonsense, and is closed with words.
-fn spoiled_driver(world: &World, port: u16, chance: &mut Chance) {
+fn spoiled_driver(world: &World, port: u16, rng: &mut Rng) {
     let mut driver = world.dispatch.driver(Tcp, port).connect();
-    if chance.one_in(2) {
-        driver.send_what_fits(&masked(true, TEXT, b"hello"));
+    if rng.one_in(2) {
+        driver.try_send(&masked(true, TEXT, b"hello"));
         driver.expect_close_code(1003);
     } else {
-        driver.send_what_fits(&masked(true, BINARY, b"hello"));
+        driver.try_send(&masked(true, BINARY, b"hello"));
         driver.expect_close_code(1007);
     }
 }

@@ -7,10 +7,10 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::spawn;
+use super::{skipped, spawn, test_name};
 
 /// The namespace; it ends with its test.
-pub struct Elsewhere {
+pub struct Namespace {
     name: String,
     links: Vec<Link>,
 }
@@ -21,9 +21,10 @@ pub struct Link {
     pub theirs: String,
 }
 
-impl Elsewhere {
-    /// Makes one with so many links, where this machine lets us.
-    pub fn new(test: &str, links: u8) -> Option<Self> {
+impl Namespace {
+    /// Makes one with so many links; where this machine does not allow it, the calling test is
+    /// skipped.
+    pub fn new(links: u8) -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         // An interface's name has at most 15 characters.
@@ -32,11 +33,11 @@ impl Elsewhere {
             Link { ours: format!("{stem}a"), theirs: format!("{stem}b") }
         };
         let name = format!("dispatch{process}x{made}");
-        let elsewhere = Self { name, links: (0..links).map(link).collect() };
-        match elsewhere.join() {
-            Ok(()) => Some(elsewhere),
+        let namespace = Self { name, links: (0..links).map(link).collect() };
+        match namespace.join() {
+            Ok(()) => Some(namespace),
             Err(args) => {
-                eprintln!("SKIPPED: {test}: no `ip {args}` here, which needs root");
+                skipped(&test_name(), &format!("no `ip {args}` here, which needs root"));
                 None
             }
         }
@@ -50,11 +51,11 @@ impl Elsewhere {
         &self.links
     }
 
-    /// Does this within the namespace, such as to open a socket that belongs there.
-    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+    /// Runs this inside the namespace, for example to open a socket that belongs there.
+    pub fn run_inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(format!("/run/netns/{}", self.name)).expect("it was made");
         let enter_and_act = || {
-            setns(namespace, CloneFlags::CLONE_NEWNET).expect("who made it may enter it");
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("its maker may enter it");
             act()
         };
         // The namespace is the thread's, and ends with it.
@@ -73,7 +74,7 @@ impl Elsewhere {
     }
 }
 
-impl Drop for Elsewhere {
+impl Drop for Namespace {
     fn drop(&mut self) {
         for link in &self.links {
             ip(&format!("link del {}", link.ours));

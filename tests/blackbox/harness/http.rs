@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use super::sockets;
+
 /// A connection to the HTTP listener.
 pub struct Http {
     stream: TcpStream,
@@ -18,13 +20,21 @@ pub struct Response {
 }
 
 impl Http {
+    #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).expect("the HTTP listener accepts"))
     }
 
+    /// Connects from this loopback address.
+    #[track_caller]
+    pub fn connect_from(ip: &str, address: SocketAddr) -> Self {
+        let ip = ip.parse().expect("a test names an address");
+        let stream = sockets::connect(address, Some(ip), None);
+        Self::over(stream.expect("the HTTP listener accepts"))
+    }
+
     pub fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(super::patience())).unwrap();
-        stream.set_write_timeout(Some(super::patience())).unwrap();
+        sockets::set_patience(&stream).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new() }
     }
@@ -34,8 +44,8 @@ impl Http {
         self
     }
 
-    /// Sends without minding that dispatch may have ended the connection meanwhile.
-    pub fn send_what_fits(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+    /// Sends, although dispatch may have ended the connection meanwhile.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref());
         self
     }
@@ -59,7 +69,7 @@ impl Http {
     #[track_caller]
     pub fn response(&mut self) -> Response {
         let mut response = self.head();
-        if response.status != 101 {
+        if ![101, 204, 304].contains(&response.status) {
             let length = response.header("content-length").expect("a body has a Content-Length");
             response.body = self.take(length.parse().unwrap());
         }
@@ -77,6 +87,17 @@ impl Http {
         };
         let head = String::from_utf8(self.take(len)).expect("a response head is text");
         Response::parse(&head)
+    }
+
+    /// Everything that comes until the connection is over, however that ends.
+    pub fn read_to_end(&mut self) -> String {
+        while self.fill() {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.unread)).into_owned()
+    }
+
+    /// Breaks off the connection.
+    pub fn reset(self) {
+        sockets::reset(self.stream);
     }
 
     /// Passes when dispatch ends the connection without another byte.
@@ -128,11 +149,15 @@ impl Response {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Its body, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|e| {
-            panic!("{} has no JSON ({e}): {:?}", self.status, String::from_utf8_lossy(&self.body))
-        })
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{} has no JSON ({e}): {:?}", self.status, self.text()))
     }
 
     /// The words of a JSON error.
@@ -146,8 +171,7 @@ impl Response {
 
     #[track_caller]
     pub fn expect_status(self, status: u16) -> Self {
-        let body = String::from_utf8_lossy(&self.body);
-        assert_eq!(self.status, status, "{body}");
+        assert_eq!(self.status, status, "{}", self.text());
         self
     }
 

@@ -7,7 +7,7 @@ mod ends;
 mod handshakes;
 mod load;
 
-use crate::util::{Dispatch, Driver, Tls, TlsVersion, free_port};
+use crate::harness::{Dispatch, Driver, Tls, TlsVersion, free_port};
 
 const MIB: usize = 1 << 20;
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];

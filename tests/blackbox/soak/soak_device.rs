@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::DOWN;
-use super::stream::{Follower, Source};
-use super::world::{Chance, Ending, Plan, World};
-use crate::util::{Device, patience};
+use super::stream::{Source, StreamChecker};
+use super::world::{Ending, Plan, Rng, World};
+use crate::harness::{Device, patience};
 
-pub struct Gadget<'a> {
+pub struct SoakDevice<'a> {
     pub world: &'a World,
     pub stream: u32,
     pub plan: Plan,
@@ -24,10 +24,10 @@ struct Halves {
     is_over: AtomicBool,
 }
 
-impl Gadget<'_> {
-    pub fn run(&self, mut device: Device, chance: &mut Chance) {
+impl SoakDevice<'_> {
+    pub fn run(&self, mut device: Device, rng: &mut Rng) {
         let halves = Halves::default();
-        let (mut up, mut down) = (chance.fork(), chance.fork());
+        let (mut up, mut down) = (rng.fork(), rng.fork());
         let mut sending = device.stream().try_clone().unwrap();
         device.stream().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         thread::scope(|scope| {
@@ -41,23 +41,23 @@ impl Gadget<'_> {
     }
 
     /// Sends what is planned, in pieces of any size, as fast as dispatch takes it or slowly.
-    fn send(&self, stream: &mut TcpStream, halves: &Halves, chance: &mut Chance) {
+    fn send(&self, stream: &mut TcpStream, halves: &Halves, rng: &mut Rng) {
         let mut source = Source::new(self.stream);
         let mut left = self.plan.up;
-        let pause = if chance.one_in(3) { 20 } else { 1 };
-        let breaks_at = chance.below(left);
+        let pause = if rng.one_in(3) { 20 } else { 1 };
+        let breaks_at = rng.below(left);
         while left > 0 && !self.must_stop(halves) {
             if self.plan.ending == Ending::Reset && left <= breaks_at {
                 break;
             }
             // Enough at first to tell whose stream it is.
             let least = if left == self.plan.up { 24 } else { 1 };
-            let len = chance.size(100_000).max(least).min(left);
+            let len = rng.size(100_000).max(least).min(left);
             if stream.write_all(&source.next(len)).is_err() {
                 return;
             }
             left -= len;
-            thread::sleep(chance.millis(pause));
+            thread::sleep(rng.millis(pause));
         }
         self.end_sending(stream, halves, left);
     }
@@ -65,7 +65,7 @@ impl Gadget<'_> {
     fn end_sending(&self, stream: &TcpStream, halves: &Halves, left: usize) {
         match self.plan.ending {
             // A hog ends by itself only where it was not cut off.
-            Ending::Finish | Ending::Hog => {
+            Ending::Finish | Ending::NeverReads => {
                 while halves.received.load(Ordering::Relaxed) < self.plan.down {
                     if self.must_stop(halves) {
                         return;
@@ -80,17 +80,17 @@ impl Gadget<'_> {
         }
     }
 
-    fn receive(&self, stream: &mut TcpStream, halves: &Halves, chance: &mut Chance) {
-        let mut follower = Follower::of(self.stream | DOWN);
+    fn receive(&self, stream: &mut TcpStream, halves: &Halves, rng: &mut Rng) {
+        let mut checker = StreamChecker::of(self.stream | DOWN);
         let started = Instant::now();
         self.sit_still(halves);
-        let bite = chance.size(65_536).max(512);
+        let bite = rng.size(65_536).max(512);
         let mut bytes = vec![0; bite];
         while !self.must_stop(halves) {
             match stream.read(&mut bytes) {
                 Ok(0) => break,
                 Ok(len) => {
-                    follower.take(&bytes[..len]);
+                    checker.take(&bytes[..len]);
                     halves.received.fetch_add(len, Ordering::Relaxed);
                 }
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
@@ -117,7 +117,10 @@ impl Gadget<'_> {
     /// Reads nothing for longer than a device may hold back its driver.
     fn sit_still(&self, halves: &Halves) {
         let until = Instant::now() + Duration::from_secs(7);
-        while self.plan.ending == Ending::Hog && Instant::now() < until && !self.must_stop(halves) {
+        while self.plan.ending == Ending::NeverReads
+            && Instant::now() < until
+            && !self.must_stop(halves)
+        {
             thread::sleep(Duration::from_millis(20));
         }
     }
