@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::protocol::decimal::parse_decimal;
+
 /// An absolute http or https URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -132,10 +134,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), UrlError> {
 }
 
 fn parse_port(digits: &str) -> Result<u16, UrlError> {
-    // The library's parser would take "+80" as well.
-    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let port = digits.parse().ok().filter(|port| all_digits && *port > 0);
-    port.ok_or(UrlError::Port)
+    parse_decimal(digits).filter(|port| *port > 0).ok_or(UrlError::Port)
 }
 
 #[cfg(test)]

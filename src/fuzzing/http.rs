@@ -9,8 +9,9 @@ use crate::limits::HEAD_MAX_BYTES;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{self, Request};
-use crate::protocol::http::response::{Manner, Response};
+use crate::protocol::http::response::{Response, ResponseMode};
 use crate::protocol::http::routes::{self, Route};
+use crate::protocol::secret::Secret;
 
 /// Ranges of an accept list whose edges are tried.
 const RANGES_MAX: usize = 16;
@@ -37,7 +38,7 @@ pub fn fuzz_request_head(bytes: &[u8]) {
     match whole {
         Ok(Some((request, length))) => check_request(bytes, &request, length),
         Ok(None) => assert!(bytes.len() < HEAD_MAX_BYTES, "waits for more than the limit"),
-        Err(refusal) => check_answer(refusal.into(), Manner::LAST),
+        Err(refusal) => check_answer(refusal.into(), ResponseMode::LAST),
     }
 }
 
@@ -51,7 +52,7 @@ pub fn fuzz_query(bytes: &[u8]) {
     for protocol in [Protocol::Tcp, Protocol::Tls, Protocol::Udp] {
         match registration::registration(protocol, Some(&text)) {
             Ok(registration) => check_registration(&text, &registration),
-            Err(refusal) => check_answer(refusal.into(), Manner::LAST),
+            Err(refusal) => check_answer(refusal.into(), ResponseMode::LAST),
         }
     }
 }
@@ -60,19 +61,21 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
     assert!(length <= bytes.len().min(HEAD_MAX_BYTES));
     assert!(bytes[..length].ends_with(b"\r\n\r\n"), "a head ends with an empty line");
     assert!(request.path.starts_with('/') || request.path == "*");
-    match routes::route(request, |_| Ok(())) {
+    // With the right token, so that what comes after it is reached.
+    let request = Request { authorization: Some("token".to_owned()), ..request.clone() };
+    match routes::route(&request, &Secret::new("token".to_owned())) {
         Ok(Route::Register { registration, .. }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
         Ok(Route::Statistics | Route::Health | Route::Version | Route::PlainRegister { .. }) => {}
-        Err(refusal) => check_answer(refusal.into(), Manner::of(request)),
+        Err(refusal) => check_answer(refusal.into(), ResponseMode::of(&request)),
     }
 }
 
 /// An answer is one head, whatever the request put into it.
-fn check_answer(response: Response, manner: Manner) {
+fn check_answer(response: Response, mode: ResponseMode) {
     let mut out = Vec::new();
-    response.write(&mut out, "id", manner);
+    response.write(&mut out, "id", mode);
     let ends = out.windows(4).filter(|four| four == b"\r\n\r\n").count();
     assert_eq!(ends, 1, "an answer with two heads");
 }
@@ -114,10 +117,7 @@ fn check_secrets(registration: &Registration) {
     assert!(tls.private_key.is_some() || tls.certificate.is_none());
     let without_key = Registration {
         tls: registration::TlsParameters {
-            private_key: tls
-                .private_key
-                .as_ref()
-                .map(|_| crate::protocol::secret::Secret::new(String::new())),
+            private_key: tls.private_key.as_ref().map(|_| Secret::new(String::new())),
             ..tls.clone()
         },
         ..registration.clone()

@@ -211,7 +211,7 @@ pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_millis(2_500);
 pub const SHUTDOWN_MAX: Duration = Duration::from_millis(4_500);
 
 /// A sleep that lasts so much longer than it was to means that the process was not allowed to run.
-pub const STANDSTILL_MIN: Duration = Duration::from_secs(1);
+pub const SUSPENSION_MIN: Duration = Duration::from_secs(1);
 
 /// Accepting pauses for so long when descriptors have run out, and receiving when it goes on to
 /// fail.

@@ -15,8 +15,8 @@ use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::tls::Handshake;
-use crate::protocol::http::request::{self, Connection as Afterwards, Request};
-use crate::protocol::http::response::{Manner, Refusal, Response};
+use crate::protocol::http::request::{self, Persistence, Request};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode};
 
 /// One HTTP connection.
 pub struct HttpClient<S> {
@@ -132,16 +132,16 @@ impl<S: Stream> HttpClient<S> {
         &mut self,
         response: &Response,
         request_id: &str,
-        manner: Manner,
+        mode: ResponseMode,
         buffers: &mut BufferPool,
         now: Instant,
     ) {
         let mut bytes = Vec::new();
-        response.write(&mut bytes, request_id, manner);
+        response.write(&mut bytes, request_id, mode);
         self.outbox.extend(buffers, &bytes);
-        let stage = match manner.connection {
-            Afterwards::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
-            Afterwards::Close => Stage::Last,
+        let stage = match mode.persistence {
+            Persistence::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
+            Persistence::Close => Stage::Last,
         };
         self.enter(stage, now);
     }
@@ -151,13 +151,13 @@ impl<S: Stream> HttpClient<S> {
         &mut self,
         response: &Response,
         request_id: &str,
-        manner: Manner,
+        mode: ResponseMode,
         delay: Duration,
         now: Instant,
     ) {
         let mut answer = Vec::new();
-        let manner = Manner { connection: Afterwards::Close, ..manner };
-        response.write(&mut answer, request_id, manner);
+        let mode = ResponseMode { persistence: Persistence::Close, ..mode };
+        response.write(&mut answer, request_id, mode);
         self.enter(Stage::Delaying { until: now + delay, answer }, now);
     }
 
@@ -307,15 +307,15 @@ mod tests {
             self.step()
         }
 
-        fn answer(&mut self, connection: Afterwards) {
-            let manner = Manner { connection, ..Manner::LAST };
+        fn answer(&mut self, persistence: Persistence) {
+            let mode = ResponseMode { persistence, ..ResponseMode::LAST };
             let response = Response::Json("{}".into());
-            self.http.answer(&response, "id", manner, &mut self.buffers, self.now);
+            self.http.answer(&response, "id", mode, &mut self.buffers, self.now);
         }
 
         fn refuse_after(&mut self, delay: Duration) {
             let response = Refusal::unauthorized().into();
-            self.http.answer_later(&response, "id", Manner::LAST, delay, self.now);
+            self.http.answer_later(&response, "id", ResponseMode::LAST, delay, self.now);
         }
 
         fn socket(&mut self) -> &mut Scripted {
@@ -381,7 +381,7 @@ mod tests {
         let two = [GET, b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
         let mut harness = harness([Step::Bytes(two)]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         harness.socket().room = Room::Bytes(0);
         assert_waiting(harness.step());
         make_room(harness.http.connection_mut(), 4096);
@@ -393,7 +393,7 @@ mod tests {
     fn what_is_pipelined_is_answered_even_if_the_client_has_ended_its_side() {
         let mut harness = harness([Step::Bytes([GET, GET].concat()), Step::End]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         assert_requested(harness.step(), "/a");
     }
 
@@ -411,7 +411,7 @@ mod tests {
     fn half_a_pipelined_head_is_completed_later() {
         let mut harness = harness([Step::Bytes([GET, b"GET /b HTTP/1.1\r\nHo"].concat())]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         assert_waiting(harness.step());
         assert_eq!(harness.http.deadline(), Some(harness.now + HEAD_TIMEOUT));
         assert_requested(harness.say(b"st: h\r\n\r\n"), "/b");
@@ -445,7 +445,7 @@ mod tests {
     fn an_answer_makes_the_connection_idle_until_it_is_ended_without_a_word() {
         let mut harness = harness([Step::bytes(GET)]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         assert_waiting(harness.step());
         assert_eq!(harness.http.deadline(), Some(harness.now + KEEP_ALIVE_TIMEOUT));
         assert_waiting(harness.step_after(KEEP_ALIVE_TIMEOUT - BLINK));
@@ -457,7 +457,7 @@ mod tests {
     fn the_next_request_on_an_idle_connection_is_taken() {
         let mut harness = harness([Step::bytes(GET)]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         assert_waiting(harness.step());
         assert_requested(harness.say(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"), "/b");
     }
@@ -466,7 +466,7 @@ mod tests {
     fn after_the_last_answer_nothing_more_is_read() {
         let mut harness = harness([Step::Bytes([GET, GET].concat())]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::Close);
+        harness.answer(Persistence::Close);
         assert!(harness.http.is_ready());
         assert_over(harness.step());
         let (_, outbox, _) = harness.http.into_parts();
@@ -477,7 +477,7 @@ mod tests {
     fn a_client_that_never_takes_its_answer_is_given_up() {
         let mut harness = harness([Step::bytes(GET)]);
         assert_requested(harness.step(), "/a");
-        harness.answer(Afterwards::KeepAlive);
+        harness.answer(Persistence::KeepAlive);
         harness.socket().room = Room::Bytes(5);
         assert_waiting(harness.step());
         assert!(!harness.http.is_ready());

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::limits::ACCEPT_MAX_ENTRIES;
+use crate::protocol::decimal::parse_decimal;
 
 /// Bits in front of the IPv4 part of an IPv4-mapped IPv6 address.
 const MAPPED_PREFIX_BITS: u8 = 96;
@@ -132,11 +133,7 @@ fn parse_net(text: &str) -> Option<IpNet> {
     let Some((address, prefix)) = text.split_once('/') else {
         return parse_address(text.as_bytes()).map(IpNet::from);
     };
-    // Parsing a number takes a leading plus, which is no part of a prefix length.
-    if !prefix.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let (address, prefix) = unmapped(address.parse().ok()?, prefix.parse().ok()?)?;
+    let (address, prefix) = unmapped(address.parse().ok()?, parse_decimal(prefix)?)?;
     IpNet::new(address, prefix).ok().map(|net| net.trunc())
 }
 

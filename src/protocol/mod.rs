@@ -5,6 +5,7 @@
 
 pub mod accept_list;
 pub mod address;
+pub mod decimal;
 pub mod envelope;
 pub mod http;
 pub mod message;

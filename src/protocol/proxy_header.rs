@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
+use crate::protocol::decimal::parse_decimal;
 
 /// The shortest header of version 1: `PROXY UNKNOWN` and its CRLF.
 const V1_LEAST_BYTES: usize = 15;
@@ -244,9 +245,8 @@ impl Address for Ipv6Addr {
 
 /// Ports have one spelling: no sign, no leading zero.
 fn port_may_become(text: &str) -> bool {
-    let plain =
-        text.bytes().all(|b| b.is_ascii_digit()) && !(text.len() > 1 && text.starts_with('0'));
-    text.is_empty() || (plain && text.parse::<u16>().is_ok())
+    let is_plain = text.len() == 1 || !text.starts_with('0');
+    text.is_empty() || (is_plain && parse_decimal::<u16>(text).is_some())
 }
 
 // ---- Version 2: binary ----------------------------------------------------------------------

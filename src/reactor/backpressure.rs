@@ -4,7 +4,6 @@
 //! and are not read, so that TCP pushes back to them. A device that does not keep up *holds* the
 //! drivers that write to it. Flushing is what ends either.
 
-
 use crate::limits::WAKES_PER_FLUSH;
 use crate::net::Net;
 use crate::peers::device::{Hold, Parked};

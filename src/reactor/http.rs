@@ -19,9 +19,8 @@ use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
 use crate::protocol::address::address_group;
 use crate::protocol::http::request::Request;
-use crate::protocol::http::response::{Manner, Refusal, Response, Status};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode, Status};
 use crate::protocol::http::routes::{self, Route};
-use crate::protocol::secret::Secret;
 
 use super::Reactor;
 use super::accept::Pause;
@@ -153,7 +152,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn evict(&mut self, key: HttpClientKey) {
         if self.http_clients.get(key).is_some_and(|http| http.owes_answer()) {
             let refusal = Refusal::unavailable("too many connections at once; try again later");
-            self.answer(key, &refusal.into(), &new_request_id(), Manner::LAST);
+            self.answer(key, &refusal.into(), &new_request_id(), ResponseMode::LAST);
         }
         self.end_http(key);
     }
@@ -175,14 +174,12 @@ impl<N: Net> Reactor<N> {
     fn refuse_head(&mut self, key: HttpClientKey, refusal: Refusal) {
         let request_id = new_request_id();
         self.log_refusal("request", "unknown", &refusal, &request_id);
-        self.answer(key, &refusal.into(), &request_id, Manner::LAST);
+        self.answer(key, &refusal.into(), &request_id, ResponseMode::LAST);
     }
 
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let request_id = new_request_id();
-        let secret = &self.settings.secret;
-        let route = routes::route(request, |token| authorise(secret, token));
-        let answered = match route {
+        let answered = match routes::route(request, &self.settings.secret) {
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => {
@@ -206,8 +203,8 @@ impl<N: Net> Reactor<N> {
         let response = answered.unwrap_or_else(Response::from);
         self.log_answer(request, &response, &request_id);
         match is_guess(request, &response) {
-            true => self.answer_guess(key, &response, &request_id, Manner::of(request)),
-            false => self.answer(key, &response, &request_id, Manner::of(request)),
+            true => self.answer_guess(key, &response, &request_id, ResponseMode::of(request)),
+            false => self.answer(key, &response, &request_id, ResponseMode::of(request)),
         }
     }
 
@@ -216,10 +213,10 @@ impl<N: Net> Reactor<N> {
         key: HttpClientKey,
         response: &Response,
         request_id: &str,
-        manner: Manner,
+        mode: ResponseMode,
     ) {
         let Some(http) = self.http_clients.get_mut(key) else { return };
-        http.answer(response, request_id, manner, &mut self.buffers, self.now);
+        http.answer(response, request_id, mode, &mut self.buffers, self.now);
     }
 
     /// Answers a wrong token, the later the more there were from the same address.
@@ -228,15 +225,15 @@ impl<N: Net> Reactor<N> {
         key: HttpClientKey,
         response: &Response,
         request_id: &str,
-        manner: Manner,
+        mode: ResponseMode,
     ) {
         let Some(http) = self.http_clients.get_mut(key) else { return };
         self.counters.wrong_tokens += 1;
         let delay = self.guesses.handle_wrong(http.peer, self.now);
         if delay.is_zero() {
-            http.answer(response, request_id, manner, &mut self.buffers, self.now);
+            http.answer(response, request_id, mode, &mut self.buffers, self.now);
         } else {
-            http.answer_later(response, request_id, manner, delay, self.now);
+            http.answer_later(response, request_id, mode, delay, self.now);
         }
     }
 
@@ -274,13 +271,6 @@ impl<N: Net> Reactor<N> {
     }
 }
 
-fn authorise(secret: &Secret, token: Option<&str>) -> Result<(), Refusal> {
-    match token {
-        Some(token) if routes::is_token(secret.expose(), token) => Ok(()),
-        Some(_) | None => Err(Refusal::unauthorized()),
-    }
-}
-
 /// Whether a wrong token was offered. One who offers none is not guessing.
 fn is_guess(request: &Request, response: &Response) -> bool {
     match response {
@@ -288,19 +278,5 @@ fn is_guess(request: &Request, response: &Response) -> bool {
             refusal.status == Status::Unauthorized && routes::token_of(request).is_some()
         }
         Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_secret_itself_authorises() {
-        let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(authorise(&secret, Some("hunter2")), Ok(()));
-        for wrong in [None, Some(""), Some("hunter"), Some("hunter22"), Some("HUNTER2")] {
-            assert_eq!(authorise(&secret, wrong), Err(Refusal::unauthorized()), "{wrong:?}");
-        }
     }
 }

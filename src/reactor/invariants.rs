@@ -84,7 +84,7 @@ impl<N: Net> Reactor<N> {
         })?;
         for (number, key) in self.ports.by_number() {
             let port = self.ports.get(key).ok_or_else(|| format!("{number:?} names no port"))?;
-            let named = (port.protocol.transport(), port.number);
+            let named = (port.protocol.port_kind(), port.number);
             ensure(named == number, || format!("{number:?} names {named:?}"))?;
             self.check_port(key, port)?;
         }

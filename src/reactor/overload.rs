@@ -176,8 +176,8 @@ mod tests {
     use crate::limits::{Ceilings, HEAD_MAX_BYTES};
     use crate::net::scripted::{Room, Scripted, ScriptedNet};
     use crate::peers::http_client::HttpClient;
-    use crate::protocol::http::request::Connection as Afterwards;
-    use crate::protocol::http::response::{Manner, Response};
+    use crate::protocol::http::request::Persistence;
+    use crate::protocol::http::response::{Response, ResponseMode};
 
     use super::*;
 
@@ -202,9 +202,9 @@ mod tests {
         let mut connection = Scripted::connect([]);
         connection.socket().room = Room::Bytes(0);
         let mut http = HttpClient::new(connection, "10.0.0.9".parse().unwrap(), reactor.now);
-        let manner = Manner { connection: Afterwards::KeepAlive, ..Manner::LAST };
+        let mode = ResponseMode { persistence: Persistence::KeepAlive, ..ResponseMode::LAST };
         let answer = Response::Json("x".repeat(bytes));
-        http.answer(&answer, "id", manner, &mut reactor.buffers, reactor.now);
+        http.answer(&answer, "id", mode, &mut reactor.buffers, reactor.now);
         reactor.http_clients.insert(http);
     }
 

@@ -17,9 +17,9 @@ use crate::peers::port::{Listener, Port, Socket};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::accept_list::AcceptList;
-use crate::protocol::http::registration::{Protocol, Registration, TlsParameters, Transport};
+use crate::protocol::http::registration::{PortKind, Protocol, Registration, TlsParameters};
 use crate::protocol::http::request::Request;
-use crate::protocol::http::response::{Manner, Refusal, Response};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode};
 use crate::protocol::message::Kind;
 use crate::protocol::secret::Secret;
 
@@ -53,8 +53,8 @@ impl<N: Net> Reactor<N> {
         );
         let response = Response::switch_to_websocket(websocket_key);
         if let Some(http) = self.http_clients.get_mut(key) {
-            let manner = Manner::of(request);
-            http.answer(&response, request_id, manner, &mut self.buffers, self.now);
+            let mode = ResponseMode::of(request);
+            http.answer(&response, request_id, mode, &mut self.buffers, self.now);
         }
         match self.upgrade(key, port, name) {
             Some(driver) => self.subscribe(driver, port, registration.accept),
@@ -74,7 +74,7 @@ impl<N: Net> Reactor<N> {
         }
         let is_ours =
             self.http_listeners.iter().any(|(_, listener)| listener.address.port() == *port);
-        if protocol.transport() == Transport::Stream && is_ours {
+        if protocol.port_kind() == PortKind::Stream && is_ours {
             return Err(Refusal::conflict(*port, "dispatch itself serves HTTP on it"));
         }
         Ok(())
@@ -86,7 +86,7 @@ impl<N: Net> Reactor<N> {
         tls: Option<Arc<ServerConfig>>,
     ) -> Result<PortKey, Refusal> {
         let Registration { protocol, port: number, .. } = *registration;
-        if let Some(key) = self.ports.find(protocol.transport(), number) {
+        if let Some(key) = self.ports.find(protocol.port_kind(), number) {
             return match self.ports.get(key) {
                 Some(port) if port.protocol != protocol => {
                     Err(Refusal::conflict(number, format!("it is served as {}", port.protocol)))
@@ -114,11 +114,11 @@ impl<N: Net> Reactor<N> {
         let Self { ports, net, .. } = self;
         ports.try_insert_with(|key| {
             let token = Source::Port(key).into();
-            let socket = match protocol.transport() {
-                Transport::Stream => {
+            let socket = match protocol.port_kind() {
+                PortKind::Stream => {
                     Socket::Stream(Listener::new(net.open_tcp(number, token)?, tls))
                 }
-                Transport::Datagram => Socket::Datagram(Udp::new(net.open_udp(number, token)?)),
+                PortKind::Datagram => Socket::Datagram(Udp::new(net.open_udp(number, token)?)),
             };
             Ok(Port {
                 number,

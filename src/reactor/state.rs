@@ -31,7 +31,7 @@ use crate::peers::pending_device::PendingDevice;
 use crate::peers::port::Port;
 use crate::protocol::address::address_group;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
-use crate::protocol::http::registration::Transport;
+use crate::protocol::http::registration::PortKind;
 use crate::protocol::secret::Secret;
 
 use super::auth_throttle::Guesses;
@@ -148,7 +148,7 @@ impl ReadyQueues {
 /// The open device ports, by key and by number.
 pub(super) struct Ports<N: Net> {
     arena: Arena<tag::Port, Port<N>>,
-    by_number: BTreeMap<(Transport, u16), PortKey>,
+    by_number: BTreeMap<(PortKind, u16), PortKey>,
 }
 
 impl<N: Net> Default for Ports<N> {
@@ -167,7 +167,7 @@ impl<N: Net> Ports<N> {
     }
 
     /// The port with this number. TCP and TLS share their numbers, UDP has its own.
-    pub(super) fn find(&self, kind: Transport, number: u16) -> Option<PortKey> {
+    pub(super) fn find(&self, kind: PortKind, number: u16) -> Option<PortKey> {
         self.by_number.get(&(kind, number)).copied()
     }
 
@@ -178,14 +178,14 @@ impl<N: Net> Ports<N> {
     ) -> Result<PortKey, E> {
         let key = self.arena.try_insert_with(open)?;
         if let Some(port) = self.arena.get(key) {
-            self.by_number.insert((port.protocol.transport(), port.number), key);
+            self.by_number.insert((port.protocol.port_kind(), port.number), key);
         }
         Ok(key)
     }
 
     pub(super) fn remove(&mut self, key: PortKey) -> Option<Port<N>> {
         let port = self.arena.remove(key)?;
-        self.by_number.remove(&(port.protocol.transport(), port.number));
+        self.by_number.remove(&(port.protocol.port_kind(), port.number));
         Some(port)
     }
 
@@ -202,7 +202,7 @@ impl<N: Net> Ports<N> {
     }
 
     /// In the order of their numbers, UDP apart.
-    pub(super) fn by_number(&self) -> impl Iterator<Item = ((Transport, u16), PortKey)> {
+    pub(super) fn by_number(&self) -> impl Iterator<Item = ((PortKind, u16), PortKey)> {
         self.by_number.iter().map(|(&number, &key)| (number, key))
     }
 }

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::STANDSTILL_MIN;
+use crate::limits::SUSPENSION_MIN;
 
 /// Tells the time, from the time that the system tells.
 #[derive(Debug)]
 pub struct Clock {
-    /// All standstills together.
+    /// All suspensions together.
     behind: Duration,
     woken: Instant,
     pace: Pace,
@@ -42,7 +42,7 @@ impl Clock {
     /// late turn after turn is overloaded and not halted: its time goes on.
     pub fn handle_wake(&mut self, system: Instant, patience: Option<Duration>) {
         let passed = system.saturating_duration_since(self.woken);
-        let is_late = patience.is_some_and(|patience| passed >= patience + STANDSTILL_MIN);
+        let is_late = patience.is_some_and(|patience| passed >= patience + SUSPENSION_MIN);
         self.pace = match self.pace {
             Pace::Steady if is_late => {
                 self.behind += passed;
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standstill_does_not_count() {
+    fn a_suspension_does_not_count() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
         clock.handle_wake(start + SECOND, Some(SECOND));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sleep_that_nothing_limits_is_no_standstill() {
+    fn a_long_sleep_that_nothing_limits_is_no_suspension() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
         clock.handle_wake(start + 1000 * SECOND, None);

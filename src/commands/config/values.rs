@@ -7,6 +7,7 @@ use log::LevelFilter;
 
 use super::Mode;
 use crate::limits::QUEUED_LEAST_BYTES;
+use crate::protocol::decimal::parse_decimal;
 
 pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -54,8 +55,7 @@ fn parse_directive(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn parse_integer(text: &str) -> Result<usize, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| format!("{text:?} is not a number"))
+    parse_decimal(text).ok_or_else(|| format!("{text:?} is not a number"))
 }
 
 /// At least one, and no more than fits into the type.

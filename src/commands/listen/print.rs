@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::commands::listen::peers::Peer;
 use crate::logging::line::is_unprintable;
-use crate::protocol::http::registration::{Protocol, Transport};
+use crate::protocol::http::registration::{PortKind, Protocol};
 use crate::protocol::message::Kind;
 
 /// Bytes in a line of a hex dump.
@@ -44,9 +44,9 @@ pub enum Form {
 impl Form {
     /// The event with the line break at its end; more than one line only for a hex dump.
     pub fn show(&self, event: &Event<'_>, protocol: Protocol) -> String {
-        let numbered = match protocol.transport() {
-            Transport::Stream => "id",
-            Transport::Datagram => "port",
+        let numbered = match protocol.port_kind() {
+            PortKind::Stream => "id",
+            PortKind::Datagram => "port",
         };
         match self {
             Form::Json => json(event, numbered),

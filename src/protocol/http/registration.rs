@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::limits::ACCEPT_MAX_ENTRIES;
 use crate::protocol::accept_list::{AcceptError, AcceptList};
+use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::secret::Secret;
 
@@ -30,7 +31,7 @@ pub enum Protocol {
 
 /// What kind of port a protocol takes: TCP and TLS share one set of port numbers, UDP has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
+pub enum PortKind {
     /// A TCP port.
     Stream,
     /// A UDP port.
@@ -39,10 +40,10 @@ pub enum Transport {
 
 impl Protocol {
     /// The kind of port that it takes.
-    pub const fn transport(self) -> Transport {
+    pub const fn port_kind(self) -> PortKind {
         match self {
-            Protocol::Tcp | Protocol::Tls => Transport::Stream,
-            Protocol::Udp => Transport::Datagram,
+            Protocol::Tcp | Protocol::Tls => PortKind::Stream,
+            Protocol::Udp => PortKind::Datagram,
         }
     }
 }
@@ -129,16 +130,10 @@ fn single<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>
 
 fn port(query: &str) -> Result<u16, Refusal> {
     let text = single(query, "port")?.ok_or_else(|| Refusal::missing("port", PORT_RESTRICTION))?;
-    // Parsing a number takes a leading plus, so the digits are checked first.
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse() {
-        Ok(port @ 1..) if digits => Ok(port),
-        Ok(_) | Err(_) => Err(Refusal::invalid(
-            "port",
-            "the port is not a number from 1 to 65535",
-            PORT_RESTRICTION,
-        )),
-    }
+    let port = parse_decimal(&text).filter(|port| *port > 0);
+    port.ok_or_else(|| {
+        Refusal::invalid("port", "the port is not a number from 1 to 65535", PORT_RESTRICTION)
+    })
 }
 
 fn accept(query: &str) -> Result<AcceptList, Refusal> {
@@ -308,8 +303,8 @@ mod tests {
 
     #[test]
     fn tcp_and_tls_share_their_ports() {
-        assert_eq!(Protocol::Tcp.transport(), Protocol::Tls.transport());
-        assert_ne!(Protocol::Tcp.transport(), Protocol::Udp.transport());
+        assert_eq!(Protocol::Tcp.port_kind(), Protocol::Tls.port_kind());
+        assert_ne!(Protocol::Tcp.port_kind(), Protocol::Udp.port_kind());
         assert_eq!(
             [Protocol::Tcp, Protocol::Tls, Protocol::Udp].map(|p| p.to_string()),
             ["tcp", "tls", "udp"]

@@ -10,6 +10,7 @@ use std::fmt;
 use httparse::{Header, Status};
 
 use crate::limits::{HEAD_MAX_BYTES, HEAD_MAX_FIELDS, LOGGED_PATH_MAX_BYTES, MODULE_ID_MAX_BYTES};
+use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::refusal::Refusal;
 
 /// The first byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
@@ -37,7 +38,7 @@ pub enum Version {
 
 /// What becomes of the connection after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Connection {
+pub enum Persistence {
     /// Another request may follow.
     KeepAlive,
     /// The answer is the last: the client wants it so, or a body follows that nobody reads.
@@ -72,7 +73,7 @@ pub struct Request {
     /// Its version.
     pub version: Version,
     /// What becomes of the connection after the answer.
-    pub connection: Connection,
+    pub persistence: Persistence,
     /// The `Authorization` field.
     pub authorization: Option<String>,
     /// The `X-Module-ID` field, printable and at most [`MODULE_ID_MAX_BYTES`] long.
@@ -102,7 +103,7 @@ impl fmt::Debug for Request {
             .field("method", &self.method)
             .field("path", &self.path_for_log())
             .field("version", &self.version)
-            .field("connection", &self.connection)
+            .field("persistence", &self.persistence)
             .field("module_id", &self.module_id)
             .finish_non_exhaustive()
     }
@@ -181,7 +182,7 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
         version,
-        connection: connection(&fields, version, body),
+        persistence: persistence(&fields, version, body),
         authorization: fields.single_text("Authorization")?,
         module_id: module_id(&fields),
         origin: fields.single_text("Origin")?,
@@ -246,19 +247,11 @@ fn announced_body(fields: &Fields<'_>) -> Result<AnnouncedBody, Refusal> {
         return Err(Refusal::bad_request("Transfer-Encoding is not taken"));
     }
     let Some(length) = fields.single("Content-Length")? else { return Ok(AnnouncedBody::Absent) };
-    match decimal(length) {
+    match std::str::from_utf8(length).ok().and_then(parse_decimal::<u64>) {
         Some(0) => Ok(AnnouncedBody::Absent),
         Some(_) => Ok(AnnouncedBody::Present),
         None => Err(Refusal::bad_request("Content-Length is not a number")),
     }
-}
-
-/// Digits alone: parsing a number would take a leading plus as well.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// A request target in its parts.
@@ -316,15 +309,15 @@ fn is_authority(text: &[u8]) -> bool {
     text.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b))
 }
 
-fn connection(fields: &Fields<'_>, version: Version, body: AnnouncedBody) -> Connection {
+fn persistence(fields: &Fields<'_>, version: Version, body: AnnouncedBody) -> Persistence {
     let stays = match version {
         Version::Http10 => fields.lists("Connection", "keep-alive"),
         Version::Http11 => true,
     };
     if stays && body == AnnouncedBody::Absent && !fields.lists("Connection", "close") {
-        Connection::KeepAlive
+        Persistence::KeepAlive
     } else {
-        Connection::Close
+        Persistence::Close
     }
 }
 
@@ -413,7 +406,7 @@ mod tests {
         assert_eq!(request.path, "/api/server/");
         assert_eq!(request.query.as_deref(), Some("a=1&b=?2"));
         assert_eq!(request.version, Version::Http11);
-        assert_eq!(request.connection, Connection::KeepAlive);
+        assert_eq!(request.persistence, Persistence::KeepAlive);
         assert_eq!(request.host.as_deref(), Some("Dispatch:3000"));
         assert_eq!(request.authorization.as_deref(), Some("Bearer t"));
         assert_eq!(request.module_id.as_deref(), Some("mod-1"));
@@ -485,17 +478,17 @@ mod tests {
 
     #[test]
     fn after_a_request_with_a_body_the_connection_is_closed() {
-        assert_eq!(request(&get("Content-Length: 5\r\n")).connection, Connection::Close);
-        assert_eq!(request(&get("Content-Length: 0\r\n")).connection, Connection::KeepAlive);
+        assert_eq!(request(&get("Content-Length: 5\r\n")).persistence, Persistence::Close);
+        assert_eq!(request(&get("Content-Length: 0\r\n")).persistence, Persistence::KeepAlive);
     }
 
     #[test]
     fn the_version_and_the_connection_field_decide_on_keeping_alive() {
-        assert_eq!(request(&get("Connection: x, Close\r\n")).connection, Connection::Close);
+        assert_eq!(request(&get("Connection: x, Close\r\n")).persistence, Persistence::Close);
         let old = request("GET / HTTP/1.0\r\n\r\n");
-        assert_eq!((old.version, old.connection), (Version::Http10, Connection::Close));
+        assert_eq!((old.version, old.persistence), (Version::Http10, Persistence::Close));
         let kept = request("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
-        assert_eq!(kept.connection, Connection::KeepAlive);
+        assert_eq!(kept.persistence, Persistence::KeepAlive);
     }
 
     #[test]

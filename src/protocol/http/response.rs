@@ -5,7 +5,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::protocol::http::request::{Connection, Method, Request};
+use crate::protocol::http::request::{Method, Persistence, Request};
 
 pub use crate::protocol::http::refusal::{Refusal, Status};
 
@@ -20,16 +20,17 @@ pub enum Body {
 
 /// How an answer is sent, which the request decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner {
+pub struct ResponseMode {
     /// With its body or without.
     pub body: Body,
     /// What becomes of the connection afterwards.
-    pub connection: Connection,
+    pub persistence: Persistence,
 }
 
-impl Manner {
+impl ResponseMode {
     /// For a request that could not be read: where the next one begins is unknown.
-    pub const LAST: Manner = Manner { body: Body::Send, connection: Connection::Close };
+    pub const LAST: ResponseMode =
+        ResponseMode { body: Body::Send, persistence: Persistence::Close };
 
     /// For an answer to `request`.
     pub fn of(request: &Request) -> Self {
@@ -37,7 +38,7 @@ impl Manner {
             Method::Head => Body::Omit,
             Method::Get | Method::Other(_) => Body::Send,
         };
-        Self { body, connection: request.connection }
+        Self { body, persistence: request.persistence }
     }
 }
 
@@ -79,20 +80,20 @@ impl Response {
     }
 
     /// Appends the answer to `out`. `request_id` is ours, so it is taken to be printable.
-    pub fn write(&self, out: &mut Vec<u8>, request_id: &str, manner: Manner) {
+    pub fn write(&self, out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
         match self {
-            Response::Json(body) => write_ok(out, request_id, manner, body),
-            Response::Empty => write_ok(out, request_id, manner, ""),
+            Response::Json(body) => write_ok(out, request_id, mode, body),
+            Response::Empty => write_ok(out, request_id, mode, ""),
             Response::SwitchToWebsocket { accept } => write_switch(out, request_id, accept),
-            Response::Refused(refusal) => write_refusal(out, request_id, manner, refusal),
+            Response::Refused(refusal) => write_refusal(out, request_id, mode, refusal),
         }
     }
 }
 
-fn write_ok(out: &mut Vec<u8>, request_id: &str, manner: Manner, body: &str) {
+fn write_ok(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode, body: &str) {
     write_status(out, 200, "OK", request_id);
-    write_field(out, "Connection", connection_option(manner.connection));
-    write_body(out, manner.body, body);
+    write_field(out, "Connection", connection_option(mode.persistence));
+    write_body(out, mode.body, body);
 }
 
 fn write_switch(out: &mut Vec<u8>, request_id: &str, accept: &str) {
@@ -103,9 +104,9 @@ fn write_switch(out: &mut Vec<u8>, request_id: &str, accept: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_refusal(out: &mut Vec<u8>, request_id: &str, manner: Manner, refusal: &Refusal) {
+fn write_refusal(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode, refusal: &Refusal) {
     write_status(out, refusal.status.code(), refusal.status.phrase(), request_id);
-    let option = connection_option(manner.connection);
+    let option = connection_option(mode.persistence);
     if refusal.status == Status::UpgradeRequired {
         // RFC 9110 section 7.8: who sends Upgrade names it in Connection too.
         write_field(out, "Connection", &format!("Upgrade, {option}"));
@@ -115,14 +116,14 @@ fn write_refusal(out: &mut Vec<u8>, request_id: &str, manner: Manner, refusal: &
     for (name, value) in refusal.fields() {
         write_field(out, name, &value);
     }
-    write_body(out, manner.body, &refusal.body());
+    write_body(out, mode.body, &refusal.body());
 }
 
 /// Said in every case: HTTP/1.0 clients keep the connection only when told so.
-fn connection_option(connection: Connection) -> &'static str {
-    match connection {
-        Connection::KeepAlive => "keep-alive",
-        Connection::Close => "close",
+fn connection_option(persistence: Persistence) -> &'static str {
+    match persistence {
+        Persistence::KeepAlive => "keep-alive",
+        Persistence::Close => "close",
     }
 }
 
@@ -154,11 +155,12 @@ fn write_body(out: &mut Vec<u8>, sent: Body, body: &str) {
 mod tests {
     use super::*;
 
-    const KEPT: Manner = Manner { body: Body::Send, connection: Connection::KeepAlive };
+    const KEPT: ResponseMode =
+        ResponseMode { body: Body::Send, persistence: Persistence::KeepAlive };
 
-    fn text(response: impl Into<Response>, manner: Manner) -> String {
+    fn text(response: impl Into<Response>, mode: ResponseMode) -> String {
         let mut out = Vec::new();
-        response.into().write(&mut out, "id-1", manner);
+        response.into().write(&mut out, "id-1", mode);
         String::from_utf8(out).unwrap()
     }
 
@@ -174,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_head_request_gets_the_length_without_the_body() {
-        let manner = Manner { body: Body::Omit, ..KEPT };
-        let text = text(Response::Json("{\"a\":1}".to_owned()), manner);
+        let mode = ResponseMode { body: Body::Omit, ..KEPT };
+        let text = text(Response::Json("{\"a\":1}".to_owned()), mode);
         assert!(text.ends_with("Content-Length: 7\r\n\r\n"), "{text}");
     }
 
     #[test]
     fn an_empty_answer_says_so() {
-        let text = text(Response::Empty, Manner::LAST);
+        let text = text(Response::Empty, ResponseMode::LAST);
         assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 0\r\n\r\n") && !text.contains("Content-Type"));
     }
@@ -189,7 +191,8 @@ mod tests {
     #[test]
     fn the_switch_to_websocket_proves_the_key_was_understood() {
         // The example of RFC 6455 section 1.3.
-        let text = text(Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ=="), Manner::LAST);
+        let text =
+            text(Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ=="), ResponseMode::LAST);
         assert_eq!(
             text,
             "HTTP/1.1 101 Switching Protocols\r\nX-Request-ID: id-1\r\nUpgrade: websocket\r\n\
@@ -219,7 +222,7 @@ mod tests {
             Refusal::head_too_large("long"),
             Refusal::forbidden("später"),
         ] {
-            let text = text(refusal, Manner::LAST);
+            let text = text(refusal, ResponseMode::LAST);
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::protocol::http::registration::{Protocol, Transport};
+use crate::protocol::http::registration::{PortKind, Protocol};
 
 use super::super::device::Admission;
 use super::super::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
@@ -175,8 +175,8 @@ impl World {
     fn check_figures(&self) -> Checked {
         let statistics = self.reactor.statistics();
         for (figures, transport) in [
-            (&statistics.tcp_listeners, Transport::Stream),
-            (&statistics.udp_listeners, Transport::Datagram),
+            (&statistics.tcp_listeners, PortKind::Stream),
+            (&statistics.udp_listeners, PortKind::Datagram),
         ] {
             for port in (0..2).map(device_port) {
                 let live = self.live_on(transport, port).count();
@@ -187,12 +187,12 @@ impl World {
             }
         }
         for (&port, &said) in &statistics.tcp_clients {
-            let protocols = self.live_on(Transport::Stream, port).map(|driver| driver.protocol);
+            let protocols = self.live_on(PortKind::Stream, port).map(|driver| driver.protocol);
             if protocols.clone().min() != protocols.max() {
                 return Err(format!("port {port} is served as TCP and as TLS"));
             }
             let known: BTreeSet<usize> = self
-                .live_on(Transport::Stream, port)
+                .live_on(PortKind::Stream, port)
                 .flat_map(|d| d.heard.values().filter(|h| h.is_open).map(|h| h.device))
                 .collect();
             if said != known.len() {
@@ -202,14 +202,10 @@ impl World {
         Ok(())
     }
 
-    fn live_on(
-        &self,
-        transport: Transport,
-        port: u16,
-    ) -> impl Iterator<Item = &DriverActor> + Clone {
+    fn live_on(&self, kind: PortKind, port: u16) -> impl Iterator<Item = &DriverActor> + Clone {
         self.drivers.iter().filter(move |driver| {
             driver.stage == Stage::Live
-                && driver.protocol.transport() == transport
+                && driver.protocol.port_kind() == kind
                 && driver.port == port
         })
     }
