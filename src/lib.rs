@@ -50,16 +50,50 @@
 //! What peers send can't panic: it becomes an `Err` with words that help. What an `expect` says
 //! can't happen would be a bug of ours.
 #![forbid(unsafe_code)]
+// Who reads about the inside builds its pages too: `cargo doc --document-private-items`.
+#![allow(rustdoc::private_intra_doc_links)]
 
-pub mod collections;
-pub mod commands;
-pub mod limits;
-pub mod logging;
-pub mod net;
-pub mod peers;
-pub mod protocol;
-pub mod reactor;
-pub mod server;
+mod collections;
+mod commands;
+mod limits;
+mod logging;
+mod net;
+mod peers;
+mod protocol;
+mod reactor;
+mod server;
 
-pub mod fuzzing;
-pub mod simulation;
+pub use commands::environment::Environment;
+pub use commands::run;
+
+/// What tests, benchmarks and fuzzing see of the inside. Nothing of it is promised.
+#[cfg(feature = "testing")]
+pub mod testing {
+    /// Bounds that tests go up to and over.
+    pub mod limits {
+        pub use crate::limits::*;
+    }
+
+    /// The network as the reactor sees it, to be simulated.
+    pub mod net {
+        pub use crate::net::{Net, Stream, Token};
+        pub use crate::net::{datagrams, readiness};
+
+        /// TLS for the peers of tests.
+        pub mod tls {
+            pub use crate::net::tls::{AcceptAnything, SelfSigned};
+            pub use crate::net::tls::{client_config, device_config, identity};
+        }
+    }
+
+    /// What peers of tests speak.
+    pub mod protocol {
+        pub use crate::protocol::{accept_list, envelope, http, message};
+        pub use crate::protocol::{proxy_header, secret, websocket};
+    }
+
+    /// The reactor, and what it says about itself.
+    pub mod reactor {
+        pub use crate::reactor::{Gauges, Reactor, Settings};
+    }
+}

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use dispatch::commands::environment::Environment;
+use dispatch::Environment;
 
 fn main() -> ExitCode {
-    dispatch::commands::run(std::env::args_os(), &Environment::of_process())
+    dispatch::run(std::env::args_os(), &Environment::of_process())
 }

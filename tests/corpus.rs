@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dispatch::fuzzing::TARGETS;
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+
+use fuzz::TARGETS;
 
 fn fuzz_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")

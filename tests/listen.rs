@@ -367,7 +367,7 @@ fn a_lost_server_is_found_again() {
 #[test]
 fn a_port_can_speak_tls() {
     let (mut listen, port) = listening(&["--tls"]);
-    let config = dispatch::net::tls::client_config(None, true).unwrap();
+    let config = dispatch::testing::net::tls::client_config(None, true).unwrap();
     let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
     let mut device = StreamOwned::new(session, connect(port));
     device.write_all(b"secret\n").unwrap();

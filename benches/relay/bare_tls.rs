@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use dispatch::net::tls::{SelfSigned, device_config};
+use dispatch::testing::net::tls::{SelfSigned, device_config};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::floor::LIFE_MAX;

@@ -1,6 +1,6 @@
-//! `pem`: the body is in the crate, in `src/fuzzing`.
+//! `pem`: the body is in `src`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| dispatch::fuzzing::fuzz_pem(bytes));
+fuzz_target!(|bytes: &[u8]| dispatch_fuzz::fuzz_pem(bytes));

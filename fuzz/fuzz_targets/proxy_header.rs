@@ -1,6 +1,6 @@
-//! `proxy_header`: the body is in the crate, in `src/fuzzing`.
+//! `proxy_header`: the body is in `src`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| dispatch::fuzzing::fuzz_proxy_header(bytes));
+fuzz_target!(|bytes: &[u8]| dispatch_fuzz::fuzz_proxy_header(bytes));

@@ -1,6 +1,6 @@
-//! `request_head`: the body is in the crate, in `src/fuzzing`.
+//! `request_head`: the body is in `src`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| dispatch::fuzzing::fuzz_request_head(bytes));
+fuzz_target!(|bytes: &[u8]| dispatch_fuzz::fuzz_request_head(bytes));

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| dispatch::fuzzing::fuzz_session(bytes));
+fuzz_target!(|bytes: &[u8]| dispatch_fuzz::fuzz_session(bytes));

@@ -4,7 +4,6 @@
 //! Keys are typed by a tag and not by what they point at, so that a device can name a driver
 //! without knowing the type of its socket.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -112,8 +111,9 @@ impl<Tag, T> Arena<Tag, T> {
     }
 
     /// Puts in a value.
+    #[cfg(test)]
     pub fn insert(&mut self, value: T) -> Key<Tag> {
-        match self.try_insert_with(|_| Ok::<T, Infallible>(value)) {
+        match self.try_insert_with(|_| Ok::<T, std::convert::Infallible>(value)) {
             Ok(key) => key,
         }
     }
@@ -166,6 +166,8 @@ impl<Tag, T> Arena<Tag, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     enum Thing {}

@@ -78,6 +78,7 @@ impl<Tag> ReadyQueue<Tag> {
     }
 
     /// Whether the key is listed.
+    #[cfg(feature = "testing")]
     pub fn contains(&self, key: Key<Tag>) -> bool {
         self.keys.contains(&key)
     }

@@ -23,6 +23,7 @@ pub struct Armed(Option<Instant>);
 
 impl Armed {
     /// When it expires, if it is armed.
+    #[cfg(feature = "testing")]
     pub fn at(self) -> Option<Instant> {
         self.0
     }
@@ -66,6 +67,7 @@ impl<Owner: Ord + Copy> Timers<Owner> {
     }
 
     /// All owners with their deadlines, for checking.
+    #[cfg(feature = "testing")]
     pub fn iter(&self) -> impl Iterator<Item = (Instant, Owner)> {
         self.armed.iter().copied()
     }

@@ -43,6 +43,7 @@ impl<Tag> WaitQueue<Tag> {
     }
 
     /// How many keys stand in line.
+    #[cfg(feature = "testing")]
     pub fn len(&self) -> usize {
         self.by_place.len()
     }
@@ -53,6 +54,7 @@ impl<Tag> WaitQueue<Tag> {
     }
 
     /// The keys in their order with their places, for checking.
+    #[cfg(feature = "testing")]
     pub fn iter(&self) -> impl Iterator<Item = (Place, Key<Tag>)> {
         self.by_place.iter().map(|(&place, &key)| (place, key))
     }

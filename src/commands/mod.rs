@@ -18,7 +18,7 @@ use crate::commands::cli::{Command, CurlArgs};
 use crate::commands::config::Config;
 use crate::commands::environment::Environment;
 use crate::limits::LOG_FLUSH_MAX;
-use crate::logging::{self, Destination};
+use crate::logging;
 use crate::net::tls;
 use crate::server::build_info::BUILD;
 use crate::server::{self, descriptors};
@@ -35,7 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
 }
 
 fn serve(config: Config) -> ExitCode {
-    let log = match logging::init(config.environment, &config.log, Destination::Stdout) {
+    let log = match logging::init(config.environment, &config.log) {
         Ok(log) => log,
         Err(error) => return fail(1, &format!("the log cannot be started: {error}")),
     };

@@ -44,7 +44,7 @@ pub const DATAGRAM_MAX_BYTES: usize = 65_507;
 /// not all compete for the same lines of the first-level cache.
 pub const DATAGRAM_SLOT_BYTES: usize = 65_536 + 64;
 
-/// DatagramBatch per `recvmmsg`; a turn reads one batch of a port. More gains nothing measurable.
+/// Datagrams per `recvmmsg`; a turn reads one batch of a port. More gains nothing measurable.
 pub const DATAGRAM_BATCH: usize = 32;
 
 /// What the kernel is asked to keep of datagrams that we have not read yet, per port, so that a
@@ -119,7 +119,7 @@ pub const DEVICE_DRAINED_BYTES: usize = DEVICE_BACKLOG_BYTES - (64 << 10);
 /// with short messages; with long ones the first few do.
 pub const WAKES_PER_FLUSH: usize = 32;
 
-/// DatagramBatch that the kernel had no room for, per port.
+/// Datagrams that the kernel had no room for, per port.
 pub const DATAGRAM_BACKLOG_BYTES: usize = 1 << 20;
 
 /// How many such datagrams: held, the smallest take more than their bytes.

@@ -27,15 +27,6 @@ use line::Form;
 /// Crates that log what passes through them: payloads and keys.
 const PAYLOAD_LOGGERS: [&str; 3] = ["tungstenite", "mio", "rustls"];
 
-/// Where the lines go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// For the server.
-    Stdout,
-    /// For commands whose output is something else.
-    Stderr,
-}
-
 /// Gives the lines that still wait a last chance.
 #[derive(Clone)]
 pub struct Flusher {
@@ -52,26 +43,12 @@ impl Flusher {
     }
 }
 
-/// Starts the log of this process.
+/// Starts the log of this process, to stdout.
 ///
 /// # Errors
 /// No thread can be started, or there is a log already.
-pub fn init(
-    mode: Mode,
-    settings: &LogSettings,
-    destination: Destination,
-) -> Result<Flusher, io::Error> {
-    match destination {
-        Destination::Stdout => install(mode, settings, io::stdout()),
-        Destination::Stderr => install(mode, settings, io::stderr()),
-    }
-}
-
-fn install(
-    mode: Mode,
-    settings: &LogSettings,
-    output: impl Write + IsTerminal + Send + 'static,
-) -> Result<Flusher, io::Error> {
+pub fn init(mode: Mode, settings: &LogSettings) -> Result<Flusher, io::Error> {
+    let output = io::stdout();
     let form = match mode {
         Mode::Production => Form::Json,
         Mode::Development if output.is_terminal() => Form::Coloured(TimeZone::system()),

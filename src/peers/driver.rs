@@ -32,7 +32,7 @@ pub struct Driver<S> {
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
     pub(crate) waiting: WaitQueue<tag::Device>,
-    /// DatagramBatch that found the backlog over its mark: in all, and since that was last logged.
+    /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
     last_heard: Instant,

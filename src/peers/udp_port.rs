@@ -21,7 +21,7 @@ use crate::peers::port::is_blocked;
 pub(crate) struct Udp<N: Net> {
     /// `None` once we are shutting down.
     pub(crate) socket: Option<N::Udp>,
-    /// DatagramBatch that the system had no room for.
+    /// Datagrams that the system had no room for.
     backlog: VecDeque<(SocketAddr, Vec<u8>)>,
     backlog_bytes: usize,
     /// By device, the load balancer that its datagrams came through.
@@ -35,9 +35,9 @@ pub(crate) struct Udp<N: Net> {
 /// What receiving came to.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// DatagramBatch, and there may be more.
+    /// Datagrams, and there may be more.
     Some,
-    /// DatagramBatch, and there are no more.
+    /// Datagrams, and there are no more.
     Last,
     /// Nothing, until the next event.
     Blocked,

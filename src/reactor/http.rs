@@ -11,9 +11,9 @@ use rustls::ServerConfig;
 
 use crate::collections::timers::Armed;
 use crate::limits::{DRIVER_CLOSE_MAX, HTTP_CONNECTIONS_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
-use crate::net::{Net, random};
 use crate::net::connection::Connection;
 use crate::net::transport::Transport;
+use crate::net::{Net, random};
 use crate::peers::http_client::{HttpClient, Progress};
 use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};

@@ -16,8 +16,10 @@ mod close;
 mod device_to_driver;
 mod driver_to_device;
 mod flush;
+#[cfg(feature = "testing")]
 mod gauges;
 mod http;
+#[cfg(feature = "testing")]
 mod invariants;
 mod overload;
 mod register;
@@ -39,6 +41,7 @@ use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::Udp;
 use crate::protocol::http::routes::Statistics;
 
+#[cfg(feature = "testing")]
 pub use gauges::Gauges;
 pub use state::{Counters, Reactor, Settings};
 
@@ -122,11 +125,6 @@ impl<N: Net> Reactor<N> {
     /// The addresses that HTTP is served on.
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
         self.http_listeners.iter().map(|(_, listener)| listener.address).collect()
-    }
-
-    /// The network, to be steered by the simulation.
-    pub fn net_mut(&mut self) -> &mut N {
-        &mut self.net
     }
 
     /// Whether a UDP port waits for room to send: it has room nearly always, and then an event

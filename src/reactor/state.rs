@@ -233,6 +233,7 @@ impl AddressCounts {
         }
     }
 
+    #[cfg(feature = "testing")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, usize)> {
         self.0.iter().map(|(&address, &count)| (address, count))
     }

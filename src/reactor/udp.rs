@@ -1,4 +1,4 @@
-//! DatagramBatch from UDP peers to drivers.
+//! Datagrams from UDP peers to drivers.
 
 use std::io;
 use std::net::SocketAddr;

@@ -30,12 +30,15 @@ use rustls::{RootCertStore, ServerConfig, SignatureScheme};
 use x509_cert::der::Decode;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-pub use client::{AcceptAnything, client_config};
+#[cfg(feature = "testing")]
+pub use client::AcceptAnything;
+pub use client::client_config;
 #[cfg(test)]
 pub(crate) use client::{insecure_client_config, insecure_client_config_by};
-pub use files::{Reloadable, server_config_from_files};
-pub(crate) use peer::identity;
-pub use peer::{PeerIdentity, peer_identity};
+pub use files::Reloadable;
+pub use peer::PeerIdentity;
+#[cfg(feature = "testing")]
+pub use peer::identity;
 pub use stream::{Handshake, TlsStream};
 
 /// A parameter of a request that cannot be used, and why.

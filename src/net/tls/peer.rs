@@ -22,7 +22,7 @@ pub fn peer_identity(connection: &CommonState) -> Option<PeerIdentity> {
 }
 
 /// Who a certificate names, whatever is in it.
-pub(crate) fn identity(certificate: &CertificateDer<'_>) -> PeerIdentity {
+pub fn identity(certificate: &CertificateDer<'_>) -> PeerIdentity {
     let subject = match Certificate::from_der(certificate) {
         Ok(parsed) => parsed.tbs_certificate().subject().to_string(),
         Err(_) => "(unreadable)".to_owned(),

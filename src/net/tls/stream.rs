@@ -143,6 +143,7 @@ impl<S: Stream> TlsStream<S> {
 
     /// Whether the peer's direction ended without `close_notify`: by a device that does not care,
     /// or by somebody who cut the connection.
+    #[cfg(test)]
     pub fn was_cut(&self) -> bool {
         matches!(self.input, Input::Cut)
     }
@@ -291,7 +292,7 @@ impl<S: Stream> TlsStream<S> {
 }
 
 impl<S: Stream> Read for TlsStream<S> {
-    /// Gives plaintext. `Ok(0)`: the peer's direction has ended, see [`TlsStream::was_cut`].
+    /// Gives plaintext. `Ok(0)`: the peer's direction has ended.
     /// `WouldBlock` only when the socket said so; a read that was not filled proves nothing.
     /// After [`Stream::finish`] bytes are thrown away, and only the end is awaited.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

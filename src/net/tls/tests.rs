@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use super::files::server_config_from_files;
 use super::*;
 
 /// A directory of its own for the keys of one test, removed at the end.

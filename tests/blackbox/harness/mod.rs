@@ -24,7 +24,7 @@ mod wait;
 mod websocket;
 
 // All that the tests know of the library.
-pub use dispatch::{limits, net::tls::AcceptAnything, protocol::message};
+pub use dispatch::testing::{limits, net::tls::AcceptAnything, protocol::message};
 
 pub use api_client::ApiClient;
 pub use bytes::{assert_same_bytes, expect_bytes, pattern};

@@ -1,0 +1,6 @@
+//! Everybody on the simulated network but the program: what they do and what they must hear.
+
+pub mod client;
+pub mod device;
+pub mod driver;
+pub mod line;

@@ -1,0 +1,231 @@
+//! Our side of the network: what the reactor's system calls come to.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH};
+
+use dispatch::testing::net::Token;
+
+use super::{
+    Connection, Id, Listening, Reset, STALE_TOKENS, Side, Udp, Wire, is_unreachable, take,
+};
+
+impl Wire {
+    pub(super) fn listen(&mut self, port: u16, token: Token) -> io::Result<Id> {
+        self.check_descriptors()?;
+        let taken = self.listeners.values().any(|listening| listening.port == port);
+        if taken || self.faults.taken == Some(port) {
+            return Err(ErrorKind::AddrInUse.into());
+        }
+        let id = self.new_id();
+        self.listeners.insert(id, Listening { port, token, waiting: VecDeque::new(), accepted: 0 });
+        Ok(id)
+    }
+
+    pub(super) fn bind(&mut self, port: u16, token: Token) -> io::Result<Id> {
+        self.check_descriptors()?;
+        let taken = self.udps.values().any(|udp| udp.port == port);
+        if taken || self.faults.taken == Some(port) {
+            return Err(ErrorKind::AddrInUse.into());
+        }
+        let id = self.new_id();
+        let (inbound, sent) = (VecDeque::new(), Vec::new());
+        let [is_full, wants_room, failure] = [false; 3];
+        self.udps.insert(id, Udp { port, token, inbound, sent, is_full, wants_room, failure });
+        self.announce(id);
+        Ok(id)
+    }
+
+    pub(super) fn accept(&mut self, listener: Id) -> io::Result<(Id, SocketAddr)> {
+        if self.listeners.get(&listener).is_none_or(|l| l.waiting.is_empty()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.check_descriptors()?;
+        self.activity += 1;
+        let listening = self.listeners.get_mut(&listener).ok_or(ErrorKind::NotConnected)?;
+        let id = listening.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        listening.accepted += 1;
+        let connection = self.connections.get(&id).ok_or(ErrorKind::ConnectionAborted)?;
+        Ok((id, connection.peer))
+    }
+
+    pub(super) fn watch(&mut self, id: Id, token: Token) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            if let Some(old) = connection.token.replace(token) {
+                self.note_stale(old);
+            }
+            self.announce(id);
+        }
+    }
+
+    pub(super) fn read(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
+        if self.faults.rough && self.random.chance(2) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let shorten = self.faults.rough && self.random.chance(20);
+        let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        let waiting = connection.inbound.len().min(into.len());
+        if waiting == 0 && !into.is_empty() {
+            return match connection.reset {
+                Reset::Untold => {
+                    connection.reset = Reset::Told;
+                    Err(io::Error::from_raw_os_error(ECONNRESET))
+                }
+                Reset::Told => Ok(0),
+                Reset::No if connection.inbound_ended => Ok(0),
+                Reset::No => Err(ErrorKind::WouldBlock.into()),
+            };
+        }
+        // As if the rest had come only now.
+        let taken = if shorten { 1 + self.random.below(waiting) } else { waiting };
+        into[..taken].copy_from_slice(&take(&mut connection.inbound, taken));
+        connection.inbound_read += taken;
+        self.activity += 1;
+        if taken < waiting {
+            self.announce(id);
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn write(&mut self, id: Id, data: &[u8]) -> io::Result<usize> {
+        if self.faults.rough && self.random.chance(2) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let shorten = self.faults.rough && self.random.chance(20);
+        let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        match connection.reset {
+            Reset::Untold => {
+                connection.reset = Reset::Told;
+                return Err(io::Error::from_raw_os_error(ECONNRESET));
+            }
+            Reset::Told => return Err(ErrorKind::BrokenPipe.into()),
+            Reset::No if connection.outbound_ended => return Err(ErrorKind::BrokenPipe.into()),
+            Reset::No => {}
+        }
+        if connection.theirs == Side::Gone {
+            // The peer's system answers with a reset.
+            connection.reset = Reset::Untold;
+            self.announce(id);
+            return Ok(data.len());
+        }
+        let room = (connection.outbound_most - connection.outbound.len()).min(data.len());
+        let taken = if shorten && room > 0 { 1 + self.random.below(room) } else { room };
+        connection.outbound.extend(&data[..taken]);
+        connection.wants_room |= taken < data.len();
+        let has_room = connection.wants_room && connection.has_room();
+        if has_room {
+            connection.wants_room = false;
+            self.announce(id);
+        }
+        if taken == 0 && !data.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.activity += 1;
+        Ok(taken)
+    }
+
+    pub(super) fn finish(&mut self, id: Id) -> io::Result<()> {
+        let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        if connection.reset != Reset::No {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        connection.outbound_ended = true;
+        self.activity += 1;
+        Ok(())
+    }
+
+    /// We drop a connection. With bytes unread the peer finds it reset, and may lose what was
+    /// on its way.
+    pub(super) fn close(&mut self, id: Id) {
+        self.activity += 1;
+        self.ready.remove(&id);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.ours = Side::Gone;
+        connection.outbound_ended = true;
+        let token = connection.token.take();
+        if !connection.inbound.is_empty() {
+            self.reset_peer(id);
+        }
+        token.into_iter().for_each(|token| self.note_stale(token));
+        self.forget_if_gone(id);
+    }
+
+    pub(super) fn close_listener(&mut self, id: Id) {
+        self.activity += 1;
+        self.ready.remove(&id);
+        let Some(listening) = self.listeners.remove(&id) else { return };
+        self.note_stale(listening.token);
+        for waiting in listening.waiting {
+            if let Some(connection) = self.connections.get_mut(&waiting) {
+                connection.ours = Side::Gone;
+                connection.peer_reset = true;
+            }
+        }
+    }
+
+    pub(super) fn close_udp(&mut self, id: Id) {
+        self.activity += 1;
+        self.ready.remove(&id);
+        if let Some(udp) = self.udps.remove(&id) {
+            self.note_stale(udp.token);
+        }
+    }
+
+    /// Gives the next datagram, if there is one.
+    pub(super) fn receive(&mut self, id: Id) -> Option<(SocketAddr, Vec<u8>)> {
+        let udp = self.udps.get_mut(&id)?;
+        let datagram = udp.inbound.pop_front()?;
+        self.activity += 1;
+        Some(datagram)
+    }
+
+    /// The error of an earlier datagram, reported in place of a batch.
+    pub(super) fn take_failure(&mut self, id: Id) -> io::Result<()> {
+        let failed = self.udps.get_mut(&id).is_some_and(|udp| std::mem::take(&mut udp.failure));
+        match failed {
+            true => Err(io::Error::from_raw_os_error(ECONNREFUSED)),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn send(&mut self, id: Id, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let udp = self.udps.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        if udp.is_full {
+            udp.wants_room = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if is_unreachable(to.ip()) {
+            return Err(io::Error::from_raw_os_error(EHOSTUNREACH));
+        }
+        udp.sent.push((to, data.to_vec()));
+        self.activity += 1;
+        Ok(())
+    }
+
+    fn note_stale(&mut self, token: Token) {
+        self.stale.push_back(token);
+        if self.stale.len() > STALE_TOKENS {
+            self.stale.pop_front();
+        }
+    }
+
+    /// The peer finds its connection reset; a part of what was on its way to it is lost.
+    pub(super) fn reset_peer(&mut self, id: Id) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.peer_reset {
+            return;
+        }
+        connection.peer_reset = true;
+        let arrived = self.random.below(connection.outbound.len() + 1);
+        connection.outbound.truncate(arrived);
+    }
+
+    pub(super) fn forget_if_gone(&mut self, id: Id) {
+        let gone = |c: &Connection| c.ours == Side::Gone && c.theirs == Side::Gone;
+        if self.connections.get(&id).is_some_and(gone) {
+            self.connections.remove(&id);
+        }
+    }
+}

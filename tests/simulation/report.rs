@@ -1,0 +1,47 @@
+//! What histories came to.
+
+use dispatch::testing::reactor::Gauges;
+
+/// What a history came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Report {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Drivers that were taken.
+    pub drivers: usize,
+    /// Devices that some driver heard of.
+    pub devices: usize,
+    /// Bytes that drivers heard.
+    pub heard_bytes: usize,
+    /// Those of the devices that spoke TLS.
+    pub tls_devices: usize,
+    /// Drivers that were told that they read too slowly.
+    pub told_slow: usize,
+    /// Connections cut off because too much was queued in all.
+    pub overload_cuts: u64,
+    /// The sum of what was stuck in each turn.
+    pub gauges: Gauges,
+}
+
+impl Report {
+    /// Adds what another history came to.
+    pub fn add(&mut self, other: &Report) {
+        self.turns += other.turns;
+        self.drivers += other.drivers;
+        self.devices += other.devices;
+        self.heard_bytes += other.heard_bytes;
+        self.tls_devices += other.tls_devices;
+        self.told_slow += other.told_slow;
+        self.overload_cuts += other.overload_cuts;
+        self.add_gauges(other.gauges);
+    }
+
+    fn add_gauges(&mut self, other: Gauges) {
+        let gauges = &mut self.gauges;
+        gauges.congested += other.congested;
+        gauges.parked += other.parked;
+        gauges.holding += other.holding;
+        gauges.pending_devices += other.pending_devices;
+        gauges.closings += other.closings;
+    }
+}
