@@ -67,7 +67,13 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
         Ok(Route::Register { registration, .. }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
-        Ok(Route::Statistics | Route::Health | Route::Version | Route::PlainRegister { .. }) => {}
+        Ok(
+            Route::Page
+            | Route::Statistics
+            | Route::Health
+            | Route::Version
+            | Route::PlainRegister { .. },
+        ) => {}
         Err(refusal) => check_answer(refusal.into(), ResponseMode::of(&request)),
     }
 }

@@ -14,7 +14,7 @@ use crate::commands::config::Config;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::health_check::Healthy;
 use crate::commands::url::Url;
-use crate::protocol::http::routes::{BASE_PATHS, ROUTES};
+use crate::protocol::http::routes::{BASE_PATHS, PAGE_PATH, ROUTES};
 use crate::server::build_info::BUILD;
 
 /// What `--docs` prints, with the version left open.
@@ -238,7 +238,7 @@ fn one_line(rendered: &str) -> String {
 }
 
 fn routes() -> String {
-    let mut table = String::new();
+    let mut table = format!("GET  {PAGE_PATH:<32}status page\n");
     for base in BASE_PATHS {
         for row in ROUTES {
             let path = format!("{base}{}", row.suffix);
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn the_routes_are_all_listed_under_both_bases() {
         let table = printed("--routes");
-        assert_eq!(table.lines().count(), 12);
+        assert_eq!(table.lines().count(), 13);
         assert!(table.contains("/api/server/udp_dispatch "));
         assert!(table.contains("/api/dispatch/v1 "));
     }

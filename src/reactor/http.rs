@@ -180,6 +180,7 @@ impl<N: Net> Reactor<N> {
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let request_id = new_request_id();
         let answered = match routes::route(request, &self.settings.secret) {
+            Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => {
@@ -244,7 +245,10 @@ impl<N: Net> Reactor<N> {
             Response::Refused(refusal) => {
                 self.log_refusal(path, event_source, refusal, request_id);
             }
-            Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => debug!(
+            Response::Json(_)
+            | Response::Page
+            | Response::Empty
+            | Response::SwitchToWebsocket { .. } => debug!(
                 request_id = request_id, event_source = event_source, status = status;
                 "{path} answered"
             ),
@@ -277,6 +281,9 @@ fn is_guess(request: &Request, response: &Response) -> bool {
         Response::Refused(refusal) => {
             refusal.status == Status::Unauthorized && routes::token_of(request).is_some()
         }
-        Response::Json(_) | Response::Empty | Response::SwitchToWebsocket { .. } => false,
+        Response::Json(_)
+        | Response::Page
+        | Response::Empty
+        | Response::SwitchToWebsocket { .. } => false,
     }
 }

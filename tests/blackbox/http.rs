@@ -39,9 +39,27 @@ fn health_and_version_need_no_token() {
 }
 
 #[test]
+fn the_status_page_needs_no_token_and_may_load_nothing_else() {
+    let dispatch = Dispatch::start();
+    let page = dispatch.http().get("/").expect_status(200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").expect("a policy");
+    for part in ["default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(part), "{part} in {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let head = dispatch.http().request("HEAD", "/", &[]).head().expect_status(200);
+    assert_eq!(head.header("content-length"), page.header("content-length"));
+    dispatch.http().request("POST", "/", &["Content-Length: 0"]).response().expect_status(405);
+}
+
+#[test]
 fn an_unknown_path_is_a_404() {
     let dispatch = Dispatch::start();
-    for path in ["/", "/api", "/api/dispatch", "/api/dispatch/v2", "/api/dispatch/v1/nothing"] {
+    for path in ["//", "/api", "/api/dispatch", "/api/dispatch/v2", "/api/dispatch/v1/nothing"] {
         dispatch.get(path).expect_status(404).error();
     }
 }

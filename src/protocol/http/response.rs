@@ -5,6 +5,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
+use crate::protocol::http::page;
 use crate::protocol::http::request::{Method, Persistence, Request};
 
 pub use crate::protocol::http::refusal::{Refusal, Status};
@@ -47,6 +48,8 @@ impl ResponseMode {
 pub enum Response {
     /// 200 with a JSON body.
     Json(String),
+    /// 200 with the status page.
+    Page,
     /// 200 without a body.
     Empty,
     /// 101: WebSocket from here on.
@@ -73,7 +76,7 @@ impl Response {
     /// The status code, for the log.
     pub fn code(&self) -> u16 {
         match self {
-            Response::Json(_) | Response::Empty => 200,
+            Response::Json(_) | Response::Page | Response::Empty => 200,
             Response::SwitchToWebsocket { .. } => 101,
             Response::Refused(refusal) => refusal.status.code(),
         }
@@ -83,6 +86,7 @@ impl Response {
     pub fn write(&self, out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
         match self {
             Response::Json(body) => write_ok(out, request_id, mode, body),
+            Response::Page => write_page(out, request_id, mode),
             Response::Empty => write_ok(out, request_id, mode, ""),
             Response::SwitchToWebsocket { accept } => write_switch(out, request_id, accept),
             Response::Refused(refusal) => write_refusal(out, request_id, mode, refusal),
@@ -94,6 +98,15 @@ fn write_ok(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode, body: &str)
     write_status(out, 200, "OK", request_id);
     write_field(out, "Connection", connection_option(mode.persistence));
     write_body(out, mode.body, body);
+}
+
+fn write_page(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
+    write_status(out, 200, "OK", request_id);
+    write_field(out, "Connection", connection_option(mode.persistence));
+    for (name, value) in page::FIELDS {
+        write_field(out, name, value);
+    }
+    write_length_and_body(out, mode.body, page::HTML);
 }
 
 fn write_switch(out: &mut Vec<u8>, request_id: &str, accept: &str) {
@@ -138,11 +151,15 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// Every body of ours is JSON.
+/// Every body of ours but the page is JSON.
 fn write_body(out: &mut Vec<u8>, sent: Body, body: &str) {
     if !body.is_empty() {
         write_field(out, "Content-Type", "application/json");
     }
+    write_length_and_body(out, sent, body);
+}
+
+fn write_length_and_body(out: &mut Vec<u8>, sent: Body, body: &str) {
     write_field(out, "Content-Length", &body.len().to_string());
     out.extend_from_slice(b"\r\n");
     match sent {
@@ -179,6 +196,17 @@ mod tests {
         let mode = ResponseMode { body: Body::Omit, ..KEPT };
         let text = text(Response::Json("{\"a\":1}".to_owned()), mode);
         assert!(text.ends_with("Content-Length: 7\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn the_page_is_html_with_its_policy() {
+        let text = text(Response::Page, KEPT);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, page::HTML);
+        assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{head}");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        assert!(!head.contains("json"), "{head}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const BASE_PATHS: [&str; 2] = ["/api/dispatch/v1", "/api/server"];
 /// What a path stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The status page.
+    Page,
     /// Who listens where.
     Statistics,
     /// Whether we are there.
@@ -62,9 +64,14 @@ pub const ROUTES: [RouteRow; 6] = [
     },
 ];
 
+/// Where the status page is.
+pub const PAGE_PATH: &str = "/";
+
 /// What a good request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
+    /// The status page.
+    Page,
     /// The statistics.
     Statistics,
     /// A 200.
@@ -99,6 +106,7 @@ pub fn route(request: &Request, secret: &Secret) -> Result<Route, Refusal> {
         Method::Other(_) => return Err(Refusal::method_not_allowed()),
     }
     match endpoint {
+        Endpoint::Page => Ok(Route::Page),
         Endpoint::Health => Ok(Route::Health),
         Endpoint::Version => Ok(Route::Version),
         Endpoint::Statistics => {
@@ -158,6 +166,9 @@ fn counts_json(counts: &BTreeMap<u16, usize>) -> String {
 }
 
 fn find(path: &str) -> Option<Endpoint> {
+    if path == PAGE_PATH {
+        return Some(Endpoint::Page);
+    }
     let path = path.strip_suffix('/').unwrap_or(path);
     let suffix = BASE_PATHS.iter().find_map(|base| path.strip_prefix(base))?;
     ROUTES.iter().find(|row| row.suffix == suffix).map(|row| row.endpoint)
@@ -264,7 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn health_and_version_need_no_token() {
+    fn the_page_health_and_version_need_no_token() {
+        assert_eq!(asked("GET /", ""), Ok(Route::Page));
         assert_eq!(asked("HEAD /api/server/healthz", ""), Ok(Route::Health));
         assert_eq!(asked("GET /api/server/version", ""), Ok(Route::Version));
         assert_eq!(code("GET /api/server", ""), 401);
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn other_paths_are_not_found() {
         for path in [
-            "/",
+            "//",
             "/api",
             "/api/serverx",
             "/api/server//",
