@@ -1,28 +1,20 @@
 //! The command as an operator meets it: what it prints, and how it exits.
 
+#[path = "blackbox/harness/mod.rs"]
+mod harness;
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
 use std::thread;
 
-/// Runs the command with these variables and no others of its own.
-fn dispatch(args: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dispatch"))
-        .args(args)
-        .env_clear()
-        .env("SECRETS_PATH", "/nonexistent")
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
+use harness::{free_port, run};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn printed(args: &[&str]) -> String {
-    let output = dispatch(args, &[]);
+    let output = run(args, &[]);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
     assert!(output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
@@ -30,7 +22,7 @@ fn printed(args: &[&str]) -> String {
 
 /// The one line on stderr of a command that exits with this code.
 fn complaint(code: i32, args: &[&str], variables: &[(&str, &str)]) -> String {
-    let output = dispatch(args, variables);
+    let output = run(args, variables);
     let line = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
     assert_eq!(line.matches('\n').count(), 1, "{args:?}: {line}");
@@ -142,7 +134,7 @@ fn a_secret_that_no_driver_could_send_is_refused() {
 fn a_listener_that_cannot_be_bound_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = dispatch(&["-p", &port], &[("LOG_LEVEL", "none")]);
+    let output = run(&["-p", &port], &[("LOG_LEVEL", "none")]);
     let line = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
@@ -162,8 +154,6 @@ fn a_health_check_exits_with_what_it_found() {
 
 #[test]
 fn a_health_check_without_a_connection_exits_with_2() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    drop(listener);
+    let url = format!("http://127.0.0.1:{}/", free_port());
     assert!(complaint(2, &["-c", &url], &[]).contains("could not connect"));
 }
