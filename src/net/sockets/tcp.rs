@@ -2,7 +2,7 @@
 //!
 //! Nothing here connects: dispatch is only ever connected to.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
 use mio::event::Source;
@@ -93,19 +93,11 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.read(buffer)
     }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.read_vectored(buffers)
-    }
 }
 
 impl Write for Stream {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.socket.write(data)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.write_vectored(slices)
     }
 
     /// Does nothing: there is no buffer between us and the system.
@@ -288,23 +280,5 @@ mod tests {
         assert_eq!(harness.wait_for(net::Token(100)), (true, true));
         harness.sockets.watch(&mut stream, net::Token(200)).unwrap();
         assert_eq!(harness.wait_for(net::Token(200)), (true, true));
-    }
-
-    #[test]
-    fn several_buffers_go_out_and_come_in_with_one_call_each() {
-        let mut harness = Harness::new();
-        let (listener, port) = open(&mut harness);
-        let (mut client, mut stream) = connect(&mut harness, &listener, local(port));
-        let slices = [IoSlice::new(b"head"), IoSlice::new(b"body")];
-        assert_eq!(stream.write_vectored(&slices).unwrap(), 8);
-        let mut echoed = [0; 8];
-        client.read_exact(&mut echoed).unwrap();
-        client.write_all(&echoed).unwrap();
-        harness.sockets.watch(&mut stream, net::Token(100)).unwrap();
-        let (mut head, mut body) = ([0; 4], [0; 4]);
-        let read = harness.wait(|_| {
-            stream.read_vectored(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)])
-        });
-        assert_eq!((read.unwrap(), &head, &body), (8, b"head", b"body"));
     }
 }

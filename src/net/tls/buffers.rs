@@ -88,9 +88,8 @@ impl Queue {
 
 const READ_SCRATCH_BYTES: usize = TLS_INCOMPLETE_MAX_BYTES + TLS_READ_MAX_BYTES;
 
-/// A collected record, and what the largest write becomes.
-const WRITE_SCRATCH_BYTES: usize = TLS_RECORD_MAX_BYTES
-    + TLS_WRITE_MAX_BYTES
+/// What the largest write becomes.
+const WRITE_SCRATCH_BYTES: usize = TLS_WRITE_MAX_BYTES
     + (TLS_WRITE_MAX_BYTES / TLS_RECORD_MAX_BYTES + 1) * TLS_RECORD_OVERHEAD_BYTES;
 
 const SCRATCH_BYTES: usize =

@@ -10,7 +10,7 @@
 //! Every method that has to do with the socket goes on until it has something to say or the
 //! socket said `WouldBlock`, so that no edge is ever lost.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -22,7 +22,7 @@ use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
 use super::retry::{read_retrying, write_retrying};
 use crate::limits::{
     TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
-    TLS_READ_MIN_BYTES, TLS_RECORD_MAX_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
+    TLS_READ_MIN_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
 };
 use crate::net::Stream;
 
@@ -336,30 +336,8 @@ impl<S: Stream> Write for TlsStream<S> {
         }
         self.push()?;
         let data = &buf[..buf.len().min(TLS_WRITE_MAX_BYTES)];
-        with_scratch(|scratch| self.send(data, &mut scratch[TLS_RECORD_MAX_BYTES..]))?;
+        with_scratch(|scratch| self.send(data, scratch))?;
         Ok(data.len())
-    }
-
-    /// Collects small pieces into one record; a large first one goes by itself.
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        if first.len() >= TLS_RECORD_MAX_BYTES
-            || matches!(self.output, Output::Closed | Output::Closing)
-        {
-            return self.write(first);
-        }
-        self.push()?;
-        with_scratch(|scratch| {
-            let (record, sealed) = scratch.split_at_mut(TLS_RECORD_MAX_BYTES);
-            let mut len = 0;
-            for buf in bufs {
-                let n = buf.len().min(record.len() - len);
-                record[len..len + n].copy_from_slice(&buf[..n]);
-                len += n;
-            }
-            self.send(&record[..len], sealed)?;
-            Ok(len)
-        })
     }
 
     /// Sends what waits; after [`Stream::finish`] also ends the connection's direction.

@@ -4,7 +4,7 @@
 //! that edge triggering makes it ask: whether a short read proves the socket empty, whether
 //! plaintext waits that no event announces, and whether ciphertext waits for the socket.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -105,13 +105,6 @@ impl<S: Stream> Write for Transport<S> {
         match self {
             Transport::Plain(socket) => socket.write(buf),
             Transport::Tls(stream) => stream.write(buf),
-        }
-    }
-
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Transport::Plain(socket) => socket.write_vectored(bufs),
-            Transport::Tls(stream) => stream.write_vectored(bufs),
         }
     }
 

@@ -243,20 +243,7 @@ fn a_full_socket_bounds_what_waits() {
     assert_eq!(pair.server.write(&data).unwrap(), TLS_WRITE_MAX_BYTES);
     assert!(pair.server.wants_write());
     assert!(would_block(pair.server.write(&data)));
-    assert!(would_block(pair.server.write_vectored(&[IoSlice::new(b"small")])));
     assert!(would_block(pair.server.flush()));
-}
-
-#[test]
-fn small_pieces_leave_in_one_record() {
-    let mut pair = Pair::connected(BOTH);
-    let pieces = [&b""[..], b"one ", b"two ", b"three"].map(IoSlice::new);
-    assert_eq!(pair.server.write_vectored(&pieces).unwrap(), 13);
-    assert!(pair.server.socket().written.len() < 13 + 30);
-    assert_eq!(pair.carry_to_client().0, b"one two three");
-    let large = pattern(40_000);
-    assert_eq!(pair.server.write_vectored(&[IoSlice::new(&large)]).unwrap(), 40_000);
-    assert_eq!(pair.carry_to_client().0, large);
 }
 
 #[test]
