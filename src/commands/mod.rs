@@ -7,6 +7,7 @@ pub mod environment;
 pub mod health_check;
 pub mod listen;
 pub mod secrets;
+pub mod socket_activation;
 pub mod url;
 
 use std::ffi::OsString;
@@ -35,6 +36,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) 
 }
 
 fn serve(config: Config) -> ExitCode {
+    let listeners = match socket_activation::listeners() {
+        Ok(listeners) => listeners,
+        Err(error) => return fail(2, &error),
+    };
     let log = match logging::init(config.environment, &config.log) {
         Ok(log) => log,
         Err(error) => return fail(1, &format!("the log cannot be started: {error}")),
@@ -44,7 +49,7 @@ fn serve(config: Config) -> ExitCode {
         log::warn!("{warning}");
     }
     descriptors::raise_limit();
-    let outcome = server::run(config);
+    let outcome = server::run(config, listeners);
     log.flush(LOG_FLUSH_MAX);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -266,6 +266,10 @@ pub const LOG_LINE_MAX_BYTES: usize = 4 << 10;
 /// At the end of the program, lines that still wait have this long to be written.
 pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 
+/// A service manager that watches us hears of us no more often than this, whatever it asks for:
+/// it must not keep the loop turning.
+pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
 /// Lines a second about refused devices, per port; the others are counted.
 pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
 

@@ -6,14 +6,15 @@ pub mod build_info;
 pub mod clock;
 pub mod descriptors;
 pub mod gather;
+pub mod service_manager;
 pub mod signals;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::event::Event;
@@ -32,6 +33,7 @@ use crate::reactor::{Reactor, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
 use crate::server::gather::Gather;
+use crate::server::service_manager::ServiceManager;
 use crate::server::signals::{Signal, Signals};
 
 /// The poll names the signals by a token that is no source of the reactor's.
@@ -76,25 +78,26 @@ pub struct Server {
     gather: Gather,
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
+    service_manager: ServiceManager,
     clock: Clock,
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it, on these listeners or else where the configuration says.
 ///
 /// # Errors
 /// It cannot start.
-pub fn run(config: Config) -> Result<(), StartError> {
+pub fn run(config: Config, inherited: Vec<TcpListener>) -> Result<(), StartError> {
     let signals = Signals::install().map_err(StartError::System)?;
-    let server = Server::open(config)?;
+    let server = Server::open(config, inherited)?;
     server.run(signals)
 }
 
 impl Server {
-    /// Opens the HTTP listeners.
+    /// Opens the HTTP listeners, unless they are open already.
     ///
     /// # Errors
     /// Says which can't be had.
-    pub fn open(config: Config) -> Result<Self, StartError> {
+    pub fn open(config: Config, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
         let poll = Poll::new().map_err(StartError::System)?;
         let registry = poll.registry().try_clone().map_err(StartError::System)?;
         let settings = Settings {
@@ -107,20 +110,24 @@ impl Server {
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let started = Instant::now();
-        let mut reactor = Reactor::new(Sockets::new(registry), settings, started);
+        let (sockets, inherited) =
+            Sockets::new(registry).with_listeners(inherited).map_err(StartError::System)?;
+        let binds = if inherited.is_empty() { config.binds } else { inherited };
+        let mut reactor = Reactor::new(sockets, settings, started);
         let mut scheme = "http";
         if let Some(certificate) = &certificate {
             reactor.set_https(certificate.config());
             scheme = "https";
         }
-        for address in config.binds {
+        for address in binds {
             let bound = reactor
                 .open_http_listener(address)
                 .map_err(|reason| StartError::Bind { address, reason })?;
             info!("listening on {scheme}://{bound}");
         }
         let (gather, clock) = (Gather::new(started), Clock::new(started));
-        Ok(Self { poll, reactor, gather, certificate, clock })
+        let service_manager = ServiceManager::open(&config.notify, started);
+        Ok(Self { poll, reactor, gather, certificate, service_manager, clock })
     }
 
     /// The addresses that HTTP is served on.
@@ -139,6 +146,7 @@ impl Server {
         registry
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
             .map_err(StartError::System)?;
+        self.service_manager.tell_ready();
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         while !self.reactor.is_over(self.now()) {
             if self.turn(&mut events).map_err(StartError::System)? == Woken::BySignal {
@@ -174,13 +182,23 @@ impl Server {
         self.clock.now(Instant::now())
     }
 
+    /// How long the loop may sleep; `None` is until an event.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let patience = self.reactor.poll_timeout(self.clock.now(now));
+        // The manager measures by the system's clock, whatever ours makes of a standstill.
+        [patience, self.service_manager.poll_timeout(now)].into_iter().flatten().min()
+    }
+
     fn turn(&mut self, events: &mut Events) -> io::Result<Woken> {
-        let patience = self.reactor.poll_timeout(self.now());
+        let patience = self.patience();
         match self.poll.poll(events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             polled => polled?,
         }
-        self.clock.handle_wake(Instant::now(), patience);
+        let woke = Instant::now();
+        self.clock.handle_wake(woke, patience);
+        self.service_manager.handle_turn(woke);
         let (mut woken, mut has_newcomers) = (Woken::ByPeers, false);
         for event in events.iter() {
             match event.token() {
@@ -209,12 +227,15 @@ impl Server {
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Stop => {
+                self.service_manager.tell_stopping();
                 let now = self.now();
                 self.reactor.handle_shutdown(now);
             }
             Signal::Reload => {
+                self.service_manager.tell_reloading();
                 let reloaded = self.certificate.as_mut().map(Reloadable::reload);
                 self.handle_reload(reloaded);
+                self.service_manager.tell_ready();
             }
         }
     }

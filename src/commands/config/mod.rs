@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use log::LevelFilter;
@@ -14,6 +16,7 @@ use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
 use crate::limits::Ceilings;
 use crate::protocol::secret::Secret;
+use crate::server::service_manager::NotifySettings;
 
 mod values;
 use values::{
@@ -40,6 +43,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The certificate of the HTTP listeners; without one they are not encrypted.
     pub tls: Option<TlsFiles>,
+    /// Whoever started us, such as systemd.
+    pub notify: NotifySettings,
     /// What should be logged once there is a log.
     pub warnings: Vec<String>,
 }
@@ -90,6 +95,7 @@ impl Config {
             forbid_accept_all: settings.forbid_accept_all(cli)?,
             trusted_proxies: settings.trusted_proxies(cli)?,
             tls: settings.tls(cli)?,
+            notify: settings.notify()?,
             warnings,
         })
     }
@@ -230,6 +236,19 @@ impl Settings<'_> {
         let typed = cli.trusted_proxies.as_deref();
         let given = self.value(typed, "--trusted-proxies", "SG_TRUSTED_PROXIES", parse_networks)?;
         Ok(given.unwrap_or_default())
+    }
+
+    /// What sd_notify(3) and sd_watchdog_enabled(3) look at.
+    fn notify(&self) -> Result<NotifySettings, ConfigError> {
+        let path = |text: &str| Ok(PathBuf::from(text));
+        let socket = self.value(None, NO_FLAG, "NOTIFY_SOCKET", path)?;
+        let patience = self.value(None, NO_FLAG, "WATCHDOG_USEC", parse_integer)?;
+        let watched = self.value(None, NO_FLAG, "WATCHDOG_PID", parse_integer)?;
+        // The variables may have come down to us from a process that is watched.
+        let is_meant = watched.is_none_or(|pid| pid == process::id() as usize);
+        let patience = patience.filter(|&microseconds| is_meant && microseconds > 0);
+        let watchdog = patience.map(|microseconds| Duration::from_micros(microseconds as u64));
+        Ok(NotifySettings { socket, watchdog })
     }
 
     fn tls(&self, cli: &Cli) -> Result<Option<TlsFiles>, ConfigError> {
@@ -388,6 +407,21 @@ mod tests {
         };
         assert_eq!(flags.unwrap().ceilings, expected);
         assert_eq!(variables.unwrap().ceilings, expected);
+    }
+
+    #[test]
+    fn the_service_manager_is_who_started_us() {
+        let notify = |variables: &[(&str, &str)]| config("", variables).unwrap().notify;
+        assert_eq!(notify(&[]), NotifySettings::default());
+        let (socket, patience) = (("NOTIFY_SOCKET", "@manager"), ("WATCHDOG_USEC", "30000000"));
+        let settings = notify(&[socket, patience]);
+        assert_eq!(settings.socket, Some("@manager".into()));
+        assert_eq!(settings.watchdog, Some(Duration::from_secs(30)));
+        let ours = process::id().to_string();
+        assert!(notify(&[patience, ("WATCHDOG_PID", &ours)]).watchdog.is_some());
+        assert_eq!(notify(&[patience, ("WATCHDOG_PID", "1")]).watchdog, None);
+        assert_eq!(notify(&[("WATCHDOG_USEC", "0")]).watchdog, None);
+        assert!(config("", &[("WATCHDOG_USEC", "soon")]).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::net::random;
 use crate::protocol::secret::Secret;
 use crate::server;
 use crate::server::descriptors;
+use crate::server::service_manager::NotifySettings;
 
 use super::request::Server;
 
@@ -43,7 +44,7 @@ pub fn start(log: LogSettings) -> Result<Server, String> {
 
 /// A server stays in the thread that opened it: it holds buffers that the kernel fills.
 fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
-    let opened = server::Server::open(config).map_err(|error| error.to_string());
+    let opened = server::Server::open(config, Vec::new()).map_err(|error| error.to_string());
     let address = opened.as_ref().map_err(String::clone).and_then(|server| {
         server
             .addresses()
@@ -68,6 +69,7 @@ fn config(secret: Secret, log: LogSettings) -> Config {
         forbid_accept_all: false,
         trusted_proxies: Vec::new(),
         tls: None,
+        notify: NotifySettings::default(),
         warnings: Vec::new(),
     }
 }

@@ -29,12 +29,33 @@ pub use udp::Udp;
 pub struct Sockets {
     registry: mio::Registry,
     headers: udp::Headers,
+    /// Listeners that were open before us, until they are asked for.
+    inherited: Vec<(SocketAddr, std::net::TcpListener)>,
 }
 
 impl Sockets {
     /// Sockets whose events go to the poll that `registry` belongs to.
     pub fn new(registry: mio::Registry) -> Self {
-        Self { registry, headers: udp::Headers::default() }
+        Self { registry, headers: udp::Headers::default(), inherited: Vec::new() }
+    }
+
+    /// With these listeners, which are not opened when they are asked for by their addresses.
+    ///
+    /// # Errors
+    /// The address of one can't be had.
+    pub fn with_listeners(
+        mut self,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> io::Result<(Self, Vec<SocketAddr>)> {
+        let named = listeners.into_iter().map(|listener| Ok((listener.local_addr()?, listener)));
+        self.inherited = named.collect::<io::Result<_>>()?;
+        let addresses = self.inherited.iter().map(|&(address, _)| address).collect();
+        Ok((self, addresses))
+    }
+
+    fn take_inherited(&mut self, address: SocketAddr) -> Option<std::net::TcpListener> {
+        let at = self.inherited.iter().position(|&(inherited, _)| inherited == address)?;
+        Some(self.inherited.swap_remove(at).1)
     }
 
     fn register(&self, source: &mut impl Source, token: Token, what: Interest) -> io::Result<()> {
@@ -48,7 +69,10 @@ impl Net for Sockets {
     type Udp = Udp;
 
     fn open_http(&mut self, address: SocketAddr, token: Token) -> io::Result<Listener> {
-        let mut listener = Listener::open(canonical(address))?;
+        let mut listener = match self.take_inherited(address) {
+            Some(inherited) => Listener::adopt(inherited)?,
+            None => Listener::open(canonical(address))?,
+        };
         self.register(listener.source(), token, Interest::READABLE)?;
         Ok(listener)
     }

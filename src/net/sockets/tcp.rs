@@ -30,6 +30,14 @@ impl Listener {
         Ok(Self(TcpListener::from_std(socket.into())))
     }
 
+    /// Takes over a socket that listens already.
+    pub(super) fn adopt(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let socket = Socket::from(listener);
+        set_stream_options(&socket)?;
+        Ok(Self(TcpListener::from_std(socket.into())))
+    }
+
     pub(super) fn source(&mut self) -> &mut impl Source {
         &mut self.0
     }
