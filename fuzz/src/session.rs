@@ -82,7 +82,7 @@ impl Session {
         let settings = Settings {
             secret: Secret::new("sim".into()),
             ceilings: Ceilings::default(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: None,
             forbid_accept_all: false,
             version_json: "{}".into(),
         };

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,19 @@ use rustls::{ClientConfig, ClientConnection};
 use crate::commands::url::{Scheme, Url};
 use crate::limits::{CURL_ANSWER_MAX, CURL_CONNECT_MAX, HEAD_MAX_BYTES, HEAD_MAX_FIELDS};
 use crate::server::build_info::BUILD;
+
+/// Health check of a URL.
+#[derive(Debug)]
+pub struct CurlArgs {
+    /// What to ask.
+    pub url: Url,
+    /// Which answers are good ones.
+    pub healthy: Healthy,
+    /// Certificates to trust in place of the system's, in PEM.
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate.
+    pub insecure: bool,
+}
 
 /// Why a URL is not healthy.
 #[derive(Debug)]

@@ -16,13 +16,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 
-use crate::commands::config::{LogSettings, Mode};
 use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
 
 mod json;
 pub mod line;
+pub mod settings;
 mod text;
 use line::Form;
+use settings::{LogSettings, Mode};
 
 /// Crates that log what passes through them: payloads and keys.
 const PAYLOAD_LOGGERS: [&str; 3] = ["tungstenite", "mio", "rustls"];

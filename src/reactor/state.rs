@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use crate::collections::arena::Arena;
@@ -29,6 +28,7 @@ use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{DriverKey, PortKey, Source, tag};
 use crate::peers::pending_device::PendingDevice;
 use crate::peers::port::Port;
+use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
 use crate::protocol::http::registration::PortKind;
@@ -45,7 +45,7 @@ pub struct Settings {
     /// What an operator allows at most.
     pub ceilings: Ceilings,
     /// The load balancers that say in a PROXY header whom they speak for.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Option<AcceptList>,
     /// Whether `accept` lists that cover every address are refused.
     pub forbid_accept_all: bool,
     /// The answer to `/version`.
@@ -54,7 +54,7 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|range| range.contains(&peer))
+        self.trusted_proxies.as_ref().is_some_and(|trusted| trusted.covers(peer))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
     let settings = Settings {
         secret: Secret::new("own".into()),
         ceilings,
-        trusted_proxies: Vec::new(),
+        trusted_proxies: None,
         forbid_accept_all: false,
         version_json: "{}".into(),
     };

@@ -32,7 +32,7 @@ impl BuildInfo {
     }
 
     /// The body of `/version`.
-    pub fn to_json(&self) -> String {
+    pub fn to_json(self) -> String {
         json!({
             "service": env!("CARGO_PKG_NAME"),
             "commit": self.commit,

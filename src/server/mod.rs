@@ -4,6 +4,7 @@
 
 pub mod build_info;
 pub mod clock;
+pub mod config;
 pub mod descriptors;
 pub mod gather;
 pub mod service_manager;
@@ -22,7 +23,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use nix::sys::prctl::set_timerslack;
 
-use crate::commands::config::Config;
 use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
 use crate::net::Token;
 use crate::net::readiness::Readiness;
@@ -32,6 +32,7 @@ use crate::peers::keys::Source;
 use crate::reactor::{Reactor, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
+use crate::server::config::Config;
 use crate::server::gather::Gather;
 use crate::server::service_manager::ServiceManager;
 use crate::server::signals::{Signal, Signals};

@@ -8,75 +8,39 @@ use std::path::PathBuf;
 use std::process;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::commands::cli::Cli;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
 use crate::limits::Ceilings;
+use crate::logging::settings::{LogSettings, Mode};
+use crate::protocol::accept_list::AcceptList;
 use crate::protocol::secret::Secret;
+use crate::server::config::{Config, TlsFiles};
 use crate::server::service_manager::NotifySettings;
 
 mod values;
+pub(super) use values::parse_addresses;
 use values::{
-    parse_binds, parse_count, parse_integer, parse_level, parse_log_filter, parse_mode,
-    parse_networks, parse_port, parse_size, parse_switch, remove_repeated,
+    parse_binds, parse_count, parse_integer, parse_level, parse_log_filter, parse_mode, parse_port,
+    parse_size, parse_switch, remove_repeated,
 };
 
-/// Everything that the server needs to start.
+/// What `dispatch` without a subcommand has to do.
 #[derive(Debug)]
-pub struct Config {
-    /// Where to serve HTTP; at least one.
-    pub binds: Vec<SocketAddr>,
-    /// The token that drivers must show.
-    pub secret: Secret,
+pub struct Serve {
+    /// What the server needs.
+    pub server: Config,
     /// Which kind of installation this is.
-    pub environment: Mode,
+    pub mode: Mode,
     /// Which lines are logged.
     pub log: LogSettings,
-    /// What the operator allows at most.
-    pub ceilings: Ceilings,
-    /// Whether an accept list that covers every address is refused.
-    pub forbid_accept_all: bool,
-    /// Who must send a PROXY header, and is believed; IPv4-mapped ranges are IPv4 ones.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The certificate of the HTTP listeners; without one they are not encrypted.
-    pub tls: Option<TlsFiles>,
-    /// Whoever started us, such as systemd.
-    pub notify: NotifySettings,
     /// What should be logged once there is a log.
     pub warnings: Vec<String>,
 }
 
-/// Which kind of installation this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// JSON logs, and no start without a secret.
-    Production,
-    /// Logs for eyes, and a secret that everybody knows.
-    Development,
-}
-
-/// Which lines are logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSettings {
-    /// `LOG_LEVEL`, else the default of the mode.
-    pub level: LevelFilter,
-    /// `RUST_LOG`, which wins; its levels are spelled as the log crate does.
-    pub filter: Option<String>,
-}
-
-/// A certificate and its key, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate, with its chain.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-impl Config {
+impl Serve {
     /// Makes sense of flags and variables.
     ///
     /// # Errors
@@ -86,36 +50,32 @@ impl Config {
         let mode = settings.mode()?;
         let mut warnings = Vec::new();
         settings.workers(cli, &mut warnings)?;
-        Ok(Self {
+        let server = Config {
             binds: settings.binds(cli)?,
             secret: settings.secret(mode, &mut warnings)?,
-            environment: mode,
-            log: LogSettings::from(environment, mode)?,
             ceilings: settings.ceilings(cli)?,
             forbid_accept_all: settings.forbid_accept_all(cli)?,
             trusted_proxies: settings.trusted_proxies(cli)?,
             tls: settings.tls(cli)?,
             notify: settings.notify()?,
-            warnings,
-        })
+        };
+        Ok(Self { server, mode, log: log_settings(environment, mode)?, warnings })
     }
 }
 
-impl LogSettings {
-    /// Which lines `LOG_LEVEL` and `RUST_LOG` ask for.
-    ///
-    /// # Errors
-    /// One of them can't be understood.
-    pub fn from(environment: &Environment, mode: Mode) -> Result<Self, ConfigError> {
-        let settings = Settings { environment };
-        let level = settings.value(None, NO_FLAG, "LOG_LEVEL", parse_level)?;
-        let filter = settings.value(None, NO_FLAG, "RUST_LOG", parse_log_filter)?;
-        let default = match mode {
-            Mode::Production => LevelFilter::Info,
-            Mode::Development => LevelFilter::Debug,
-        };
-        Ok(Self { level: level.unwrap_or(default), filter })
-    }
+/// Which lines `LOG_LEVEL` and `RUST_LOG` ask for.
+///
+/// # Errors
+/// One of them can't be understood.
+pub fn log_settings(environment: &Environment, mode: Mode) -> Result<LogSettings, ConfigError> {
+    let settings = Settings { environment };
+    let level = settings.value(None, NO_FLAG, "LOG_LEVEL", parse_level)?;
+    let filter = settings.value(None, NO_FLAG, "RUST_LOG", parse_log_filter)?;
+    let default = match mode {
+        Mode::Production => LevelFilter::Info,
+        Mode::Development => LevelFilter::Debug,
+    };
+    Ok(LogSettings { level: level.unwrap_or(default), filter })
 }
 
 /// Stands for the flag of a setting that only a variable can give.
@@ -232,10 +192,9 @@ impl Settings<'_> {
         Ok(cli.forbid_accept_all || given.unwrap_or(false))
     }
 
-    fn trusted_proxies(&self, cli: &Cli) -> Result<Vec<IpNet>, ConfigError> {
+    fn trusted_proxies(&self, cli: &Cli) -> Result<Option<AcceptList>, ConfigError> {
         let typed = cli.trusted_proxies.as_deref();
-        let given = self.value(typed, "--trusted-proxies", "SG_TRUSTED_PROXIES", parse_networks)?;
-        Ok(given.unwrap_or_default())
+        self.value(typed, "--trusted-proxies", "SG_TRUSTED_PROXIES", parse_addresses)
     }
 
     /// What sd_notify(3) and sd_watchdog_enabled(3) look at.
@@ -276,26 +235,26 @@ mod tests {
     /// A secrets folder that is not there, so that no test depends on the machine's.
     const NOWHERE: (&str, &str) = ("SECRETS_PATH", "/nonexistent");
 
-    fn config(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    fn serve(line: &str, variables: &[(&str, &str)]) -> Result<Serve, String> {
         let words = std::iter::once("dispatch").chain(line.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap();
         let all = variables.iter().copied().chain([NOWHERE]);
-        Config::from(&cli, &Environment::of(all)).map_err(|error| error.to_string())
+        Serve::from(&cli, &Environment::of(all)).map_err(|error| error.to_string())
     }
 
     fn binds(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
-        config(line, variables).unwrap().binds.iter().map(SocketAddr::to_string).collect()
+        serve(line, variables).unwrap().server.binds.iter().map(SocketAddr::to_string).collect()
     }
 
     #[test]
     fn without_any_setting_it_serves_this_machine_for_development() {
-        let config = config("", &[]).unwrap();
+        let Serve { server: config, mode, log, .. } = serve("", &[]).unwrap();
         assert_eq!(config.binds, ["127.0.0.1:3000".parse().unwrap()]);
-        assert_eq!(config.environment, Mode::Development);
-        assert_eq!(config.log, LogSettings { level: LevelFilter::Debug, filter: None });
+        assert_eq!(mode, Mode::Development);
+        assert_eq!(log, LogSettings { level: LevelFilter::Debug, filter: None });
         assert_eq!(config.ceilings, Ceilings::default());
         assert_eq!(config.secret.expose(), DEFAULT_SECRET);
-        assert!(config.tls.is_none() && config.trusted_proxies.is_empty());
+        assert!(config.tls.is_none() && config.trusted_proxies.is_none());
         assert!(!config.forbid_accept_all);
     }
 
@@ -318,7 +277,7 @@ mod tests {
     #[test]
     fn an_empty_variable_counts_as_unset() {
         let empty = ["SG_SERVER_HOST", "SG_SERVER_PORT", "SG_ENV", "LOG_LEVEL", "SG_MAX_PORTS"];
-        assert!(config("", &empty.map(|name| (name, ""))).is_ok());
+        assert!(serve("", &empty.map(|name| (name, ""))).is_ok());
     }
 
     #[test]
@@ -338,14 +297,14 @@ mod tests {
             ("--tls-cert c", ("SG_ENV", ""), "--tls-key: "),
             ("", ("SG_TLS_KEY", "k"), "--tls-cert: "),
         ] {
-            let error = config(line, &[variable]).unwrap_err();
+            let error = serve(line, &[variable]).unwrap_err();
             assert!(error.starts_with(place), "{error}");
         }
     }
 
     #[test]
     fn an_error_is_one_line_whatever_was_given() {
-        let error = config("", &[("SG_SERVER_PORT", "1\n2")]).unwrap_err();
+        let error = serve("", &[("SG_SERVER_PORT", "1\n2")]).unwrap_err();
         assert!(!error.contains('\n'), "{error}");
     }
 
@@ -353,38 +312,38 @@ mod tests {
     fn production_does_not_start_without_a_secret_of_its_own() {
         let production = ("SG_ENV", "production");
         for secret in ["", "testing", "testing\n"] {
-            let error = config("", &[production, (SECRET_NAME, secret)]).unwrap_err();
+            let error = serve("", &[production, (SECRET_NAME, secret)]).unwrap_err();
             assert!(error.starts_with(SECRET_NAME), "{error}");
         }
-        let config = config("", &[production, ("SERVER_SECRET", "own")]).unwrap();
-        assert_eq!(config.secret.expose(), "own");
-        assert_eq!(config.log.level, LevelFilter::Info);
-        assert!(config.warnings.is_empty());
+        let serve = serve("", &[production, ("SERVER_SECRET", "own")]).unwrap();
+        assert_eq!(serve.server.secret.expose(), "own");
+        assert_eq!(serve.log.level, LevelFilter::Info);
+        assert!(serve.warnings.is_empty());
     }
 
     #[test]
     fn development_warns_of_the_default_secret() {
-        let config = config("", &[(SECRET_NAME, "testing")]).unwrap();
-        assert_eq!(config.secret.expose(), "testing");
-        assert!(config.warnings[0].contains(SECRET_NAME));
+        let serve = serve("", &[(SECRET_NAME, "testing")]).unwrap();
+        assert_eq!(serve.server.secret.expose(), "testing");
+        assert!(serve.warnings[0].contains(SECRET_NAME));
     }
 
     #[test]
     fn workers_are_accepted_with_a_warning() {
         let own = (SECRET_NAME, "own");
-        assert!(config("-w 1", &[own]).unwrap().warnings.is_empty());
-        assert_eq!(config("-w 4", &[own]).unwrap().warnings.len(), 1);
-        assert_eq!(config("", &[own, ("SG_PROCESS_COUNT", "2")]).unwrap().warnings.len(), 1);
+        assert!(serve("-w 1", &[own]).unwrap().warnings.is_empty());
+        assert_eq!(serve("-w 4", &[own]).unwrap().warnings.len(), 1);
+        assert_eq!(serve("", &[own, ("SG_PROCESS_COUNT", "2")]).unwrap().warnings.len(), 1);
     }
 
     #[test]
     fn every_ceiling_can_be_set_by_flag_and_by_variable() {
-        let flags = config(
+        let flags = serve(
             "--max-drivers 1 --max-ports 2 --max-devices 3 --max-devices-per-port 4 \
              --max-devices-per-address 5 --max-queued-bytes 64M --max-accepts-per-second 6",
             &[],
         );
-        let variables = config(
+        let variables = serve(
             "",
             &[
                 ("SG_MAX_DRIVERS", "1"),
@@ -405,13 +364,13 @@ mod tests {
             queued_bytes: 64 << 20,
             accepts_per_second: 6,
         };
-        assert_eq!(flags.unwrap().ceilings, expected);
-        assert_eq!(variables.unwrap().ceilings, expected);
+        assert_eq!(flags.unwrap().server.ceilings, expected);
+        assert_eq!(variables.unwrap().server.ceilings, expected);
     }
 
     #[test]
     fn the_service_manager_is_who_started_us() {
-        let notify = |variables: &[(&str, &str)]| config("", variables).unwrap().notify;
+        let notify = |variables: &[(&str, &str)]| serve("", variables).unwrap().server.notify;
         assert_eq!(notify(&[]), NotifySettings::default());
         let (socket, patience) = (("NOTIFY_SOCKET", "@manager"), ("WATCHDOG_USEC", "30000000"));
         let settings = notify(&[socket, patience]);
@@ -421,18 +380,18 @@ mod tests {
         assert!(notify(&[patience, ("WATCHDOG_PID", &ours)]).watchdog.is_some());
         assert_eq!(notify(&[patience, ("WATCHDOG_PID", "1")]).watchdog, None);
         assert_eq!(notify(&[("WATCHDOG_USEC", "0")]).watchdog, None);
-        assert!(config("", &[("WATCHDOG_USEC", "soon")]).is_err());
+        assert!(serve("", &[("WATCHDOG_USEC", "soon")]).is_err());
     }
 
     #[test]
     fn tls_proxies_and_the_accept_rule_come_from_flags_or_variables() {
-        let config = config(
+        let serve = serve(
             "--tls-cert c.pem --trusted-proxies 10.0.0.0/8",
             &[("SG_TLS_KEY", "k.pem"), ("SG_FORBID_ACCEPT_ALL", "true")],
         );
-        let config = config.unwrap();
+        let config = serve.unwrap().server;
         assert_eq!(config.tls, Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }));
-        assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(config.trusted_proxies.unwrap().to_string(), "10.0.0.0/8");
         assert!(config.forbid_accept_all);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use ipnet::{IpNet, Ipv4Net};
 use log::LevelFilter;
 
-use super::Mode;
 use crate::limits::QUEUED_LEAST_BYTES;
+use crate::logging::settings::Mode;
+use crate::protocol::accept_list::{AcceptError, AcceptList};
 use crate::protocol::decimal::parse_decimal;
 
 pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
@@ -97,27 +97,16 @@ pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    let mut networks = entries.map(parse_network).collect::<Result<_, _>>()?;
-    remove_repeated(&mut networks);
-    Ok(networks)
-}
-
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network = network.map_err(|_| format!("{text:?} is not an address or a range"))?;
-    Ok(unmapped(network).trunc())
-}
-
-/// An IPv4-mapped IPv6 range as the IPv4 range that it is.
-fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return network };
-    let length = v6.prefix_len().checked_sub(96);
-    match (v6.addr().to_ipv4_mapped(), length) {
-        (Some(v4), Some(length)) => Ipv4Net::new(v4, length).map_or(network, IpNet::V4),
-        (None, _) | (_, None) => network,
-    }
+/// Addresses and ranges, as drivers give them in `accept`.
+pub(crate) fn parse_addresses(text: &str) -> Result<AcceptList, String> {
+    AcceptList::parse(text).map_err(|error| match error {
+        // Whoever typed it may see it, unlike one who reads the answers of the server.
+        AcceptError::NoAddress(number) => {
+            let entry = text.split(',').nth(number - 1).unwrap_or_default().trim();
+            format!("{entry:?} is no IP address or CIDR range")
+        }
+        AcceptError::Empty | AcceptError::TooMany => error.to_string(),
+    })
 }
 
 pub(super) fn parse_binds(text: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
@@ -221,19 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_addresses_or_ranges_without_repeats() {
-        let networks = parse_networks("10.0.0.1, 10.1.2.3/8 ,::1,10.0.0.0/8,").unwrap();
-        let texts: Vec<_> = networks.iter().map(IpNet::to_string).collect();
-        assert_eq!(texts, ["10.0.0.1/32", "10.0.0.0/8", "::1/128"]);
-        assert!(parse_networks("10.0.0.0/33").is_err());
-        assert!(parse_networks("lb").is_err());
+    fn a_list_of_addresses_quotes_the_entry_that_is_none() {
+        let list = parse_addresses("10.0.0.1, 10.1.2.3/8 ,::1,10.0.0.0/8,").unwrap();
+        assert_eq!(list.to_string(), "10.0.0.0/8,10.0.0.1,::1");
+        for (text, quoted) in [("10.0.0.0/33", "\"10.0.0.0/33\""), ("::1, lobby ,", "\"lobby\"")] {
+            assert!(parse_addresses(text).unwrap_err().starts_with(quoted), "{text}");
+        }
+        assert!(parse_addresses(",").unwrap_err().contains("empty"));
     }
 
     #[test]
-    fn a_mapped_network_is_an_ipv4_network() {
-        let networks = parse_networks("::ffff:10.0.0.0/104,::ffff:10.0.0.1,::/0").unwrap();
-        let texts: Vec<_> = networks.iter().map(IpNet::to_string).collect();
-        assert_eq!(texts, ["10.0.0.0/8", "10.0.0.1/32", "::/0"]);
+    fn a_mapped_range_is_an_ipv4_range_or_a_slip() {
+        let list = parse_addresses("::ffff:10.0.0.0/104,::ffff:10.0.0.1").unwrap();
+        assert_eq!(list.to_string(), "10.0.0.0/8,10.0.0.1");
+        assert!(parse_addresses("::ffff:10.0.0.0/8").is_err(), "it would trust much of IPv6");
     }
 
     #[test]

@@ -9,12 +9,12 @@ use std::thread;
 
 use log::error;
 
-use crate::commands::config::{Config, LogSettings, Mode};
 use crate::commands::url::{Scheme, Url};
 use crate::limits::Ceilings;
 use crate::net::random;
 use crate::protocol::secret::Secret;
 use crate::server;
+use crate::server::config::Config;
 use crate::server::descriptors;
 use crate::server::service_manager::NotifySettings;
 
@@ -24,11 +24,11 @@ use super::request::Server;
 ///
 /// # Errors
 /// Why it cannot start, in words.
-pub fn start(log: LogSettings) -> Result<Server, String> {
+pub fn start() -> Result<Server, String> {
     descriptors::raise_limit();
     let token = random::uuid().ok_or("the system gives no randomness for a token")?;
     let token = Secret::new(token.to_string());
-    let config = config(token.clone(), log);
+    let config = config(token.clone());
     let (started, outcome) = sync_channel(1);
     let thread = thread::Builder::new().name("dispatcher".to_owned());
     thread.spawn(move || serve(config, &started)).map_err(|error| error.to_string())?;
@@ -59,17 +59,14 @@ fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
     }
 }
 
-fn config(secret: Secret, log: LogSettings) -> Config {
+fn config(secret: Secret) -> Config {
     Config {
         binds: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         secret,
-        environment: Mode::Development,
-        log,
         ceilings: Ceilings::default(),
         forbid_accept_all: false,
-        trusted_proxies: Vec::new(),
+        trusted_proxies: None,
         tls: None,
         notify: NotifySettings::default(),
-        warnings: Vec::new(),
     }
 }

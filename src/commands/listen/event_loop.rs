@@ -12,8 +12,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::commands::cli::To;
-use crate::commands::config::LogSettings;
 use crate::limits::{LISTEN_LINES_QUEUED, LISTEN_MESSAGES_PER_TURN};
+use crate::logging::settings::LogSettings;
 use crate::protocol::accept_list::{AcceptList, parse_address};
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::message::{self, Kind, Message};

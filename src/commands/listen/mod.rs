@@ -17,8 +17,9 @@ use jiff::tz::TimeZone;
 use log::LevelFilter;
 
 use crate::commands::cli::ListenArgs;
-use crate::commands::config::{LogSettings, Mode};
+use crate::commands::config;
 use crate::commands::environment::{ConfigError, Environment};
+use crate::logging::settings::{LogSettings, Mode};
 use crate::net::random;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::http::response::Status;
@@ -99,7 +100,7 @@ fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
     let server = match given {
         Some(server) => server,
-        None => dispatcher::start(settings).map_err(Failure::Other)?,
+        None => dispatcher::start().map_err(Failure::Other)?,
     };
     let place = match &args.url {
         Some(url) => Place::Server(url.host.clone()),
@@ -110,7 +111,7 @@ fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
 
 /// Warnings, unless the environment wants to see more or less.
 fn log_settings(environment: &Environment) -> Result<LogSettings, ConfigError> {
-    let mut settings = LogSettings::from(environment, Mode::Development)?;
+    let mut settings = config::log_settings(environment, Mode::Development)?;
     if environment.get("LOG_LEVEL")?.is_none() {
         settings.level = LevelFilter::Warn;
     }

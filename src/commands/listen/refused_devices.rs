@@ -16,8 +16,8 @@ use log::kv::Key;
 use log::{LevelFilter, Log, Metadata, Record};
 use mio::Waker;
 
-use crate::commands::config::LogSettings;
 use crate::limits::{LISTEN_HINTS, LISTEN_KNOCKS_QUEUED};
+use crate::logging::settings::LogSettings;
 use crate::logging::{cap, filter, line::Form};
 use crate::protocol::accept_list::AcceptList;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::commands::cli::ListenArgs;
+use crate::commands::config::parse_addresses;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET};
 use crate::commands::url::{Scheme, Url};
@@ -51,8 +52,8 @@ impl Order {
         };
         let accept = args.accept.join(",");
         let accept = if args.accept.is_empty() { LOOPBACK } else { &accept };
-        let accept = AcceptList::parse(accept)
-            .map_err(|error| ConfigError::new("--accept", &error.to_string()))?;
+        let accept =
+            parse_addresses(accept).map_err(|error| ConfigError::new("--accept", &error))?;
         Ok(Self { protocol, port: args.port, accept })
     }
 

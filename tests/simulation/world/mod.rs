@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::secret::Secret;
 use dispatch::testing::reactor::{Reactor, Settings};
 
@@ -80,7 +81,7 @@ impl World {
         let settings = Settings {
             secret: Secret::new("sim".into()),
             ceilings: terms.ceilings,
-            trusted_proxies: vec![PROXY.into()],
+            trusted_proxies: AcceptList::parse(&PROXY.to_string()).ok(),
             forbid_accept_all: false,
             version_json: "{}".into(),
         };

@@ -1,0 +1,40 @@
+//! What a server needs to know to start: plain data, whoever fills it in.
+//!
+//! Deliberately absent: flags, variables and files' contents; [`crate::commands`] makes sense of
+//! them. So is the log, which belongs to the process and not to one server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::limits::Ceilings;
+use crate::protocol::accept_list::AcceptList;
+use crate::protocol::secret::Secret;
+use crate::server::service_manager::NotifySettings;
+
+/// Everything that the server needs to start.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to serve HTTP; at least one.
+    pub binds: Vec<SocketAddr>,
+    /// The token that drivers must show.
+    pub secret: Secret,
+    /// What the operator allows at most.
+    pub ceilings: Ceilings,
+    /// Whether an accept list that covers every address is refused.
+    pub forbid_accept_all: bool,
+    /// Who must send a PROXY header, and is believed.
+    pub trusted_proxies: Option<AcceptList>,
+    /// The certificate of the HTTP listeners; without one they are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Whoever started us, such as systemd.
+    pub notify: NotifySettings,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
