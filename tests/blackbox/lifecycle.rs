@@ -1,12 +1,12 @@
 //! When ports, devices and figures come and go.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::thread;
 
 use serde_json::json;
 
 use crate::harness::{
-    Device, Dispatch, Tcp, Udp, eventually, free_port, has_ipv6, no_program_starts, pattern,
+    Device, Dispatch, Http, Tcp, Udp, eventually, free_port, has_ipv6, no_program_starts, pattern,
 };
 
 #[test]
@@ -161,6 +161,19 @@ fn our_own_http_port_is_a_409() {
     let port = dispatch.address().port();
     let refusal = dispatch.driver(Tcp, port).refused().expect_status(409);
     assert!(refusal.error().contains(&port.to_string()), "{}", refusal.error());
+    dispatch.expect_nothing_open();
+}
+
+#[test]
+fn none_of_our_own_ports_becomes_a_device_port() {
+    let other = format!("127.0.0.1:{}", free_port());
+    let dispatch = Dispatch::setup().arg("-b").arg(&other).start();
+    let other: SocketAddr = other.parse().unwrap();
+    for port in [dispatch.address().port(), other.port()] {
+        let refusal = dispatch.driver(Tcp, port).refused().expect_status(409);
+        assert!(refusal.error().contains(&port.to_string()), "{}", refusal.error());
+    }
+    Http::connect(other).get("/api/server/healthz").expect_status(200);
     dispatch.expect_nothing_open();
 }
 

@@ -75,6 +75,12 @@ impl Dispatch {
         Http::connect(self.address)
     }
 
+    /// The same from this loopback address.
+    #[track_caller]
+    pub fn http_from(&self, ip: &str) -> Http {
+        Http::connect_from(ip, self.address)
+    }
+
     /// Requests with the token, each on a connection of its own.
     pub fn api(&self) -> ApiClient {
         self.api_as(&self.token)
