@@ -12,7 +12,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Record};
 
 use super::json;
-use super::text::{Capped, name};
+use super::text::{Capped, name, start};
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 /// How lines are written.
@@ -83,7 +83,7 @@ fn words(record: &Record<'_>, now: Timestamp, zone: &TimeZone, colour: &str) -> 
 
 fn cut(mut line: String) -> String {
     if line.len() > LOG_LINE_MAX_BYTES {
-        line.truncate(line.floor_char_boundary(LOG_LINE_MAX_BYTES - '…'.len_utf8()));
+        line.truncate(start(&line, LOG_LINE_MAX_BYTES - '…'.len_utf8()).len());
         line.push('…');
     }
     line

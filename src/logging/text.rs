@@ -29,9 +29,18 @@ impl Capped {
 impl Write for Capped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.max - self.text.len();
-        self.text.push_str(&text[..text.floor_char_boundary(room)]);
+        self.text.push_str(start(text, room));
         if text.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
+}
+
+/// As much of a text as fits, in whole characters.
+pub(super) fn start(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// What a level is called.

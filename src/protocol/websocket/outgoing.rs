@@ -36,8 +36,11 @@ pub fn control_frame(kind: Control, payload: &[u8]) -> Vec<u8> {
 /// A whole Close frame with a reason in words.
 pub fn close_frame(code: CloseCode, reason: &str) -> Vec<u8> {
     let mut payload = u16::from(code).to_be_bytes().to_vec();
-    let room = CONTROL_PAYLOAD_MAX_BYTES - payload.len();
-    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(room)]);
+    let mut end = reason.len().min(CONTROL_PAYLOAD_MAX_BYTES - payload.len());
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    payload.extend_from_slice(&reason.as_bytes()[..end]);
     control_frame(Control::Close, &payload)
 }
 
