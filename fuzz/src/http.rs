@@ -71,6 +71,7 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
             Route::Page
             | Route::Statistics
             | Route::Health
+            | Route::Ready
             | Route::Version
             | Route::PlainRegister { .. },
         ) => {}

@@ -217,6 +217,9 @@ pub const SUSPENSION_MIN: Duration = Duration::from_secs(1);
 /// fail.
 pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(200);
 
+/// For so long after an accept that failed for want of descriptors we are not ready for drivers.
+pub const EXHAUSTION_REMEMBERED: Duration = Duration::from_secs(1);
+
 /// TCP keepalive: idle time before the first probe, and between probes.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -383,6 +386,7 @@ const _: () = {
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
     assert!(SHUTDOWN_DRAIN_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
+    assert!(EXHAUSTION_REMEMBERED.as_millis() > 2 * EXHAUSTION_PAUSE.as_millis());
     assert!(SHUTDOWN_MAX.as_millis() + LOG_FLUSH_MAX.as_millis() < 5_000);
     assert!(TLS_INCOMPLETE_MAX_BYTES > TLS_RECORD_MAX_BYTES + 261, "a whole record must fit");
     assert!(TLS_READ_MIN_BYTES <= TLS_READ_MAX_BYTES);

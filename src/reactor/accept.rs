@@ -74,6 +74,7 @@ impl<N: Net> Reactor<N> {
         if !is_exhaustion(error) {
             return Pause::Again;
         }
+        self.note_exhaustion(self.now);
         if let Some(left_out) = self.log_limits.exhaustion.allow(1, self.now) {
             warn!(
                 "no more connections can be accepted at present: {error} ({left_out} such lines left out)"

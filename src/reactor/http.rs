@@ -182,6 +182,7 @@ impl<N: Net> Reactor<N> {
         let answered = match routes::route(request, &self.settings.secret) {
             Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
+            Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => {
                 self.note_right_token(key);

@@ -12,6 +12,7 @@
 mod accept;
 pub mod auth_throttle;
 mod backpressure;
+mod capacity;
 mod close;
 mod device_to_driver;
 mod driver_to_device;

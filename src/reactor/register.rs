@@ -65,9 +65,7 @@ impl<N: Net> Reactor<N> {
 
     fn check_allowed(&self, registration: &Registration) -> Result<(), Refusal> {
         let Registration { port, accept, protocol, .. } = registration;
-        if self.drivers.len() >= self.settings.ceilings.drivers {
-            return Err(Refusal::unavailable("too many drivers (--max-drivers)"));
-        }
+        self.check_room_for_driver()?;
         if self.settings.forbid_accept_all && accept.is_everything() {
             let why = "accept covers every address, which the operator of this service forbids";
             return Err(Refusal::forbidden(why));

@@ -70,6 +70,9 @@ impl<N: Net> Reactor<N> {
             return;
         }
         self.phase = Phase::ClosingDrivers { over };
+        for key in self.http_clients.keys() {
+            self.end_http(key);
+        }
         for key in self.drivers.keys() {
             self.remove_driver(
                 key,
@@ -78,14 +81,12 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    /// Those who are connected can still ask how we are, until the devices are through.
     fn close_http_listeners(&mut self) {
         for key in self.http_listeners.keys() {
             if let Some(mut listener) = self.http_listeners.remove(key) {
                 self.timers.set(Source::HttpListener(key), &mut listener.armed, None);
             }
-        }
-        for key in self.http_clients.keys() {
-            self.end_http(key);
         }
     }
 

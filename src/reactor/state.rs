@@ -66,6 +66,8 @@ pub struct Reactor<N: Net> {
     pub(super) now: Instant,
     pub(super) phase: Phase,
     pub(super) overload: Overload,
+    /// When an accept last failed for want of descriptors.
+    pub(super) exhausted: Option<Instant>,
     pub(super) http_listeners: Arena<tag::HttpListener, HttpListener<N>>,
     pub(super) http_clients: Arena<tag::HttpClient, HttpClient<N::Stream>>,
     pub(super) drivers: Arena<tag::Driver, Driver<N::Stream>>,
@@ -95,6 +97,7 @@ impl<N: Net> Reactor<N> {
             now,
             phase: Phase::Serving,
             overload: Overload::Calm,
+            exhausted: None,
             http_listeners: Arena::default(),
             http_clients: Arena::default(),
             drivers: Arena::default(),

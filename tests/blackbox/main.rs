@@ -16,6 +16,7 @@ mod https;
 mod lifecycle;
 mod logs;
 mod proxy;
+mod readiness;
 mod shutdown;
 mod soak;
 mod tcp;

@@ -25,6 +25,8 @@ pub enum Endpoint {
     Statistics,
     /// Whether we are there.
     Health,
+    /// Whether drivers can be taken.
+    Ready,
     /// Which version we are.
     Version,
     /// A driver's WebSocket.
@@ -43,9 +45,10 @@ pub struct RouteRow {
 }
 
 /// All routes, under each of [`BASE_PATHS`].
-pub const ROUTES: [RouteRow; 6] = [
+pub const ROUTES: [RouteRow; 7] = [
     RouteRow { suffix: "", endpoint: Endpoint::Statistics, purpose: "statistics" },
     RouteRow { suffix: "/healthz", endpoint: Endpoint::Health, purpose: "health check" },
+    RouteRow { suffix: "/readyz", endpoint: Endpoint::Ready, purpose: "takes drivers?" },
     RouteRow { suffix: "/version", endpoint: Endpoint::Version, purpose: "version" },
     RouteRow {
         suffix: "/tcp_dispatch",
@@ -76,6 +79,8 @@ pub enum Route {
     Statistics,
     /// A 200.
     Health,
+    /// A 200 while drivers can be taken.
+    Ready,
     /// The version.
     Version,
     /// A port, and then a WebSocket.
@@ -108,6 +113,7 @@ pub fn route(request: &Request, secret: &Secret) -> Result<Route, Refusal> {
     match endpoint {
         Endpoint::Page => Ok(Route::Page),
         Endpoint::Health => Ok(Route::Health),
+        Endpoint::Ready => Ok(Route::Ready),
         Endpoint::Version => Ok(Route::Version),
         Endpoint::Statistics => {
             authorise(request, secret)?;
@@ -253,6 +259,7 @@ mod tests {
                 let get = |suffix| asked(&format!("GET {base}{suffix}{slash}?bearer_token=t"), "");
                 assert_eq!(get(""), Ok(Route::Statistics));
                 assert_eq!(get("/healthz"), Ok(Route::Health));
+                assert_eq!(get("/readyz"), Ok(Route::Ready));
                 assert_eq!(get("/version"), Ok(Route::Version));
             }
         }

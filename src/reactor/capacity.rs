@@ -1,0 +1,41 @@
+//! Whether drivers can be taken, as load balancers ask and as we tell a driver.
+
+use std::time::Instant;
+
+use crate::limits::EXHAUSTION_REMEMBERED;
+use crate::net::Net;
+use crate::protocol::http::refusal::Refusal;
+
+use super::Reactor;
+use super::shutdown::Phase;
+
+impl<N: Net> Reactor<N> {
+    /// Passes while drivers can be taken.
+    pub(super) fn check_ready(&self) -> Result<(), Refusal> {
+        self.check_room_for_driver()?;
+        match self.exhausted {
+            Some(at) if self.now < at + EXHAUSTION_REMEMBERED => {
+                let why = "out of file descriptors; raise `ulimit -n` or LimitNOFILE";
+                Err(Refusal::unavailable(why))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The same without a look at descriptors: a driver needs two, and there may be just as many.
+    pub(super) fn check_room_for_driver(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Serving if self.drivers.len() < self.settings.ceilings.drivers => Ok(()),
+            Phase::Serving => Err(Refusal::unavailable("too many drivers (--max-drivers)")),
+            Phase::Draining { .. } | Phase::ClosingDrivers { .. } => {
+                Err(Refusal::unavailable("dispatch is stopping"))
+            }
+        }
+    }
+
+    /// Notes that a connection could not be accepted for want of descriptors. Where more of them
+    /// wait, this comes again after each pause.
+    pub(super) fn note_exhaustion(&mut self, at: Instant) {
+        self.exhausted = Some(at);
+    }
+}
