@@ -90,7 +90,7 @@ pub struct Server {
 pub fn run(config: Config, inherited: Vec<TcpListener>) -> Result<(), StartError> {
     let signals = Signals::install().map_err(StartError::System)?;
     let server = Server::open(config, inherited)?;
-    server.run(signals)
+    server.run(Some(signals))
 }
 
 impl Server {
@@ -136,24 +136,21 @@ impl Server {
         self.reactor.http_addresses()
     }
 
-    /// Serves until a signal ends it.
+    /// Serves until a signal ends it; without signals, until the process ends.
     ///
     /// # Errors
     /// The system refuses to go on polling.
-    pub fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
+    pub fn run(mut self, mut signals: Option<Signals>) -> Result<(), StartError> {
         wake_in_time();
-        let fd = signals.wake().as_raw_fd();
-        let registry = self.poll.registry();
-        registry
-            .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
-            .map_err(StartError::System)?;
+        if let Some(signals) = &signals {
+            self.watch(signals).map_err(StartError::System)?;
+        }
         self.service_manager.tell_ready();
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         while !self.reactor.is_over(self.now()) {
-            if self.turn(&mut events).map_err(StartError::System)? == Woken::BySignal {
-                while let Some(signal) = signals.poll_signal() {
-                    self.handle_signal(signal);
-                }
+            match self.turn(&mut events).map_err(StartError::System)? {
+                Woken::BySignal => self.handle_signals(signals.as_mut()),
+                Woken::ByPeers => {}
             }
         }
         let counters = self.reactor.counters();
@@ -167,38 +164,26 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until the process ends.
-    ///
-    /// # Errors
-    /// The system refuses to go on polling.
-    pub fn run_forever(mut self) -> Result<(), StartError> {
-        wake_in_time();
-        let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        loop {
-            self.turn(&mut events).map_err(StartError::System)?;
-        }
-    }
-
     fn now(&self) -> Instant {
         self.clock.now(Instant::now())
     }
 
     /// How long the loop may sleep; `None` is until an event.
-    fn patience(&self) -> Option<Duration> {
-        let now = Instant::now();
+    fn patience(&self, now: Instant) -> Option<Duration> {
         let patience = self.reactor.poll_timeout(self.clock.now(now));
-        // The manager measures by the system's clock, whatever ours makes of a standstill.
+        // The manager measures by the system's clock, whatever ours makes of a suspension.
         [patience, self.service_manager.poll_timeout(now)].into_iter().flatten().min()
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<Woken> {
-        let patience = self.patience();
+        let asleep = Instant::now();
+        let patience = self.patience(asleep);
         match self.poll.poll(events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             polled => polled?,
         }
         let woke = Instant::now();
-        self.clock.handle_wake(woke, patience);
+        self.clock.handle_wake(asleep, woke, patience);
         self.service_manager.handle_turn(woke);
         let (mut woken, mut has_newcomers) = (Woken::ByPeers, false);
         for event in events.iter() {
@@ -223,6 +208,18 @@ impl Server {
             thread::sleep(next.saturating_duration_since(ended));
         }
         Ok(woken)
+    }
+
+    fn watch(&self, signals: &Signals) -> io::Result<()> {
+        let fd = signals.wake().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
+    }
+
+    fn handle_signals(&mut self, signals: Option<&mut Signals>) {
+        let Some(signals) = signals else { return };
+        while let Some(signal) = signals.poll_signal() {
+            self.handle_signal(signal);
+        }
     }
 
     fn handle_signal(&mut self, signal: Signal) {

@@ -54,7 +54,7 @@ fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
     });
     // Whoever waits for this has gone only when the process ends.
     let _ = started.send(address);
-    if let Err(why) = opened.and_then(|server| server.run_forever().map_err(|e| e.to_string())) {
+    if let Err(why) = opened.and_then(|server| server.run(None).map_err(|e| e.to_string())) {
         error!("the dispatcher inside of this command ended: {why}");
     }
 }
