@@ -3,27 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use super::tls::Way;
-
-/// Measures dispatch against a floor: a relay that does the system calls and nothing else.
+/// Measures dispatch against a baseline: a relay that does the system calls and nothing else.
 #[derive(Debug, Clone, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
-    /// Sections to run (all): uplink uplink-rate downlink echo udp fanout churn idle linear
-    /// tls
-    pub sections: Vec<String>,
+    /// Sections to run [default: all]
+    pub sections: Vec<Section>,
     /// Seconds that each run measures
     #[arg(long, default_value_t = 1.0)]
     pub seconds: f64,
-    /// Runs of dispatch and of the floor in turns; the median counts
+    /// Runs of dispatch and of the baseline in turns; the median counts
     #[arg(long, default_value_t = 3)]
     pub runs: usize,
     /// Another build of dispatch to measure
     #[arg(long, default_value = env!("CARGO_BIN_EXE_dispatch"))]
     pub binary: PathBuf,
-    /// Another build of dispatch to measure against, in place of the floor
+    /// Another build of dispatch to measure against, in place of the baseline
     #[arg(long)]
     pub against: Option<PathBuf>,
     /// Only the shapes whose description contains this, such as "64 x 4 KiB"
@@ -43,22 +40,64 @@ pub struct Options {
     pub role: Option<Role>,
 }
 
+/// What can be measured, in the order in which all of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Section {
+    /// Devices send as much as they can
+    DeviceToDriver,
+    /// Devices send at a rate that both sustain
+    DeviceToDriverRate,
+    /// A driver sends as much as it can
+    DriverToDevice,
+    /// There and back
+    Echo,
+    /// Datagrams from devices
+    Udp,
+    /// One port with many drivers
+    Fanout,
+    /// Devices that connect, say one line and close
+    Churn,
+    /// Memory and CPU of connections without a word
+    Idle,
+    /// Busy devices among many idle ones
+    Linear,
+    /// Bytes and handshakes over TLS
+    Tls,
+}
+
+/// The direction in which bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// From devices to the driver.
+    DeviceToDriver,
+    /// From the driver to devices.
+    DriverToDevice,
+}
+
+/// How the baseline writes to devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Writes {
+    /// A write for each message.
+    Each,
+    /// A write for each device and read.
+    Gathered,
+}
+
 /// What the benchmarks start themselves for.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Role {
     /// Keep a CPU awake.
     #[command(hide = true, name = "role-spin")]
     Spin,
-    /// Be the floor.
-    #[command(hide = true, name = "role-floor")]
-    Floor {
+    /// Be the baseline.
+    #[command(hide = true, name = "role-baseline")]
+    Baseline {
         /// Where drivers connect.
         driver_port: u16,
         /// Where devices connect, or send their datagrams.
         device_port: u16,
-        /// Gather what one read brought for a device into one write.
-        #[arg(long)]
-        gather: bool,
+        /// How it writes to devices.
+        writes: Writes,
     },
     /// Be the bare loop that TLS is measured against.
     #[command(hide = true, name = "role-tls")]
@@ -67,20 +106,38 @@ pub enum Role {
         driver_port: u16,
         /// Where devices connect.
         device_port: u16,
-        /// The direction.
-        way: Way,
+        /// The only direction in which it moves bytes.
+        direction: Direction,
     },
 }
 
 impl Role {
-    /// The arguments for a process that spins.
-    pub const SPIN: [&str; 1] = ["role-spin"];
+    /// The arguments that give a process this role.
+    pub fn arguments(&self) -> Vec<String> {
+        match self {
+            Role::Spin => vec!["role-spin".to_owned()],
+            Role::Baseline { driver_port, device_port, writes } => {
+                arguments("role-baseline", *driver_port, *device_port, writes)
+            }
+            Role::Tls { driver_port, device_port, direction } => {
+                arguments("role-tls", *driver_port, *device_port, direction)
+            }
+        }
+    }
+}
+
+fn arguments(role: &str, driver_port: u16, device_port: u16, how: &impl ValueEnum) -> Vec<String> {
+    let how = how.to_possible_value().expect("no value of ours is skipped");
+    let (drivers, devices) = (driver_port.to_string(), device_port.to_string());
+    vec![role.to_owned(), drivers, devices, how.get_name().to_owned()]
 }
 
 impl Options {
-    /// Whether a section was asked for.
-    pub fn wants(&self, section: &str) -> bool {
-        self.sections.is_empty() || self.sections.iter().any(|asked| asked == section)
+    /// The sections that were asked for.
+    pub fn sections(&self) -> impl Iterator<Item = Section> {
+        let wanted =
+            |section: &Section| self.sections.is_empty() || self.sections.contains(section);
+        Section::value_variants().iter().copied().filter(wanted)
     }
 
     /// How long a run measures.

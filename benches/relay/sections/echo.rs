@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Bench;
-use super::measure::{Sample, Samples, Window};
-use super::rig::Rig;
-use super::server::Subject;
-use super::table::Bar;
-use super::uplink::{Arrivals, Schedule};
-use super::wire::{Event, Mask};
+use crate::load::bench::Bench;
+use crate::load::loader::Load;
+use crate::load::schedule::{Arrivals, Schedule};
+use crate::process::sample::Sample;
+use crate::process::subject::Subject;
+use crate::process::window::Window;
+use crate::report::comparison::Samples;
+use crate::report::table::Bar;
+use crate::wire::to_driver::Event;
+use crate::wire::to_relay::Mask;
 
 /// What is sent there and back.
 const CHUNK: usize = 64;
@@ -34,7 +37,7 @@ fn closed_loop(bench: &Bench) -> io::Result<()> {
             continue;
         }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            Echo::new(&mut Rig::tcp(bench, subject, 1, devices)?).closed()
+            Echo::new(&mut Load::tcp(bench, subject, 1, devices)?).closed()
         })?;
         print_trips(bench, &shape, [Bar::None, p50, p99], &samples);
     }
@@ -44,13 +47,13 @@ fn closed_loop(bench: &Bench) -> io::Result<()> {
 /// Each sends when it is due.
 fn open_loop(bench: &Bench) -> io::Result<()> {
     bench.title("echo: 64 devices at 20,000 round trips/s, timed from when each was due");
-    for (pending_devices, name) in Arrivals::BOTH {
+    for (arrivals, name) in Arrivals::BOTH {
         let shape = format!("64 open, {name}");
         if !bench.measures(&shape) {
             continue;
         }
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            Echo::new(&mut Rig::tcp(bench, subject, 1, 64)?).open(pending_devices)
+            Echo::new(&mut Load::tcp(bench, subject, 1, 64)?).open(arrivals)
         })?;
         print_trips(bench, &shape, [Bar::AtMost(0.85), Bar::None, Bar::AtMost(1.0)], &samples);
     }
@@ -68,7 +71,7 @@ fn print_trips(bench: &Bench, shape: &str, [cost, p50, p99]: [Bar; 3], samples: 
 }
 
 struct Echo<'r, 'b> {
-    rig: &'r mut Rig<'b>,
+    load: &'r mut Load<'b>,
     mask: Mask,
     /// For each device, since when its answers are awaited.
     awaited: Vec<VecDeque<Instant>>,
@@ -77,22 +80,22 @@ struct Echo<'r, 'b> {
 }
 
 impl<'r, 'b> Echo<'r, 'b> {
-    fn new(rig: &'r mut Rig<'b>) -> Self {
-        let awaited = vec![VecDeque::new(); rig.devices.len()];
-        let mask = rig.bench.mask();
-        Self { rig, mask, awaited, done: 0, times: Vec::new() }
+    fn new(load: &'r mut Load<'b>) -> Self {
+        let awaited = vec![VecDeque::new(); load.devices.len()];
+        let mask = load.bench.mask();
+        Self { load, mask, awaited, done: 0, times: Vec::new() }
     }
 
     fn closed(mut self) -> io::Result<Sample> {
-        let mut window = self.rig.window();
+        let mut window = self.load.window();
         for id in 0..self.awaited.len() {
             self.ask(id, Instant::now())?;
         }
         loop {
-            if let Some(sample) = self.rig.step(&mut window, self.done)? {
-                return Ok(self.finish(sample));
+            if let Some(sample) = self.load.step(&mut window, self.done)? {
+                return Ok(sample.with_times(self.times));
             }
-            self.rig.wait(Duration::from_millis(5))?;
+            self.load.wait(Duration::from_millis(5))?;
             self.answer()?;
             for id in 0..self.awaited.len() {
                 if self.take(id, &window)? > 0 {
@@ -102,19 +105,19 @@ impl<'r, 'b> Echo<'r, 'b> {
         }
     }
 
-    fn open(mut self, pending_devices: Arrivals) -> io::Result<Sample> {
-        let _stopped = self.rig.bench.machine.without_loaders_spinner()?;
-        let mut window = self.rig.window();
-        let (mut schedule, mut next) = (Schedule::new(pending_devices, RATE), 0);
+    fn open(mut self, arrivals: Arrivals) -> io::Result<Sample> {
+        let _stopped = self.load.bench.machine.without_loaders_spinner()?;
+        let mut window = self.load.window();
+        let (mut schedule, mut next) = (Schedule::new(arrivals, RATE), 0);
         loop {
-            if let Some(sample) = self.rig.step(&mut window, self.done)? {
-                return Ok(self.finish(sample));
+            if let Some(sample) = self.load.step(&mut window, self.done)? {
+                return Ok(sample.with_times(self.times));
             }
             if let Some(due) = schedule.due(Instant::now()) {
                 self.ask(next % self.awaited.len(), due)?;
                 next += 1;
             }
-            self.rig.wait(Duration::ZERO)?;
+            self.load.wait(Duration::ZERO)?;
             self.answer()?;
             for id in 0..self.awaited.len() {
                 self.take(id, &window)?;
@@ -124,7 +127,7 @@ impl<'r, 'b> Echo<'r, 'b> {
 
     fn ask(&mut self, id: usize, due: Instant) -> io::Result<()> {
         self.awaited[id].push_back(due);
-        match self.rig.send(id, CHUNK)? {
+        match self.load.send(id, CHUNK)? {
             CHUNK => Ok(()),
             _ => Err(io::Error::other("no room to send: the relay is too far behind")),
         }
@@ -132,10 +135,10 @@ impl<'r, 'b> Echo<'r, 'b> {
 
     /// The driver sends back what it got, all of it in one send.
     fn answer(&mut self) -> io::Result<()> {
-        let Self { rig, mask, .. } = self;
-        let pattern = &rig.bench.pattern;
-        if rig.drivers[0].readable {
-            rig.receive(|link, event| match event {
+        let Self { load, mask, .. } = self;
+        let pattern = &load.bench.pattern;
+        if load.drivers[0].readable {
+            load.receive(|link, event| match event {
                 Event::Received(id, data) => {
                     link.check(pattern, id, data)?;
                     mask.push_write(link.outgoing, id, data);
@@ -144,16 +147,16 @@ impl<'r, 'b> Echo<'r, 'b> {
                 Event::Opened(_) | Event::Closed(_) => Ok(()),
             })?;
         }
-        rig.drivers[0].flush()?;
+        load.drivers[0].flush()?;
         Ok(())
     }
 
     /// Takes what has come back to a device; says how many answers are complete with it.
     fn take(&mut self, id: usize, window: &Window<'_>) -> io::Result<usize> {
-        if self.rig.read(id)? == 0 {
+        if self.load.read(id)? == 0 {
             return Ok(0);
         }
-        let outstanding = self.rig.devices[id].sent - self.rig.devices[id].received;
+        let outstanding = self.load.devices[id].sent - self.load.devices[id].received;
         let still = outstanding.div_ceil(CHUNK as u64) as usize;
         let complete = self.awaited[id].len() - still;
         let now = Instant::now();
@@ -164,11 +167,5 @@ impl<'r, 'b> Echo<'r, 'b> {
         }
         self.done += complete as u64;
         Ok(complete)
-    }
-
-    fn finish(mut self, mut sample: Sample) -> Sample {
-        self.times.sort_by(f64::total_cmp);
-        sample.times = self.times;
-        sample
     }
 }

@@ -1,14 +1,16 @@
 //! Short lives: connect, one line, close.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::Bench;
-use super::measure::Sample;
-use super::rig::Rig;
-use super::server::{Subject, connect};
-use super::table::Bar;
-use super::wire::Event;
+use crate::load::bench::Bench;
+use crate::load::loader::Load;
+use crate::process::ports::{address_of, connect};
+use crate::process::sample::Sample;
+use crate::process::subject::Subject;
+use crate::report::table::Bar;
+use crate::wire::to_driver::Event;
 
 const LINE: &[u8] = b"temperature=21.5\r\n";
 
@@ -20,7 +22,7 @@ pub fn short_lives(bench: &Bench) -> io::Result<()> {
     bench.title("churn: devices connect, say one line and close");
     for at_once in [1, 32] {
         let samples = bench.compare(&Subject::pair(&bench.options), |subject| {
-            live(&mut Rig::tcp(bench, subject, 1, 0)?, at_once)
+            live(&mut Load::tcp(bench, subject, 1, 0)?, at_once)
         })?;
         let what = format!("{at_once} at once: thousand connections/s");
         bench.row(&what, Bar::AtLeast(0.9), &samples, |sample| sample.rate() / 1e3);
@@ -30,21 +32,20 @@ pub fn short_lives(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-fn live(rig: &mut Rig<'_>, at_once: u64) -> io::Result<Sample> {
-    let (mut window, mut lives) = (rig.window(), Lives::default());
+fn live(load: &mut Load<'_>, at_once: u64) -> io::Result<Sample> {
+    let (mut window, mut lives) = (load.window(), Lives::default());
     loop {
-        if let Some(sample) = rig.step(&mut window, lives.closed)? {
+        if let Some(sample) = load.step(&mut window, lives.closed)? {
             return Ok(sample);
         }
         while lives.born < lives.closed + at_once {
-            // Many addresses, since each has ports for a few seconds only.
-            let from = (lives.born % 200) as u8 + 2;
-            connect(rig.server.device_port, from)?.write_all(LINE)?;
+            let mut device = connect(load.relay.device_port, address_of(lives.born))?;
+            device.write_all(LINE)?;
             lives.born += 1;
         }
-        rig.wait(Duration::from_millis(5))?;
+        load.wait(Duration::from_millis(5))?;
         let before = lives.closed;
-        rig.receive(|_, event| lives.handle(event))?;
+        load.receive(|_, event| lives.handle(event))?;
         if lives.closed > before {
             lives.progress = Instant::now();
         } else if lives.progress.elapsed() > SILENCE_MAX {
@@ -57,14 +58,14 @@ struct Lives {
     born: u64,
     opened: u64,
     /// Bytes that came of those that are not closed yet, by id.
-    lines: std::collections::HashMap<u64, usize>,
+    lines: HashMap<u64, usize>,
     closed: u64,
     progress: Instant,
 }
 
 impl Default for Lives {
     fn default() -> Self {
-        let (lines, progress) = (std::collections::HashMap::new(), Instant::now());
+        let (lines, progress) = (HashMap::new(), Instant::now());
         Self { born: 0, opened: 0, lines, closed: 0, progress }
     }
 }

@@ -10,7 +10,7 @@ use std::process::{ChildStderr, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::machine::Running;
+use super::running::Running;
 
 /// A program that counts the system calls of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Count {
         let report = process.0.stderr.take().expect("stderr is piped");
         let mut count = Self { counter, process, report: BufReader::new(report) };
         match counter {
-            Counter::Perf => count.hear_an_echo()?,
+            Counter::Perf => count.wait_for_an_echo()?,
             Counter::Strace => count.wait_for("attached")?,
         }
         Ok(count)
@@ -90,7 +90,7 @@ impl Count {
     }
 
     /// `cat` repeats what it is told, once it runs.
-    fn hear_an_echo(&mut self) -> io::Result<()> {
+    fn wait_for_an_echo(&mut self) -> io::Result<()> {
         let child = &mut self.process.0;
         child.stdin.as_mut().expect("stdin is piped").write_all(b"?")?;
         child.stdout.as_mut().expect("stdout is piped").read_exact(&mut [0])

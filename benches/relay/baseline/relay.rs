@@ -1,21 +1,23 @@
-//! The floor: the least that a single-threaded relay can do.
+//! The baseline: the least that a single-threaded relay can do.
 //!
 //! It waits, reads once up to 64 KiB, and writes once with the headers in front; no handshake,
 //! no check, no unmasking, no limit, no fairness. One read per event, another only where the
 //! read was full; a write that finds no room waits for it, and everything else with it. Toward
-//! devices there are two floors: *one by one* walks the lengths of what one read brought and
-//! writes each message by itself; *gathered* writes once per device and read.
+//! devices there are two baselines: one walks the lengths of what one read brought and writes
+//! *each* message by itself, the other writes once per device and read, what was *gathered*.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::wire::{HEADERS_MAX_BYTES, push_headers, write_headers};
+use super::sockets::{listen, waiting, write_whole};
+use crate::options::Writes;
+use crate::wire::HEADERS_MAX_BYTES;
+use crate::wire::to_driver::push_headers;
+use crate::wire::to_relay::write_headers;
 
 const READ_BYTES: usize = 64 << 10;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -29,16 +31,7 @@ const FIRST_DEVICE: usize = 1 << 16;
 /// It ends by itself after this long, should nobody end it.
 pub const LIFE_MAX: Duration = Duration::from_secs(120);
 
-/// How it treats messages to devices.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Toward {
-    /// A write for each message.
-    OneByOne,
-    /// A write for each device and read.
-    Gathered,
-}
-
-struct Floor {
+struct Baseline {
     poll: Poll,
     driver_listener: TcpListener,
     device_listener: TcpListener,
@@ -48,7 +41,7 @@ struct Floor {
     ready: Vec<Token>,
     buffer: Vec<u8>,
     headers: Vec<u8>,
-    toward: Toward,
+    writes: Writes,
     dirty: Vec<usize>,
 }
 
@@ -77,24 +70,25 @@ enum Step {
 }
 
 /// Relays until it is ended.
-pub fn serve(driver_port: u16, device_port: u16, toward: Toward) -> io::Result<()> {
-    let mut floor = Floor::open(driver_port, device_port, toward)?;
+pub fn serve(driver_port: u16, device_port: u16, writes: Writes) -> io::Result<()> {
+    let mut baseline = Baseline::open(driver_port, device_port, writes)?;
     let (started, mut events) = (Instant::now(), Events::with_capacity(1024));
     while started.elapsed() < LIFE_MAX {
-        let timeout = if floor.ready.is_empty() { Duration::from_secs(5) } else { Duration::ZERO };
-        match floor.poll.poll(&mut events, Some(timeout)) {
+        let timeout =
+            if baseline.ready.is_empty() { Duration::from_secs(5) } else { Duration::ZERO };
+        match baseline.poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => events.iter().try_for_each(|event| floor.handle_event(event))?,
+            _ => events.iter().try_for_each(|event| baseline.handle_event(event))?,
         }
-        floor.turn()?;
+        baseline.turn()?;
     }
     Ok(())
 }
 
-impl Floor {
-    fn open(driver_port: u16, device_port: u16, toward: Toward) -> io::Result<Self> {
+impl Baseline {
+    fn open(driver_port: u16, device_port: u16, writes: Writes) -> io::Result<Self> {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut floor = Self {
+        let mut baseline = Self {
             poll: Poll::new()?,
             driver_listener: listen(at(driver_port))?,
             device_listener: listen(at(device_port))?,
@@ -104,16 +98,16 @@ impl Floor {
             ready: Vec::new(),
             buffer: vec![0; HEADERS_MAX_BYTES + READ_BYTES],
             headers: Vec::new(),
-            toward,
+            writes,
             dirty: Vec::new(),
         };
-        // As much as dispatch asks for: the floor is about system calls and not about room.
-        socket2::SockRef::from(&floor.udp).set_recv_buffer_size(4 << 20)?;
-        let registry = floor.poll.registry();
-        registry.register(&mut floor.driver_listener, DRIVER_LISTENER, Interest::READABLE)?;
-        registry.register(&mut floor.device_listener, DEVICE_LISTENER, Interest::READABLE)?;
-        registry.register(&mut floor.udp, UDP, Interest::READABLE)?;
-        Ok(floor)
+        // As much as dispatch asks for: the baseline is about system calls and not about room.
+        socket2::SockRef::from(&baseline.udp).set_recv_buffer_size(4 << 20)?;
+        let registry = baseline.poll.registry();
+        registry.register(&mut baseline.driver_listener, DRIVER_LISTENER, Interest::READABLE)?;
+        registry.register(&mut baseline.device_listener, DEVICE_LISTENER, Interest::READABLE)?;
+        registry.register(&mut baseline.udp, UDP, Interest::READABLE)?;
+        Ok(baseline)
     }
 
     fn handle_event(&mut self, event: &mio::event::Event) -> io::Result<()> {
@@ -166,7 +160,7 @@ impl Floor {
         Ok(())
     }
 
-    /// One step for whoever is ready.
+    /// One step for each that is ready.
     fn turn(&mut self) -> io::Result<()> {
         let mut ready = std::mem::take(&mut self.ready);
         let mut failed = Ok(());
@@ -247,7 +241,7 @@ impl Floor {
 
     /// Sends each part of the buffer where it belongs.
     fn walk(&mut self, index: usize, end: usize) -> io::Result<()> {
-        let Self { drivers, devices, buffer, dirty, toward, .. } = self;
+        let Self { drivers, devices, buffer, dirty, writes, .. } = self;
         let driver = &mut drivers[index];
         let (mut at, (mut id, mut rest)) = (0, driver.rest);
         while at < end {
@@ -260,9 +254,9 @@ impl Floor {
             at += part.len();
             rest -= part.len();
             let Some(Some(device)) = devices.get_mut(id as usize) else { continue };
-            match toward {
-                Toward::OneByOne => write_whole(&mut device.stream, part)?,
-                Toward::Gathered => {
+            match writes {
+                Writes::Each => write_whole(&mut device.stream, part)?,
+                Writes::Gathered => {
                     if device.gathered.is_empty() {
                         dirty.push(id as usize);
                     }
@@ -285,36 +279,4 @@ impl Floor {
         }
         Ok(())
     }
-}
-
-/// With a queue that takes a burst, which mio's own listener does not have.
-fn listen(at: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&at.into())?;
-    socket.listen(4096)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-/// `None` when nothing waits.
-fn waiting<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn write_whole(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match waiting(stream.write(bytes))? {
-            Some(written) => bytes = &bytes[written..],
-            None => {
-                let mut room = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-                poll(&mut room, PollTimeout::from(1_000u16))?;
-            }
-        }
-    }
-    Ok(())
 }

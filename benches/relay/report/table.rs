@@ -1,16 +1,18 @@
 //! The one table that everything is printed in.
 
-use super::Bench;
-use super::measure::{Sample, Samples, median, spread};
+use super::comparison::Samples;
+use super::statistics::{median, spread};
+use crate::load::bench::Bench;
+use crate::process::sample::Sample;
 
 /// What a ratio should be.
 #[derive(Clone, Copy)]
 pub enum Bar {
     /// Nothing is asked of it.
     None,
-    /// At least so much of the floor.
+    /// At least so much of the baseline.
     AtLeast(f64),
-    /// At most so much of the floor.
+    /// At most so much of the baseline.
     AtMost(f64),
 }
 
@@ -28,28 +30,28 @@ impl Bar {
 impl Bench {
     /// What the columns are.
     pub fn print_header(&self) {
-        let floor = if self.options.against.is_some() { "other" } else { "floor" };
+        let other = if self.options.against.is_some() { "other" } else { "baseline" };
         println!(
             "{:<44}{:>12}{:>7}{:>12}{:>7}{:>7}  {:<9} {:>9} {:>9} {:>6}",
             "median of all runs; ± half the range",
             "dispatch",
             "±%",
-            floor,
+            other,
             "±%",
             "ratio",
             "bar",
             "CPU% d/l",
-            format!("{}/l", &floor[..1]),
+            format!("{}/l", &other[..1]),
             "others"
         );
     }
 
     /// A figure of dispatch, which comes first, and of what it is compared with.
     pub fn row(&self, what: &str, bar: Bar, samples: &Samples, figure: impl Fn(&Sample) -> f64) {
-        let [dispatch, floor, ..] = &samples[..] else {
+        let [dispatch, other, ..] = &samples[..] else {
             return self.lone_row(what, &samples[0], figure);
         };
-        let (ours, theirs) = (figures(dispatch, &figure), figures(floor, &figure));
+        let (ours, theirs) = (figures(dispatch, &figure), figures(other, &figure));
         let ratio = median(&ours) / median(&theirs);
         println!(
             "{what:<44}{:>12}{:>7.1}{:>12}{:>7.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
@@ -59,12 +61,12 @@ impl Bench {
             spread(&theirs),
             bar.verdict(ratio),
             busy(dispatch),
-            busy(floor),
+            busy(other),
             others(samples)
         );
     }
 
-    /// How many system calls each that was counted took, or that nobody can tell.
+    /// How many system calls each that was counted took, or that this is unknown.
     pub fn row_of_calls(&self, what: &str, counted: Option<&Samples>) {
         match counted {
             Some(samples) => self.row(what, Bar::None, samples, Sample::calls),
@@ -72,7 +74,7 @@ impl Bench {
         }
     }
 
-    /// A figure that has no floor.
+    /// A figure that has no baseline.
     pub fn lone_row(&self, what: &str, samples: &[Sample], figure: impl Fn(&Sample) -> f64) {
         let ours = figures(samples, &figure);
         let (middle, around, busy) = (digits(median(&ours)), spread(&ours), busy(samples));
@@ -94,7 +96,7 @@ fn digits(figure: f64) -> String {
     if figure.abs() < 0.1 { format!("{figure:.4}") } else { format!("{figure:.2}") }
 }
 
-/// How busy relay and loader were: who is near 100 was the bottleneck.
+/// How busy relay and loader were: the one near 100 was the bottleneck.
 fn busy(samples: &[Sample]) -> String {
     let part = |cpu: fn(&Sample) -> f64| {
         median(&figures(samples, |sample| cpu(sample) / sample.seconds * 100.0))

@@ -1,4 +1,8 @@
-//! The bare rustls loop that TLS is measured against: see [`super::tls`].
+//! The bare rustls loop that TLS is measured against.
+//!
+//! One thread that blocks, one driver, one device at a time, one direction. It reads and writes by
+//! rustls' ordinary `Stream`, with the configuration that dispatch itself uses; toward drivers it
+//! puts the headers in front, and from drivers it walks the lengths.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -7,17 +11,20 @@ use std::sync::Arc;
 use dispatch::testing::net::tls::{SelfSigned, device_config};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::floor::LIFE_MAX;
-use super::tls::{Buffered, Way};
-use super::wire::{HEADERS_MAX_BYTES, push_headers, write_headers};
+use super::relay::LIFE_MAX;
+use crate::options::Direction;
+use crate::wire::HEADERS_MAX_BYTES;
+use crate::wire::buffered::Buffered;
+use crate::wire::to_driver::push_headers;
+use crate::wire::to_relay::write_headers;
 
 const READ_BYTES: usize = 64 << 10;
 
 type Device = StreamOwned<ServerConnection, Buffered<TcpStream>>;
 
 /// Takes one driver, then one device after the other, until the driver is gone or it has
-/// lived for as long as the floor may.
-pub fn serve(driver_port: u16, device_port: u16, way: Way) -> io::Result<()> {
+/// lived for as long as the baseline may.
+pub fn serve(driver_port: u16, device_port: u16, direction: Direction) -> io::Result<()> {
     std::thread::spawn(|| {
         std::thread::sleep(LIFE_MAX);
         std::process::exit(1);
@@ -30,10 +37,10 @@ pub fn serve(driver_port: u16, device_port: u16, way: Way) -> io::Result<()> {
     for id in 0.. {
         let device = accept(&devices, &config)?;
         tell(&mut driver, 0, id)?;
-        match way {
+        match direction {
             // An error is the device's end as well.
-            Way::Up => drop(up(device, &mut driver, id)),
-            Way::Down => down(&mut driver, device)?,
+            Direction::DeviceToDriver => drop(to_driver(device, &mut driver, id)),
+            Direction::DriverToDevice => to_device(&mut driver, device)?,
         }
         tell(&mut driver, 1, id)?;
     }
@@ -57,7 +64,7 @@ fn tell(driver: &mut TcpStream, kind: u8, id: u64) -> io::Result<()> {
 }
 
 /// The headers go right-aligned in front of the data, so that one write takes both.
-fn up(mut device: Device, driver: &mut TcpStream, id: u64) -> io::Result<()> {
+fn to_driver(mut device: Device, driver: &mut TcpStream, id: u64) -> io::Result<()> {
     let mut buffer = vec![0; HEADERS_MAX_BYTES + READ_BYTES];
     let mut headers = Vec::new();
     loop {
@@ -74,7 +81,7 @@ fn up(mut device: Device, driver: &mut TcpStream, id: u64) -> io::Result<()> {
 }
 
 /// Each part of a message is written as it comes.
-fn down(driver: &mut TcpStream, mut device: Device) -> io::Result<()> {
+fn to_device(driver: &mut TcpStream, mut device: Device) -> io::Result<()> {
     let mut buffer = vec![0; HEADERS_MAX_BYTES + READ_BYTES];
     let (mut kept, mut rest) = (0, 0);
     loop {

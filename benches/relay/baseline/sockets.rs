@@ -1,0 +1,41 @@
+//! What mio's sockets lack for the baseline.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use mio::net::{TcpListener, TcpStream};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// With a queue that takes a burst, which mio's own listener does not have.
+pub fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(4096)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// `None` when nothing waits.
+pub fn waiting<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes all of it, and waits for room where there is none.
+pub fn write_whole(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match waiting(stream.write(bytes))? {
+            Some(written) => bytes = &bytes[written..],
+            None => {
+                let mut room = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut room, PollTimeout::from(1_000u16))?;
+            }
+        }
+    }
+    Ok(())
+}
