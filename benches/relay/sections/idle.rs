@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 use crate::load::bench::Bench;
 use crate::load::loader::Load;
 use crate::process::memory::{Memory, wake_ups};
+use crate::process::ports::free_port;
 use crate::process::sample::Sample;
 use crate::process::subject::Subject;
 
 const DEVICES: usize = 10_000;
 const DRIVERS: usize = 1_000;
-
-/// The device ports of many drivers; below those that the kernel hands out by itself.
-const FIRST_PORT: u16 = 20_000;
 
 /// What happens just after the last has connected is no part of being idle.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -23,7 +21,7 @@ pub fn crowds(bench: &Bench) -> io::Result<()> {
     bench.title("idle: many connections without a word; memory of the relay's process");
     crowd(bench, "device", DEVICES, |load| load.add_devices(DEVICES))?;
     crowd(bench, "driver", DRIVERS, |load| {
-        (0..DRIVERS).try_for_each(|nth| load.join("tcp", FIRST_PORT + nth as u16))
+        (0..DRIVERS).try_for_each(|_| load.join("tcp", free_port()?))
     })
 }
 
