@@ -4,6 +4,9 @@
 //! [`crate::commands::config`]'s. There is deliberately no flag that takes a secret: every user of
 //! the machine can read the arguments of a process.
 
+// The help has brackets that are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};

@@ -22,12 +22,14 @@ pub const CONTROL_PAYLOAD_MAX_BYTES: usize = 125;
 /// Longest text of an IP address: IPv6 with an embedded IPv4 part.
 pub const ADDRESS_TEXT_MAX_BYTES: usize = 45;
 
+/// What a message has besides its address text and its data: type, NUL, id and length.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4;
+
 // ---- Reading and batching -------------------------------------------------------------------
 
 /// The most that one `read` takes from a device. With its header the message stays below 64 KiB,
 /// so its WebSocket header never needs the ten-byte form and fits in a fixed headroom.
-pub const DEVICE_READ_BYTES: usize =
-    65_535 - crate::protocol::message::OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
+pub const DEVICE_READ_BYTES: usize = 65_535 - MESSAGE_OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
 
 /// The most that one `read` takes from a driver, and so the size of the shared read buffer. Four
 /// times the usual largest message, so that most lie whole in it and need not be put together;
@@ -368,10 +370,7 @@ pub const CLOSINGS_UNLISTED_MAX: usize = 1_024;
 
 const _: () = {
     assert!(DATAGRAM_SLOT_BYTES > DATAGRAM_MAX_BYTES, "a datagram must not be cut");
-    assert!(
-        DEVICE_READ_BYTES + crate::protocol::message::OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES
-            <= 65_535
-    );
+    assert!(DEVICE_READ_BYTES + MESSAGE_OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
     assert!(GATHER_PAUSED_BUSY_PERCENT < GATHER_BUSY_PERCENT && GATHER_BUSY_PERCENT < 100);
     assert!(TIMER_SLACK.as_nanos() * 10 < GATHER_TURN_DISTANCE.as_nanos());
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);

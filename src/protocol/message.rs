@@ -14,9 +14,6 @@
 
 use std::fmt;
 
-/// Bytes of a message besides its address text and its data.
-pub const OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4;
-
 /// The first byte of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -155,6 +152,7 @@ pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MESSAGE_OVERHEAD_BYTES;
 
     const WRITE_HI: &[u8] = b"\x0310.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x02hi";
 
@@ -175,7 +173,7 @@ mod tests {
             let message = Message { kind, ip_address: b"2001:db8::1", id_or_port: u64::MAX, data };
             let mut bytes = Vec::new();
             encode(&message, &mut bytes);
-            assert_eq!(bytes.len(), OVERHEAD_BYTES + 11 + data.len());
+            assert_eq!(bytes.len(), MESSAGE_OVERHEAD_BYTES + 11 + data.len());
             assert_eq!(decode(&bytes), Ok(message));
         }
     }

@@ -2,7 +2,7 @@
 //! and what it is.
 //!
 //! It is a client of a dispatch server like any other, and brings a server along where it is
-//! not told of one. One thread waits for everything at once ([`watch`]); two more exist because
+//! not told of one. One thread waits for everything at once ([`event_loop`]); two more exist because
 //! of what cannot be waited for in that way: standard input ([`stdin`]), and the dispatcher of
 //! our own, which has a loop itself ([`dispatcher`]). They talk through bounded channels.
 

@@ -21,7 +21,8 @@ use tungstenite::{Bytes, Error, WebSocket};
 use crate::commands::health_check;
 use crate::commands::url::Scheme;
 use crate::limits::{
-    DRIVER_SILENCE_MAX, LISTEN_ANSWER_MAX, LISTEN_CLOSE_MAX, MESSAGE_MAX_BYTES, PING_INTERVAL,
+    DRIVER_SILENCE_MAX, LISTEN_ANSWER_MAX, LISTEN_CLOSE_MAX, MESSAGE_MAX_BYTES,
+    MESSAGE_OVERHEAD_BYTES, PING_INTERVAL,
 };
 use crate::protocol::message::{self, Message};
 
@@ -128,7 +129,7 @@ impl Session {
     /// # Errors
     /// The connection is gone.
     pub fn send(&mut self, message: &Message<'_>) -> Result<(), Lost> {
-        let mut bytes = Vec::with_capacity(message::OVERHEAD_BYTES + message.data.len());
+        let mut bytes = Vec::with_capacity(MESSAGE_OVERHEAD_BYTES + message.data.len());
         message::encode(message, &mut bytes);
         self.write(tungstenite::Message::Binary(bytes.into()))
     }

@@ -2,14 +2,13 @@
 
 use std::thread;
 
-use crate::harness::limits::MESSAGE_MAX_BYTES;
-use crate::harness::message;
+use crate::harness::limits::{MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES};
 use crate::harness::{
     Device, Dispatch, HELD_BYTES, Tcp, assert_same_bytes, free_port, pattern, write_through,
 };
 
 /// What one RECEIVED or WRITE may carry at most, with the longest loopback address in front.
-const WRITE_MAX_BYTES: usize = MESSAGE_MAX_BYTES - message::OVERHEAD_BYTES - "127.0.0.1".len();
+const WRITE_MAX_BYTES: usize = MESSAGE_MAX_BYTES - MESSAGE_OVERHEAD_BYTES - "127.0.0.1".len();
 
 #[test]
 fn a_device_is_announced_heard_answered_and_seen_off() {

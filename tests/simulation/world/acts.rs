@@ -9,7 +9,7 @@ use super::drivers::misbehave;
 use super::{Checked, HTTP_PORT, Progress, World, device_port};
 use crate::actors::client::ClientActor;
 use crate::actors::device::{DeviceActor, Pace};
-use crate::actors::driver::Conduct;
+use crate::actors::driver::{Conduct, DriverActor};
 use crate::actors::line::Line;
 use crate::history::{Op, What};
 use crate::network::Id;
@@ -22,18 +22,9 @@ impl World {
         match op.what {
             What::DriverAsks => self.driver_asks(op)?,
             What::DriverWrites => self.driver_writes(op, 1 + op.amount % 8, 3_000),
-            What::DriverWritesMuch => {
-                self.driver_writes_much(op);
-                self.end_driver_in_some_way(op)?;
-            }
+            What::DriverWritesMuch => self.driver_writes_much_and_ends(op)?,
             What::DriverClosesDevice => self.driver_closes_device(op),
-            What::DriverPings => self.with_driver(op, |driver, random| {
-                let count = if random.chance(10) { 20_000 } else { 10 };
-                if count > 10 && random.chance(50) {
-                    driver.stop_reading();
-                }
-                (0..count).for_each(|_| driver.say(0x89, b"are you there? I hope that you are"));
-            }),
+            What::DriverPings => self.with_driver(op, ping),
             What::DriverSendsNonsense => self.driver_sends_nonsense(op),
             What::DriverTrespasses => self.driver_trespasses(op),
             What::DriverMisbehaves => self.with_driver(op, misbehave),
@@ -42,20 +33,13 @@ impl World {
             What::DriverResets => self.end_driver(op, |wire, id| wire.peer_reset(id)),
             What::DriverStopsReading => self.with_driver(op, |driver, _| driver.stop_reading()),
             What::DriverReadsAgain => self.drivers.iter_mut().for_each(|d| d.pace = Pace::Full),
-            What::DriverReadsSlowly => self.with_driver(op, |driver, random| {
-                driver.pace = Pace::Slow(random.between(2_000, 30_000));
-            }),
+            What::DriverReadsSlowly => self.with_driver(op, read_slowly),
             What::DriverIsFlooded => self.driver_is_flooded(op)?,
-            What::DriverStopsAnswering => self.with_driver(op, |driver, _| {
-                (driver.conduct, driver.answers) = (Conduct::Bad, false);
-                driver.was_slow = true;
-            }),
+            What::DriverStopsAnswering => self.with_driver(op, stop_answering),
             What::DeviceConnects => self.device_connects(op)?,
             What::DevicesConnectAndVanish => self.devices_connect_and_vanish(op)?,
             What::DevicesCrowd => self.devices_crowd(op)?,
-            What::DeviceSends => self.with_device(op, |device, amount| {
-                device.to_send += amount % 4_000;
-            }),
+            What::DeviceSends => self.with_device(op, |device, n| device.to_send += n % 4_000),
             What::DeviceFloods => self.with_device(op, DeviceActor::flood),
             What::DeviceFinishes => self.with_device(op, |device, _| device.is_finishing = true),
             What::DeviceMisbehaves => self.with_device(op, |device, _| device.misbehave()),
@@ -70,10 +54,7 @@ impl World {
             What::PeersSendDatagrams => self.peers_send(op),
             What::DatagramsBlocked => self.net.wire().set_datagrams_blocked(true),
             What::DatagramsFlow => self.net.wire().set_datagrams_blocked(false),
-            What::DatagramFails => {
-                self.peers_send(op);
-                self.net.wire().fail_datagrams();
-            }
+            What::DatagramFails => self.peers_send_and_it_fails(op),
             What::ClientAsks => self.client_asks(op, Conduct::Good)?,
             What::ClientsCrowd => self.clients_crowd(op)?,
             What::ClientDawdles => self.client_asks(op, Conduct::Bad)?,
@@ -91,6 +72,16 @@ impl World {
             What::Shutdown => self.shut_down(),
         }
         self.turn()
+    }
+
+    fn driver_writes_much_and_ends(&mut self, op: &Op) -> Checked {
+        self.driver_writes_much(op);
+        self.end_driver_in_some_way(op)
+    }
+
+    fn peers_send_and_it_fails(&mut self, op: &Op) {
+        self.peers_send(op);
+        self.net.wire().fail_datagrams();
     }
 
     fn client_asks(&mut self, op: &Op, conduct: Conduct) -> Checked {
@@ -143,4 +134,21 @@ impl World {
             self.reactor.handle_shutdown(self.now);
         }
     }
+}
+
+fn ping(driver: &mut DriverActor, random: &mut Rng) {
+    let count = if random.chance(10) { 20_000 } else { 10 };
+    if count > 10 && random.chance(50) {
+        driver.stop_reading();
+    }
+    (0..count).for_each(|_| driver.say(0x89, b"are you there? I hope that you are"));
+}
+
+fn read_slowly(driver: &mut DriverActor, random: &mut Rng) {
+    driver.pace = Pace::Slow(random.between(2_000, 30_000));
+}
+
+fn stop_answering(driver: &mut DriverActor, _: &mut Rng) {
+    (driver.conduct, driver.answers) = (Conduct::Bad, false);
+    driver.was_slow = true;
 }

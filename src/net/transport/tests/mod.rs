@@ -1,3 +1,5 @@
+//! The transport over a scripted connection, with a real TLS client at its other end.
+
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 

@@ -45,7 +45,7 @@ impl TlsBridge {
 
 /// Carries bytes both ways, one record or one chunk at a time, until either side ends.
 fn carry(
-    mut plain: TcpStream,
+    plain: TcpStream,
     server: SocketAddr,
     shown: &Mutex<Option<CertificateDer<'static>>>,
 ) -> Option<()> {
@@ -57,57 +57,67 @@ fn carry(
     session.complete_io(&mut sealed).ok()?;
     *shown.lock().unwrap() = session.peer_certificates().map(|all| all[0].clone().into_owned());
 
-    // One thread per direction over one session: the lock is never held while a socket waits,
-    // except for writing, which the other side of each pair always makes progress on.
+    // One thread per direction over one session: the lock is never held while a socket waits.
     let session = Arc::new(Mutex::new(session));
-    let (mut plain_in, mut sealed_out) = (plain.try_clone().ok()?, sealed.try_clone().ok()?);
+    let (plain_in, sealed_out) = (plain.try_clone().ok()?, sealed.try_clone().ok()?);
     let sending = session.clone();
-    let sender = thread::spawn(move || {
-        let mut bytes = vec![0; 16_384];
-        loop {
-            let len = plain_in.read(&mut bytes).unwrap_or(0);
-            let mut out = Vec::new();
-            {
-                let mut session = sending.lock().unwrap();
-                match len {
-                    0 => session.send_close_notify(),
-                    len => session.writer().write_all(&bytes[..len]).unwrap(),
-                }
-                while session.wants_write() {
-                    session.write_tls(&mut out).unwrap();
-                }
-            }
-            if sealed_out.write_all(&out).is_err() || len == 0 {
-                return;
-            }
+    let sender = thread::spawn(move || seal(plain_in, sealed_out, &sending));
+    open(sealed, &plain, &session);
+    let _ = plain.shutdown(Shutdown::Write);
+    sender.join().ok()
+}
+
+/// Carries from the plain side to the server, until either ends.
+fn seal(mut plain: TcpStream, mut sealed: TcpStream, session: &Mutex<ClientConnection>) {
+    let mut bytes = vec![0; 16_384];
+    loop {
+        let len = plain.read(&mut bytes).unwrap_or(0);
+        let out = sealed_records(&mut session.lock().unwrap(), &bytes[..len]);
+        if sealed.write_all(&out).is_err() || len == 0 {
+            return;
         }
-    });
+    }
+}
+
+/// The records for this plaintext, or those that end the session where there is none.
+fn sealed_records(session: &mut ClientConnection, plain: &[u8]) -> Vec<u8> {
+    match plain.len() {
+        0 => session.send_close_notify(),
+        _ => session.writer().write_all(plain).unwrap(),
+    }
+    let mut out = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut out).unwrap();
+    }
+    out
+}
+
+/// Carries from the server to the plain side, until either ends.
+fn open(mut sealed: TcpStream, mut plain: &TcpStream, session: &Mutex<ClientConnection>) {
     let mut cipher = vec![0; 16_384];
     loop {
         let len = sealed.read(&mut cipher).unwrap_or(0);
-        let mut out = Vec::new();
-        let mut rest = &cipher[..len];
-        let mut over = len == 0;
-        while !rest.is_empty() {
-            let mut session = session.lock().unwrap();
-            over |= session.read_tls(&mut rest).is_err();
-            match session.process_new_packets() {
-                Ok(state) => {
-                    let start = out.len();
-                    out.resize(start + state.plaintext_bytes_to_read(), 0);
-                    session.reader().read_exact(&mut out[start..]).unwrap();
-                    over |= state.peer_has_closed();
-                }
-                Err(_) => over = true,
-            }
-            if over {
-                break;
-            }
-        }
-        if plain.write_all(&out).is_err() || over {
-            break;
+        let (out, is_over) = opened(&mut session.lock().unwrap(), &cipher[..len]);
+        if plain.write_all(&out).is_err() || is_over {
+            return;
         }
     }
-    let _ = plain.shutdown(Shutdown::Write);
-    sender.join().ok()
+}
+
+/// The plaintext of what came, and whether more can come.
+fn opened(session: &mut ClientConnection, mut cipher: &[u8]) -> (Vec<u8>, bool) {
+    let (mut out, mut is_over) = (Vec::new(), cipher.is_empty());
+    while !cipher.is_empty() && !is_over {
+        is_over = session.read_tls(&mut cipher).is_err();
+        match session.process_new_packets() {
+            Ok(state) => {
+                let start = out.len();
+                out.resize(start + state.plaintext_bytes_to_read(), 0);
+                session.reader().read_exact(&mut out[start..]).unwrap();
+                is_over |= state.peer_has_closed();
+            }
+            Err(_) => is_over = true,
+        }
+    }
+    (out, is_over)
 }
