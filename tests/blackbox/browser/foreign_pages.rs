@@ -1,68 +1,12 @@
-//! A real browser: what web pages can reach of us.
+//! What pages of other origins can reach of us.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::{fs, io, thread};
+use std::{io, thread};
 
-use crate::harness::{Dispatch, UPGRADE, free_port, patience, spawn};
-
-/// A browser may take its time to start on a busy machine.
-const STARTS_WITHIN: u32 = 6;
-
-const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-
-/// No sandbox, since tests may run as root; and nobody is called home.
-const FLAGS: [&str; 10] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--disable-breakpad",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-];
-
-/// A browser that shows a page; it ends with its test, and so do its children.
-struct Browser {
-    child: Child,
-    profile: PathBuf,
-}
-
-impl Browser {
-    /// Opens a page in a browser of this machine, where there is one.
-    fn open(test: &str, page: &str) -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let is_here = |name: &&str| std::env::split_paths(&path).any(|dir| dir.join(name).exists());
-        let Some(program) = BROWSERS.into_iter().find(is_here) else {
-            eprintln!("SKIPPED: {test}: there is no {} here", BROWSERS.join(", no "));
-            return None;
-        };
-        let profile = std::env::temp_dir().join(format!("dispatch-{}", uuid::Uuid::new_v4()));
-        fs::create_dir(&profile).expect("a folder can be made");
-        let mut command = Command::new(program);
-        command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg(page);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = spawn(command.process_group(0)).expect("the browser starts");
-        Some(Self { child, profile })
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let script = format!("kill -KILL -{}", self.child.id());
-        let killed = spawn(Command::new("/bin/sh").args(["-c", &script]));
-        let _ = killed.and_then(|mut shell| shell.wait());
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.profile);
-    }
-}
+use super::chromium::{Chromium, STARTS_WITHIN};
+use crate::harness::{Dispatch, UPGRADE, free_port, patience};
 
 /// Serves a page at its root, hears what that tells, and passes all else on to dispatch.
 struct Site {
@@ -152,8 +96,7 @@ fn page(dispatch: &Dispatch, asks: SocketAddr, port: u16) -> String {
 fn a_page_of_another_origin_opens_no_port_though_it_knows_the_token() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let site = Site::start(dispatch.address(), |_| page(&dispatch, dispatch.address(), port));
-    let test = "a_page_of_another_origin_opens_no_port";
-    let Some(_browser) = Browser::open(test, &format!("http://{}/", site.address)) else { return };
+    let Some(_browser) = Chromium::open(&format!("http://{}/", site.address)) else { return };
     assert_eq!(site.told(), "refused");
     dispatch.expect_logged(&["tcp_dispatch refused: 403", "status=403"]);
     dispatch.expect_nothing_open();
@@ -170,8 +113,7 @@ fn a_page_of_another_origin_opens_no_port_though_it_knows_the_token() {
 fn a_page_of_the_same_host_and_port_opens_one() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let site = Site::start(dispatch.address(), |own| page(&dispatch, own, port));
-    let test = "a_page_of_the_same_host_and_port_opens_one";
-    let Some(browser) = Browser::open(test, &format!("http://{}/", site.address)) else { return };
+    let Some(browser) = Chromium::open(&format!("http://{}/", site.address)) else { return };
     assert_eq!(site.told(), "opened");
     dispatch.expect_tcp_figures(port, Some((1, 0)));
     drop(browser);
