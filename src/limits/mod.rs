@@ -275,8 +275,17 @@ pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 /// it must not keep the loop turning.
 pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// Lines a second about refused devices, per port; the others are counted.
-pub const REFUSALS_LOGGED_PER_SECOND: u32 = 3;
+/// Lines a second about refused devices, of all addresses; the others are counted.
+pub const REFUSALS_LOGGED_PER_SECOND: u32 = 20;
+
+/// An address whose device is refused again and again is named so often.
+pub const REFUSED_AGAIN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Different reasons for which such an address is named in that time, each at once.
+pub const REFUSED_REASONS_MAX: usize = 8;
+
+/// Refused addresses that are remembered; more than can be named in the interval.
+pub const REFUSED_ADDRESSES_MAX: usize = 2_048;
 
 /// Lines a second about refused requests; the others are counted. More than an operator reads,
 /// when all drivers come back with a wrong token.
@@ -373,6 +382,10 @@ const _: () = {
     assert!(DEVICE_READ_BYTES + MESSAGE_OVERHEAD_BYTES + ADDRESS_TEXT_MAX_BYTES <= 65_535);
     assert!(GATHER_PAUSED_BUSY_PERCENT < GATHER_BUSY_PERCENT && GATHER_BUSY_PERCENT < 100);
     assert!(TIMER_SLACK.as_nanos() * 10 < GATHER_TURN_DISTANCE.as_nanos());
+    assert!(
+        REFUSED_ADDRESSES_MAX as u64
+            > REFUSALS_LOGGED_PER_SECOND as u64 * REFUSED_AGAIN_INTERVAL.as_secs()
+    );
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
     assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");

@@ -22,8 +22,6 @@ pub struct Port<N: Net> {
     pub(crate) protocol: Protocol,
     pub(crate) subscribers: Subscribers,
     pub(crate) socket: Socket<N>,
-    /// Log lines about peers that nobody covers.
-    pub(crate) refusals: RateLimit,
     pub(crate) armed: Armed,
 }
 

@@ -6,12 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use rustls::ServerConfig;
 
 use crate::limits::{
-    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, REFUSALS_LOGGED_PER_SECOND,
-    TLS_HANDSHAKE_MAX,
+    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_MAX,
 };
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
@@ -203,20 +202,6 @@ impl<N: Net> Reactor<N> {
             None
         }
     }
-
-    /// Counts a peer that is turned away, and logs it a few times a second at most.
-    pub(super) fn refuse(&mut self, key: PortKey, peer: IpAddr, why: &str) {
-        self.counters.refused_devices += 1;
-        let Some(port) = self.ports.get_mut(key) else { return };
-        let Some(left_out) = port.refusals.allow(REFUSALS_LOGGED_PER_SECOND, self.now) else {
-            return;
-        };
-        warn!(
-            server_protocol:% = port.protocol, server_port = port.number,
-            remote_ip:% = peer, accepted = false, left_out = left_out;
-            "refused {peer} on {} port {}: {why}", port.protocol, port.number
-        );
-    }
 }
 
 // ---- PROXY headers and TLS handshakes ---------------------------------------------------------
@@ -235,7 +220,7 @@ impl<N: Net> Reactor<N> {
             Ok(transport) => {
                 self.insert_pending(PendingDevice::new(transport, port, peer, Stage::Tls, until));
             }
-            Err(error) => self.log_failed_pending(port, peer, &error.to_string()),
+            Err(error) => self.refuse_pending(port, peer, &error.to_string()),
         }
     }
 
@@ -258,7 +243,7 @@ impl<N: Net> Reactor<N> {
             }
             Ok(PendingStep::Ready) => self.complete_pending(key),
             Ok(PendingStep::From(source)) => self.unwrap_pending(key, source),
-            Ok(PendingStep::Nobody) => drop(self.take_pending(key)),
+            Ok(PendingStep::Nobody) => self.end_balancers_own(key),
             Err(error) => self.fail_pending(key, &error.to_string()),
         }
     }
@@ -302,6 +287,16 @@ impl<N: Net> Reactor<N> {
         self.admit(port, pending.into_connection(), peer);
     }
 
+    /// Ends what a load balancer has to say for itself.
+    fn end_balancers_own(&mut self, key: PendingDeviceKey) {
+        let Some(pending) = self.take_pending(key) else { return };
+        let number = self.ports.get(pending.port()).map_or(0, |port| port.number);
+        debug!(
+            server_port = number, remote_ip:% = pending.peer();
+            "the load balancer {} speaks for itself (PROXY LOCAL or UNKNOWN)", pending.peer()
+        );
+    }
+
     /// Goes on with a connection behind a load balancer as if the device itself had connected.
     fn unwrap_pending(&mut self, key: PendingDeviceKey, source: IpAddr) {
         let Some(pending) = self.take_pending(key) else { return };
@@ -328,7 +323,7 @@ impl<N: Net> Reactor<N> {
     /// tells the device what is wrong lost on its way.
     fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
         let Some(pending) = self.take_pending(key) else { return };
-        self.log_failed_pending(pending.port(), pending.peer(), why);
+        self.refuse_pending(pending.port(), pending.peer(), why);
         self.start_closing_unlisted(pending.into_connection(), Outbox::default(), LINGER_MAX);
     }
 
@@ -340,18 +335,5 @@ impl<N: Net> Reactor<N> {
             listener.pending -= 1;
         }
         Some(pending)
-    }
-
-    fn log_failed_pending(&mut self, port: PortKey, peer: IpAddr, why: &str) {
-        let Some(Port { number, protocol, refusals, .. }) = self.ports.get_mut(port) else {
-            return;
-        };
-        // Whoever tries over and over must not fill the log.
-        let Some(left_out) = refusals.allow(REFUSALS_LOGGED_PER_SECOND, self.now) else { return };
-        warn!(
-            server_protocol:% = protocol, server_port = *number, remote_ip:% = peer,
-            accepted = false, left_out = left_out;
-            "device {peer} on port {number} did not get in: {why}"
-        );
     }
 }

@@ -23,6 +23,7 @@ mod http;
 #[cfg(feature = "testing")]
 mod invariants;
 mod overload;
+mod refusals;
 mod register;
 mod shutdown;
 mod state;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use log::info;
 use rustls::ServerConfig;
 
-use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::tls;
 use crate::net::{Net, is_exhaustion};
@@ -123,7 +122,6 @@ impl<N: Net> Reactor<N> {
                 protocol,
                 subscribers: Subscribers::default(),
                 socket,
-                refusals: RateLimit::default(),
                 armed: Armed::default(),
             })
         })

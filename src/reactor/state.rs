@@ -36,6 +36,7 @@ use crate::protocol::secret::Secret;
 
 use super::auth_throttle::Guesses;
 use super::overload::Overload;
+use super::refusals::RefusalLog;
 use super::shutdown::Phase;
 
 /// What the reactor needs to know of its configuration.
@@ -85,6 +86,7 @@ pub struct Reactor<N: Net> {
     pub(super) certificates: Certificates,
     pub(super) guesses: Guesses,
     pub(super) log_limits: LogLimits,
+    pub(super) refusals: RefusalLog,
     pub(super) counters: Counters,
 }
 
@@ -114,6 +116,7 @@ impl<N: Net> Reactor<N> {
             certificates: Certificates::default(),
             guesses: Guesses::default(),
             log_limits: LogLimits::default(),
+            refusals: RefusalLog::default(),
             counters: Counters::default(),
         }
     }

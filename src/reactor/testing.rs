@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::limits::Ceilings;
 use crate::net::scripted::ScriptedNet;
@@ -35,7 +34,6 @@ impl Reactor<ScriptedNet> {
             protocol: Protocol::Udp,
             subscribers: Subscribers::default(),
             socket: Socket::Datagram(Udp::new(())),
-            refusals: RateLimit::default(),
             armed: Armed::default(),
         };
         let inserted: Result<_, std::convert::Infallible> =

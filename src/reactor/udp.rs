@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use log::warn;
+use log::{debug, warn};
 
 use crate::limits::EXHAUSTION_PAUSE;
 use crate::net::Net;
@@ -73,7 +73,10 @@ impl<N: Net> Reactor<N> {
                 }
                 self.relay_datagram(key, device, data);
             }
-            Ok((Header::Local, _)) => {}
+            Ok((Header::Local, _)) => debug!(
+                remote_ip:% = proxy.ip();
+                "a datagram of the load balancer {} itself is ignored", proxy.ip()
+            ),
             Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
         }
     }
