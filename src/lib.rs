@@ -20,7 +20,7 @@
 //!
 //! 1. **Poll**, until something happens or is due ([`server`]). Events only set bits and list
 //!    their source as having something to do.
-//! 2. **Timers**: what is overdue is processed with ([`collections::timers`]; `now` is handed in).
+//! 2. **Timers**: what is overdue is dealt with ([`collections::timers`]; `now` is handed in).
 //! 3. **Drive**: every listed source takes one bounded step. Who has more to do is listed again
 //!    and comes with the next turn, after everybody else.
 //! 4. **Flush**: every connection that was written to is flushed once: many messages, one write.

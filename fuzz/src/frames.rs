@@ -49,7 +49,7 @@ type Heard = (Vec<Said>, Option<FrameError>);
 fn said_in_slices(bytes: &[u8], slice: usize) -> Heard {
     let (mut reader, mut said) = (FrameReader::default(), Vec::new());
     for chunk in bytes.to_vec().chunks_mut(slice) {
-        let mut input = Input::new(chunk);
+        let mut input = Input::new(chunk, u32::MAX);
         loop {
             match reader.poll(&mut input) {
                 Ok(Some(incoming)) => said.push(incoming.into()),

@@ -21,6 +21,12 @@ pub struct Key<Tag> {
 }
 
 impl<Tag> Key<Tag> {
+    /// No key is less.
+    pub const FIRST: Self = Self { slot: 0, generation: 0, tag: PhantomData };
+
+    /// No key is greater.
+    pub const LAST: Self = Self { slot: u32::MAX, generation: u32::MAX, tag: PhantomData };
+
     /// The key as a number below 2^56, to be put in a token.
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)

@@ -5,6 +5,7 @@
 //! always handed in.
 
 pub mod arena;
+pub mod budget;
 pub mod rate_limit;
 pub mod ready_queue;
 pub mod timers;

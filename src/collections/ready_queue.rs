@@ -1,89 +1,58 @@
-//! A list of keys in which each stands at most once: the sources that are to take a step, the
+//! A queue of keys in which each stands at most once: the sources that are to take a step, the
 //! connections that have something to flush.
 //!
 //! It does not know whether a key is still alive; whoever takes it finds out.
+
+use std::collections::VecDeque;
 
 use crate::collections::arena::Key;
 
 /// Keys in the order in which they were first put in.
 pub struct ReadyQueue<Tag> {
-    keys: Vec<Key<Tag>>,
-    spare: Vec<Key<Tag>>,
-    /// By slot, the key that is listed for it. A slot that is freed and taken again within a
-    /// turn has its new key listed beside the old one.
-    listed: Vec<Option<Key<Tag>>>,
+    keys: VecDeque<Key<Tag>>,
+    /// By slot, the key that is queued for it. A slot that is freed and taken again has its new
+    /// key queued beside the old one.
+    queued: Vec<Option<Key<Tag>>>,
 }
 
 impl<Tag> Default for ReadyQueue<Tag> {
     fn default() -> Self {
-        Self { keys: Vec::new(), spare: Vec::new(), listed: Vec::new() }
+        Self { keys: VecDeque::new(), queued: Vec::new() }
     }
 }
 
 impl<Tag> ReadyQueue<Tag> {
-    /// Lists the key unless it is listed already.
+    /// Puts the key at the end unless it is queued already.
     pub fn insert(&mut self, key: Key<Tag>) {
-        if self.listed.len() <= key.slot() {
-            self.listed.resize(key.slot() + 1, None);
+        if self.queued.len() <= key.slot() {
+            self.queued.resize(key.slot() + 1, None);
         }
-        if self.listed[key.slot()] != Some(key) {
-            self.listed[key.slot()] = Some(key);
-            self.keys.push(key);
-        }
-    }
-
-    /// Takes all keys. [`ReadyQueue::give_back`] returns the room that they took.
-    #[must_use]
-    pub fn take(&mut self) -> Vec<Key<Tag>> {
-        let keys = std::mem::replace(&mut self.keys, std::mem::take(&mut self.spare));
-        for key in &keys {
-            self.listed[key.slot()] = None;
-        }
-        keys
-    }
-
-    /// Takes so many keys at most, those first that were listed first; the others stay listed.
-    /// Keys of what is gone do not count: they would pile up where more are listed than taken.
-    #[must_use]
-    pub fn take_up_to(&mut self, max: usize, is_there: impl Fn(Key<Tag>) -> bool) -> Vec<Key<Tag>> {
-        let mut keys = std::mem::take(&mut self.spare);
-        let mut looked_at = 0;
-        for &key in &self.keys {
-            if keys.len() == max {
-                break;
-            }
-            looked_at += 1;
-            // Its successor in the slot may be listed still.
-            self.listed[key.slot()].take_if(|listed| *listed == key);
-            if is_there(key) {
-                keys.push(key);
-            }
-        }
-        self.keys.drain(..looked_at);
-        keys
-    }
-
-    /// Keeps the room of a list that has been worked off for the next one.
-    pub fn give_back(&mut self, mut keys: Vec<Key<Tag>>) {
-        keys.clear();
-        self.spare = keys;
-    }
-
-    /// Lists `keys` in front of what is listed, so that who has waited comes first.
-    pub fn insert_first(&mut self, keys: impl IntoIterator<Item = Key<Tag>>) {
-        let later = self.take();
-        for key in keys.into_iter().chain(later) {
-            self.insert(key);
+        if self.queued[key.slot()] != Some(key) {
+            self.queued[key.slot()] = Some(key);
+            self.keys.push_back(key);
         }
     }
 
-    /// Whether the key is listed.
+    /// Takes the key that has waited longest.
+    pub fn pop(&mut self) -> Option<Key<Tag>> {
+        let key = self.keys.pop_front()?;
+        // Its successor in the slot may still be queued.
+        self.queued[key.slot()].take_if(|queued| *queued == key);
+        Some(key)
+    }
+
+    /// How many keys are queued, those of what is gone included.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the key is queued.
     #[cfg(feature = "testing")]
     pub fn contains(&self, key: Key<Tag>) -> bool {
-        self.keys.contains(&key)
+        self.queued.get(key.slot()).is_some_and(|queued| *queued == Some(key))
     }
 
-    /// Whether nothing is listed.
+    /// Whether nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -96,80 +65,46 @@ mod tests {
 
     enum Thing {}
 
+    fn take_all(queue: &mut ReadyQueue<Thing>) -> Vec<Key<Thing>> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
     #[test]
-    fn a_key_is_listed_once_until_the_list_is_taken() {
+    fn a_key_is_queued_once_until_it_is_taken() {
         let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = ReadyQueue::default();
+        let mut queue = ReadyQueue::default();
         let key = arena.insert(());
-        list.insert(key);
-        list.insert(key);
-        assert_eq!(list.take(), [key]);
-        assert!(list.is_empty());
-        list.insert(key);
-        assert_eq!(list.take(), [key]);
+        queue.insert(key);
+        queue.insert(key);
+        assert!(queue.contains(key));
+        assert_eq!((queue.pop(), queue.pop()), (Some(key), None));
+        assert!(queue.is_empty() && !queue.contains(key));
+        queue.insert(key);
+        assert_eq!(take_all(&mut queue), [key]);
     }
 
     #[test]
-    fn the_successor_in_a_slot_is_listed_beside_its_predecessor() {
-        let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = ReadyQueue::default();
-        let old = arena.insert(());
-        list.insert(old);
-        arena.remove(old);
-        let new = arena.insert(());
-        list.insert(new);
-        assert_eq!(list.take(), [old, new]);
-    }
-
-    #[test]
-    fn who_has_waited_comes_first() {
+    fn whoever_has_waited_longest_is_taken_first() {
         let mut arena: Arena<Thing, ()> = Arena::default();
         let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
-        let mut list = ReadyQueue::default();
-        list.insert(a);
-        list.insert(b);
-        list.insert_first([c, b]);
-        assert_eq!(list.take(), [c, b, a]);
+        let mut queue = ReadyQueue::default();
+        [a, b, c, b].into_iter().for_each(|key| queue.insert(key));
+        assert_eq!((queue.len(), queue.pop()), (3, Some(a)));
+        queue.insert(a);
+        assert_eq!(take_all(&mut queue), [b, c, a]);
     }
 
     #[test]
-    fn what_is_not_taken_stays_listed_in_its_order() {
+    fn the_successor_in_a_slot_is_queued_beside_its_predecessor_and_only_once() {
         let mut arena: Arena<Thing, ()> = Arena::default();
-        let (a, b, c) = (arena.insert(()), arena.insert(()), arena.insert(()));
-        let mut list = ReadyQueue::default();
-        [a, b, c].into_iter().for_each(|key| list.insert(key));
-        assert_eq!(list.take_up_to(2, |_| true), [a, b]);
-        list.insert(a);
-        list.insert(c);
-        assert_eq!(list.take_up_to(2, |_| true), [c, a]);
-        assert!(list.is_empty());
-        assert_eq!(list.take_up_to(2, |_| true), []);
-    }
-
-    #[test]
-    fn a_successor_that_stays_listed_is_not_listed_twice() {
-        let mut arena: Arena<Thing, ()> = Arena::default();
-        let mut list = ReadyQueue::default();
+        let mut queue = ReadyQueue::default();
         let old = arena.insert(());
-        list.insert(old);
+        queue.insert(old);
         arena.remove(old);
         let new = arena.insert(());
-        list.insert(new);
-        assert_eq!(list.take_up_to(1, |_| true), [old]);
-        list.insert(new);
-        assert_eq!(list.take_up_to(2, |_| true), [new]);
-    }
-
-    #[test]
-    fn what_is_gone_takes_nobodys_turn_and_is_listed_no_longer() {
-        let mut arena: Arena<Thing, ()> = Arena::default();
-        let keys: Vec<_> = (0..5).map(|_| arena.insert(())).collect();
-        let mut list = ReadyQueue::default();
-        keys.iter().for_each(|&key| list.insert(key));
-        for gone in [0, 1, 3] {
-            arena.remove(keys[gone]);
-        }
-        assert_eq!(list.take_up_to(2, |key| arena.get(key).is_some()), [keys[2], keys[4]]);
-        assert!(list.is_empty());
+        queue.insert(new);
+        assert_eq!(queue.pop(), Some(old));
+        queue.insert(new);
+        assert_eq!(take_all(&mut queue), [new]);
     }
 }

@@ -30,6 +30,12 @@ impl<Tag> WaitQueue<Tag> {
         place
     }
 
+    /// Puts a key back at the place that it had.
+    pub fn rejoin(&mut self, place: Place, key: Key<Tag>) -> Place {
+        self.by_place.insert(place, key);
+        place
+    }
+
     /// Takes the key out that stands at this place, if it still does.
     pub fn leave(&mut self, place: Place) {
         self.by_place.remove(&place);

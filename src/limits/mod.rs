@@ -5,11 +5,13 @@
 
 mod ceilings;
 mod listen;
+mod work;
 
 use std::time::Duration;
 
 pub use ceilings::{Ceilings, QUEUED_LEAST_BYTES};
 pub use listen::*;
+pub use work::*;
 
 // ---- WebSocket messages ---------------------------------------------------------------------
 
@@ -57,18 +59,6 @@ pub const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Errors of receiving in a row after which a UDP port pauses. One is about a single peer and is
 /// gone with the next call; an error that lasts must not keep the loop turning.
 pub const RECEIVE_FAILURES_MAX: u32 = 16;
-
-/// Connections accepted from one listener in one turn, so that a flood of connects does not
-/// delay those that are connected.
-pub const ACCEPTS_PER_TURN: usize = 64;
-
-/// TLS handshakes, of devices and of HTTP clients each, that get on in one turn. One costs up to
-/// some milliseconds, by the kind of key, and when a network comes back a thousand begin at once:
-/// those that are connected must not wait for all of them.
-pub const HANDSHAKES_PER_TURN: usize = 8;
-
-/// HTTP clients without TLS that are accepted, and that are read, in one turn.
-pub const HEADS_PER_TURN: usize = 64;
 
 /// Events taken from one poll; the rest come with the next.
 pub const EVENTS_PER_POLL: usize = 1024;

@@ -27,10 +27,9 @@ pub struct Device<S> {
     pub(crate) id: u64,
     pub(crate) address: IpAddr,
     envelope: Envelope,
-    /// The drivers that cover it: those that were sent its OPENED.
-    pub(crate) audience: Vec<DriverKey>,
     pub(crate) life: Life,
-    /// What it waits for before it is read on. Few devices do, and the others are smaller so.
+    /// Its place in a driver's line, from when it has to wait until it is read again. Few devices
+    /// have one, and the others are smaller so.
     pub(crate) parked: Option<Box<Parked>>,
     /// The drivers that it holds back, if its backlog is over the mark.
     pub(crate) hold: Option<Box<Hold>>,
@@ -49,11 +48,21 @@ pub(crate) enum Life {
     WriteClosed { until: Instant },
 }
 
-/// It stands in line until a driver's backlog has drained.
+/// A place in the line of devices that wait for a driver's backlog to drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parked {
     pub(crate) on: DriverKey,
     pub(crate) place: Place,
+    pub(crate) turn: ParkedTurn,
+}
+
+/// Whether the turn of a parked device has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParkedTurn {
+    /// It stands in line.
+    Waiting,
+    /// It was let on. If the driver is full again before it is read, it goes back to its place.
+    Woken,
 }
 
 /// Drivers that are not read until the device has taken enough.
@@ -64,13 +73,7 @@ pub(crate) struct Hold {
 
 impl<S: Stream> Device<S> {
     /// A device that connected just now.
-    pub(crate) fn new(
-        connection: Connection<S>,
-        port: PortKey,
-        id: u64,
-        address: IpAddr,
-        audience: Vec<DriverKey>,
-    ) -> Self {
+    pub(crate) fn new(connection: Connection<S>, port: PortKey, id: u64, address: IpAddr) -> Self {
         Self {
             connection,
             outbox: Outbox::default(),
@@ -78,7 +81,6 @@ impl<S: Stream> Device<S> {
             id,
             address,
             envelope: Envelope::new(address, id),
-            audience,
             life: Life::Open,
             parked: None,
             hold: None,
@@ -86,13 +88,14 @@ impl<S: Stream> Device<S> {
         }
     }
 
-    /// Reads once and makes a RECEIVED of it at the start of `room`. `ReadOutcome::Bytes` is the
+    /// Reads `most` bytes at most, once, and makes a RECEIVED of them at the start of `room`. `ReadOutcome::Bytes` is the
     /// length of the frame.
-    pub(crate) fn read_frame(&mut self, room: &mut [u8]) -> io::Result<ReadOutcome> {
+    pub(crate) fn read_frame(&mut self, room: &mut [u8], most: usize) -> io::Result<ReadOutcome> {
         let Self { envelope, connection, .. } = self;
         let mut other = ReadOutcome::Blocked;
         let len = envelope.frame_around(room, |into| {
-            connection.read(into).map(|taken| match taken {
+            let most = most.min(into.len());
+            connection.read(&mut into[..most]).map(|taken| match taken {
                 ReadOutcome::Bytes(len) => len,
                 ReadOutcome::Blocked | ReadOutcome::End => {
                     other = taken;
@@ -175,11 +178,11 @@ mod tests {
 
     fn device(steps: impl IntoIterator<Item = Step>) -> Device<Scripted> {
         let address = "10.0.0.9".parse().unwrap();
-        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address, Vec::new())
+        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address)
     }
 
     fn read(device: &mut Device<Scripted>) -> io::Result<ReadOutcome> {
-        device.read_frame(&mut vec![0; FRAME_MAX_BYTES])
+        device.read_frame(&mut vec![0; FRAME_MAX_BYTES], FRAME_MAX_BYTES)
     }
 
     fn written(device: &mut Device<Scripted>) -> &[u8] {
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn what_it_says_becomes_a_frame() {
         let mut room = vec![0; FRAME_MAX_BYTES];
-        let taken = device([Step::bytes(b"hi")]).read_frame(&mut room).unwrap();
+        let taken = device([Step::bytes(b"hi")]).read_frame(&mut room, FRAME_MAX_BYTES).unwrap();
         assert_eq!(taken, ReadOutcome::Bytes(RECEIVED_HI.len()));
         assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
     }

@@ -25,9 +25,10 @@ pub struct Driver<S> {
     pub(crate) frames: FrameReader,
     pub(crate) outbox: Outbox,
     pub(crate) port: PortKey,
-    /// What was read and could not be processed with yet: bytes behind the handshake, or behind a
-    /// WRITE that a device holds up.
-    pub(crate) leftover: Vec<u8>,
+    /// What was read and could not be dealt with yet: bytes behind the handshake, behind a WRITE
+    /// that a device holds up, or more than one step may deal with.
+    pub(crate) leftover: Leftover,
+    pub(crate) introduced: Introduced,
     pub(crate) intake: Intake,
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
@@ -39,6 +40,59 @@ pub struct Driver<S> {
     next_ping: Instant,
     pub(crate) name: Name,
     pub(crate) armed: Armed,
+}
+
+/// Bytes that wait to be dealt with, and how far that has got.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Leftover {
+    /// All of `bytes` is still to be dealt with.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn rest_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.at..]
+    }
+
+    /// All but the last `rest` bytes is dealt with.
+    pub(crate) fn keep_last(&mut self, rest: usize) {
+        self.at = self.bytes.len() - rest;
+        if rest == 0 {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Which devices of its port a driver was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Introduced {
+    /// All that it covers.
+    All,
+    /// Those whose client id is less; the others follow.
+    Below(u64),
+}
+
+impl Introduced {
+    /// Whether the device with this client id is among them.
+    pub(crate) fn includes(self, id: u64) -> bool {
+        match self {
+            Introduced::All => true,
+            Introduced::Below(next) => id < next,
+        }
+    }
 }
 
 /// Whether a driver is read.
@@ -93,7 +147,8 @@ impl<S: Stream> Driver<S> {
             frames: FrameReader::default(),
             outbox,
             port,
-            leftover,
+            leftover: Leftover::of(leftover),
+            introduced: Introduced::Below(0),
             intake: Intake::Flowing,
             backlog: Backlog::Flowing,
             waiting: WaitQueue::default(),
@@ -111,37 +166,18 @@ impl<S: Stream> Driver<S> {
         matches!(self.backlog, Backlog::Congested { .. })
     }
 
-    /// Reads into `scratch` what is to be processed with next, what was left over first.
-    pub(crate) fn read(
-        &mut self,
-        scratch: &mut [u8],
-        buffers: &mut BufferPool,
-        now: Instant,
-    ) -> io::Result<ReadOutcome> {
-        if !self.leftover.is_empty() {
-            let len = self.leftover.len().min(scratch.len());
-            scratch[..len].copy_from_slice(&self.leftover[..len]);
-            self.leftover = self.leftover.split_off(len);
-            buffers.count_held(len, 0);
-            return Ok(ReadOutcome::Bytes(len));
-        }
-        let taken = self.connection.read(scratch)?;
-        if let ReadOutcome::Bytes(_) = taken {
+    /// Reads into `scratch`. What is left over has to be dealt with before.
+    pub(crate) fn read(&mut self, scratch: &mut [u8], now: Instant) -> io::Result<ReadOutcome> {
+        let outcome = self.connection.read(scratch)?;
+        if let ReadOutcome::Bytes(_) = outcome {
             self.last_heard = now;
         }
-        Ok(taken)
+        Ok(outcome)
     }
 
     /// Whether reading may find something of which no event will tell.
     pub(crate) fn is_readable(&self) -> bool {
         !self.leftover.is_empty() || self.connection.is_readable()
-    }
-
-    /// Puts back what was read and can't be processed with yet.
-    pub(crate) fn put_back(&mut self, rest: &[u8], buffers: &mut BufferPool) {
-        buffers.count_held(0, rest.len());
-        let later = std::mem::take(&mut self.leftover);
-        self.leftover = [rest, &later].concat();
     }
 
     /// It is read again; the time that it was not read does not count as silence.
@@ -260,7 +296,7 @@ mod tests {
         fn read(&mut self, room: usize, seconds: u32) -> Vec<u8> {
             let mut scratch = vec![0; room];
             let now = self.start + seconds * SECOND;
-            match self.driver.read(&mut scratch, &mut self.buffers, now).unwrap() {
+            match self.driver.read(&mut scratch, now).unwrap() {
                 ReadOutcome::Bytes(len) => scratch[..len].to_vec(),
                 ReadOutcome::Blocked | ReadOutcome::End => Vec::new(),
             }
@@ -290,32 +326,25 @@ mod tests {
     }
 
     #[test]
-    fn what_came_behind_the_request_is_read_first() {
-        let mut harness = harness(b"first", [Step::bytes(b"second")]);
-        assert!(harness.driver.is_readable());
-        assert_eq!(harness.read(3, 0), b"fir");
-        assert_eq!(harness.read(9, 0), b"st");
-        assert_eq!(harness.read(9, 0), b"second");
-        assert_eq!(harness.buffers.queued_bytes(), 0);
-    }
-
-    #[test]
-    fn what_is_put_back_is_read_before_everything_else() {
-        let mut harness = harness(b"abcdef", [Step::bytes(b"ghi")]);
-        assert_eq!(harness.read(4, 0), b"abcd");
-        harness.driver.put_back(b"cd", &mut harness.buffers);
-        assert_eq!((harness.driver.held_bytes(), harness.buffers.queued_bytes()), (4, 4));
-        assert_eq!(harness.read(9, 0), b"cdef");
-        assert_eq!(harness.read(9, 0), b"ghi");
-    }
-
-    #[test]
-    fn leftover_makes_it_readable_without_an_event() {
+    fn what_came_behind_the_request_makes_it_readable_without_an_event() {
         let mut harness = harness(b"", [Step::WouldBlock]);
         assert!(harness.read(9, 0).is_empty());
         assert!(!harness.driver.is_readable());
-        harness.driver.put_back(b"x", &mut harness.buffers);
+        let harness = self::harness(b"first", [Step::WouldBlock]);
         assert!(harness.driver.is_readable());
+        assert_eq!(harness.driver.held_bytes(), 5);
+    }
+
+    #[test]
+    fn leftover_shrinks_from_the_front_and_takes_no_room_when_it_is_used_up() {
+        let mut leftover = Leftover::of(b"abcdef".to_vec());
+        leftover.keep_last(4);
+        assert_eq!(leftover.rest_mut(), b"cdef");
+        leftover.keep_last(1);
+        assert_eq!(leftover.rest_mut(), b"f");
+        leftover.keep_last(0);
+        assert!(leftover.is_empty());
+        assert_eq!(leftover.bytes.capacity(), 0);
     }
 
     #[test]
@@ -419,10 +448,10 @@ mod tests {
     #[test]
     fn its_end_and_a_reset_are_told() {
         let mut harness = harness(b"", [Step::End]);
-        let (driver, buffers) = (&mut harness.driver, &mut harness.buffers);
-        assert_eq!(driver.read(&mut [0; 9], buffers, harness.start).unwrap(), ReadOutcome::End);
+        let driver = &mut harness.driver;
+        assert_eq!(driver.read(&mut [0; 9], harness.start).unwrap(), ReadOutcome::End);
         let mut harness = self::harness(b"", []);
         say(&mut harness.driver.connection, Step::Error);
-        assert!(harness.driver.read(&mut [0; 9], &mut harness.buffers, harness.start).is_err());
+        assert!(harness.driver.read(&mut [0; 9], harness.start).is_err());
     }
 }

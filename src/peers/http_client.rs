@@ -10,7 +10,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::collections::timers::Armed;
-use crate::limits::{ANSWER_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT};
+use crate::limits::{
+    ANSWER_TIMEOUT, HANDSHAKE_OPERATIONS, HEAD_MAX_BYTES, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT,
+    REQUEST_OPERATIONS,
+};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
@@ -195,6 +198,18 @@ impl<S: Stream> HttpClient<S> {
     fn enter(&mut self, stage: Stage, now: Instant) {
         self.stage = stage;
         self.since = now;
+    }
+
+    /// What a step costs.
+    pub(crate) fn operations(&self) -> u32 {
+        match self.stage {
+            Stage::Handshake { .. } => HANDSHAKE_OPERATIONS,
+            Stage::Head { .. }
+            | Stage::Idle { .. }
+            | Stage::Delaying { .. }
+            | Stage::Answering { .. }
+            | Stage::Last => REQUEST_OPERATIONS,
+        }
     }
 
     fn handle_overdue(&mut self, buffers: &mut BufferPool) -> Progress {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::collections::timers::Armed;
-use crate::limits::PROXY_V2_MAX_BYTES;
+use crate::limits::{HANDSHAKE_OPERATIONS, PROXY_V2_MAX_BYTES};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::tls::Handshake;
@@ -83,6 +83,14 @@ impl<S: Stream> PendingDevice<S> {
     /// When it is given up.
     pub(crate) fn deadline(&self) -> Instant {
         self.until
+    }
+
+    /// What a step costs. A PROXY header is cheap, and must not be rationed as handshakes are.
+    pub(crate) fn operations(&self) -> u32 {
+        match self.stage {
+            Stage::Proxy { .. } => 1,
+            Stage::Tls => HANDSHAKE_OPERATIONS,
+        }
     }
 
     pub(crate) fn step(&mut self) -> io::Result<PendingStep> {

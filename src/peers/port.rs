@@ -2,16 +2,16 @@
 //!
 //! TCP and TLS share one space of port numbers and one kind of socket here; UDP has its own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::Net;
-use crate::peers::keys::DeviceKey;
+use crate::peers::keys::{DeviceKey, PendingDeviceKey};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::http::registration::Protocol;
@@ -76,12 +76,53 @@ pub(crate) struct Listener<N: Net> {
     pub(crate) socket: Option<N::Listener>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Devices that drivers know of, by client id.
-    pub(crate) devices: FxHashMap<u64, DeviceKey>,
+    pub(crate) devices: BTreeMap<u64, DeviceKey>,
     /// Connections whose PROXY header or TLS handshake is not complete.
-    pub(crate) pending: usize,
+    pub(crate) pending: BTreeSet<PendingDeviceKey>,
+    /// The search for devices that no driver covers any longer.
+    pub(crate) sweep: Sweep,
     next_id: u64,
     /// Connections accepted.
     pub(crate) accepts: RateLimit,
+}
+
+/// How far the search for uncovered devices of a port has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sweep {
+    /// Every device is covered.
+    Done,
+    /// Devices from this client id on are still to be looked at.
+    From { next: u64 },
+    /// The same, and then all once more: another driver has left meanwhile.
+    Twice { next: u64 },
+}
+
+impl Sweep {
+    /// Another driver has left.
+    pub(crate) fn again(self) -> Self {
+        match self {
+            Sweep::Done => Sweep::From { next: 0 },
+            Sweep::From { next } | Sweep::Twice { next } => Sweep::Twice { next },
+        }
+    }
+
+    /// From where to search on.
+    pub(crate) fn next(self) -> Option<u64> {
+        match self {
+            Sweep::Done => None,
+            Sweep::From { next } | Sweep::Twice { next } => Some(next),
+        }
+    }
+
+    /// It has got as far as this client id, or (`None`) to the end.
+    pub(crate) fn reached(self, id: Option<u64>) -> Self {
+        match (self, id) {
+            (Sweep::Done, _) | (Sweep::From { .. }, None) => Sweep::Done,
+            (Sweep::From { .. }, Some(next)) => Sweep::From { next },
+            (Sweep::Twice { .. }, None) => Sweep::From { next: 0 },
+            (Sweep::Twice { .. }, Some(next)) => Sweep::Twice { next },
+        }
+    }
 }
 
 impl<N: Net> Listener<N> {
@@ -89,8 +130,9 @@ impl<N: Net> Listener<N> {
         Self {
             socket: Some(socket),
             tls,
-            devices: FxHashMap::default(),
-            pending: 0,
+            devices: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            sweep: Sweep::Done,
             next_id: 0,
             accepts: RateLimit::default(),
         }
@@ -121,5 +163,16 @@ mod tests {
         listener.devices.insert(first, DeviceKey::from_bits(1));
         listener.devices.remove(&first);
         assert_eq!((first, listener.issue_id(), listener.issue_id()), (0, 1, 2));
+    }
+
+    #[test]
+    fn a_search_goes_through_once_more_when_another_driver_leaves_meanwhile() {
+        let sweep = Sweep::Done.again().reached(Some(7));
+        assert_eq!(sweep.next(), Some(7));
+        assert_eq!(sweep.reached(None), Sweep::Done);
+        let twice = sweep.again().again().reached(Some(9));
+        assert_eq!(twice.next(), Some(9));
+        assert_eq!(twice.reached(None).next(), Some(0));
+        assert_eq!(twice.reached(None).reached(None), Sweep::Done);
     }
 }

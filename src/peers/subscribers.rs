@@ -1,79 +1,150 @@
 //! Who hears which peer of a port.
 //!
-//! It knows keys and addresses, no sockets.
+//! The ranges of all drivers stand in one ordered set, so that a search costs as many look-ups as
+//! there are different lengths of ranges, however many drivers and entries there are. It knows
+//! keys and addresses, no sockets.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::collections::arena::Key;
 use crate::peers::keys::DriverKey;
 use crate::protocol::accept_list::AcceptList;
 
-/// The drivers of one port, in the order in which they came.
+/// The drivers of one port.
 #[derive(Default)]
 pub struct Subscribers {
-    list: Vec<(DriverKey, AcceptList)>,
+    accepts: BTreeMap<DriverKey, AcceptList>,
+    /// A driver's ranges do not overlap, so that it is found once for an address.
+    ranges: BTreeSet<(IpNet, DriverKey)>,
+    /// How many ranges there are of each length, the longest possible one first.
+    lengths: BTreeMap<Length, usize>,
+}
+
+/// The kind of an address and the bits that its range fixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Length {
+    max_bits: u8,
+    bits: u8,
+}
+
+impl Length {
+    fn of(range: &IpNet) -> Self {
+        Self { max_bits: range.max_prefix_len(), bits: range.prefix_len() }
+    }
 }
 
 impl Subscribers {
     /// Adds a driver, which hears the peers that its list covers.
     pub fn add(&mut self, driver: DriverKey, accept: AcceptList) {
-        self.list.push((driver, accept));
+        for range in accept.ranges() {
+            *self.lengths.entry(Length::of(&range)).or_default() += 1;
+            self.ranges.insert((range, driver));
+        }
+        self.accepts.insert(driver, accept);
     }
 
     /// Forgets a driver.
     pub fn remove(&mut self, driver: DriverKey) {
-        self.list.retain(|&(key, _)| key != driver);
+        let Some(accept) = self.accepts.remove(&driver) else { return };
+        for range in accept.ranges() {
+            self.ranges.remove(&(range, driver));
+            let length = Length::of(&range);
+            if let Some(count) = self.lengths.get_mut(&length) {
+                *count -= 1;
+                if *count == 0 {
+                    self.lengths.remove(&length);
+                }
+            }
+        }
     }
 
-    /// The drivers that hear `peer`.
+    /// The drivers that hear `peer`, each once.
     pub fn covering(&self, peer: IpAddr) -> impl Iterator<Item = DriverKey> {
-        self.list.iter().filter(move |(_, accept)| accept.covers(peer)).map(|&(key, _)| key)
+        let max_bits = if peer.is_ipv4() { 32 } else { 128 };
+        let lengths = Length { max_bits, bits: 0 }..=Length { max_bits, bits: max_bits };
+        self.lengths
+            .range(lengths)
+            .filter_map(move |(length, _)| IpNet::new(peer, length.bits).ok())
+            .flat_map(|range| {
+                self.ranges.range((range.trunc(), Key::FIRST)..=(range.trunc(), Key::LAST))
+            })
+            .map(|&(_, driver)| driver)
+    }
+
+    /// Whether any driver hears `peer`.
+    pub fn is_covered(&self, peer: IpAddr) -> bool {
+        self.covering(peer).next().is_some()
+    }
+
+    /// Whether this driver hears `peer`.
+    pub fn covers(&self, driver: DriverKey, peer: IpAddr) -> bool {
+        self.accepts.get(&driver).is_some_and(|accept| accept.covers(peer))
     }
 
     /// All drivers.
     #[cfg(feature = "testing")]
     pub fn iter(&self) -> impl Iterator<Item = DriverKey> {
-        self.list.iter().map(|&(key, _)| key)
+        self.accepts.keys().copied()
     }
 
     /// How many drivers there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.accepts.len()
     }
 
     /// Whether nobody wants the port any longer.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.accepts.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collections::arena::Key;
 
     fn subscribers() -> Subscribers {
         let mut subscribers = Subscribers::default();
         subscribers.add(Key::from_bits(1), AcceptList::parse("10.0.0.0/8").unwrap());
-        subscribers.add(Key::from_bits(2), AcceptList::parse("10.0.0.9,::1").unwrap());
+        subscribers.add(Key::from_bits(2), AcceptList::parse("10.0.0.9,::1,10.0.0.0/24").unwrap());
         subscribers
     }
 
-    #[test]
-    fn a_peer_is_heard_by_all_who_cover_it_and_by_nobody_else() {
-        let subscribers = subscribers();
-        let heard = |ip: &str| subscribers.covering(ip.parse().unwrap()).collect::<Vec<_>>();
-        assert_eq!(heard("10.0.0.9"), [Key::from_bits(1), Key::from_bits(2)]);
-        assert_eq!(heard("10.1.1.1"), [Key::from_bits(1)]);
-        assert_eq!(heard("::1"), [Key::from_bits(2)]);
-        assert_eq!(heard("192.168.0.1"), []);
+    fn heard(subscribers: &Subscribers, ip: &str) -> Vec<DriverKey> {
+        let mut keys: Vec<_> = subscribers.covering(ip.parse().unwrap()).collect();
+        keys.sort_unstable();
+        keys
     }
 
     #[test]
-    fn a_driver_that_left_hears_nothing() {
+    fn a_peer_is_heard_by_all_who_cover_it_once_and_by_nobody_else() {
+        let subscribers = subscribers();
+        assert_eq!(heard(&subscribers, "10.0.0.9"), [Key::from_bits(1), Key::from_bits(2)]);
+        assert_eq!(heard(&subscribers, "10.1.1.1"), [Key::from_bits(1)]);
+        assert_eq!(heard(&subscribers, "::1"), [Key::from_bits(2)]);
+        assert_eq!(heard(&subscribers, "192.168.0.1"), []);
+        assert!(subscribers.covers(Key::from_bits(2), "10.0.0.77".parse().unwrap()));
+    }
+
+    #[test]
+    fn all_of_ipv4_is_nothing_of_ipv6() {
+        let mut subscribers = Subscribers::default();
+        subscribers.add(Key::from_bits(1), AcceptList::parse("0.0.0.0/0").unwrap());
+        assert_eq!(heard(&subscribers, "203.0.113.7"), [Key::from_bits(1)]);
+        assert!(!subscribers.is_covered("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_driver_that_left_hears_nothing_and_leaves_nothing() {
         let mut subscribers = subscribers();
         subscribers.remove(Key::from_bits(1));
-        let left = Key::from_bits(1);
-        assert!(subscribers.covering("10.0.0.9".parse().unwrap()).all(|key| key != left));
+        assert!(!subscribers.covers(Key::from_bits(1), "10.0.0.9".parse().unwrap()));
+        assert_eq!(heard(&subscribers, "10.1.1.1"), []);
         assert_eq!(subscribers.len(), 1);
+        subscribers.remove(Key::from_bits(2));
+        assert!(subscribers.is_empty() && subscribers.ranges.is_empty());
+        assert!(subscribers.lengths.is_empty());
     }
 }

@@ -9,8 +9,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use rustc_hash::FxHashMap;
 
 use crate::limits::{
-    DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, LINK_LOCAL_PEERS_MAX, PROXIED_PEERS_MAX,
-    RECEIVE_FAILURES_MAX,
+    DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, DATAGRAM_SENDS_PER_STEP, LINK_LOCAL_PEERS_MAX,
+    PROXIED_PEERS_MAX, RECEIVE_FAILURES_MAX,
 };
 use crate::net::Net;
 use crate::net::datagrams::DatagramBatch;
@@ -166,26 +166,32 @@ impl<N: Net> Udp<N> {
         !self.backlog.is_empty()
     }
 
-    /// Sends what waits, as far as the system has room.
-    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut BufferPool) {
-        let Some(socket) = &self.socket else { return };
+    /// Sends so many at most of those that wait, as far as the system has room. Gives their
+    /// number.
+    pub(crate) fn flush(&mut self, net: &mut N, buffers: &mut BufferPool, most: u32) -> u32 {
+        let Some(socket) = &self.socket else { return 0 };
         let mut bytes = self.backlog_bytes;
-        while let Some((to, data)) = self.backlog.front() {
+        let mut sent = 0;
+        while let Some((to, data)) = self.backlog.front()
+            && sent < most
+        {
             match net.send(socket, *to, data) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // One that can't be sent is gone, like one that is lost on the way.
                 Ok(()) | Err(_) => {
                     bytes -= counted_bytes(data);
                     self.backlog.pop_front();
+                    sent += 1;
                 }
             }
         }
         self.count(bytes, buffers);
+        sent
     }
 
     /// Closes the socket, after what the system takes at once; the rest is forgotten.
     pub(crate) fn shut(&mut self, net: &mut N, buffers: &mut BufferPool) {
-        self.flush(net, buffers);
+        self.flush(net, buffers, DATAGRAM_SENDS_PER_STEP);
         self.socket = None;
         self.forget_waiting(buffers);
     }
@@ -240,7 +246,7 @@ mod tests {
 
         fn flush(&mut self, room: usize) {
             self.net.room = room;
-            self.udp.flush(&mut self.net, &mut self.buffers);
+            self.udp.flush(&mut self.net, &mut self.buffers, u32::MAX);
         }
 
         fn receive(&mut self) -> Received {

@@ -86,6 +86,12 @@ impl AcceptList {
         }
     }
 
+    /// The same addresses as disjoint ranges.
+    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        let ipv4 = self.ipv4.iter().copied().map(IpNet::V4);
+        ipv4.chain(self.ipv6.iter().copied().map(IpNet::V6))
+    }
+
     /// Whether it covers all of IPv4 or all of IPv6, in one entry or in several.
     pub fn is_everything(&self) -> bool {
         self.ipv4.iter().any(|net| net.prefix_len() == 0)

@@ -1,6 +1,7 @@
 //! Devices in: from the accept on a device port to the OPENED that its drivers are sent, with the
 //! PROXY header and the TLS handshake between.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use log::{debug, info, warn};
 use rustls::ServerConfig;
 
 use crate::limits::{
-    ACCEPTS_PER_TURN, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_MAX,
+    ACCEPT_OPERATIONS, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_MAX,
 };
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
@@ -18,12 +19,13 @@ use crate::net::readiness::Readiness;
 use crate::net::transport::Transport;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::device::Device;
-use crate::peers::keys::{DeviceKey, DriverKey, PendingDeviceKey, PortKey, Source};
+use crate::peers::keys::{DeviceKey, PendingDeviceKey, PortKey, Source};
 use crate::peers::pending_device::{PendingDevice, PendingStep, Stage};
 use crate::peers::port::{Listener, Port, Socket, is_blocked};
 use crate::protocol::message::Kind;
 
 use super::Reactor;
+use super::sweep::Orphans;
 
 /// Why accepting stops for this turn.
 pub(super) enum Pause {
@@ -37,7 +39,7 @@ pub(super) enum Pause {
 
 impl<N: Net> Reactor<N> {
     pub(super) fn accept_devices(&mut self, key: PortKey) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        while !self.budget.is_spent() {
             match self.accept_device(key) {
                 Ok((stream, peer)) => self.receive_device(key, stream, peer.ip().to_canonical()),
                 Err(Pause::Again) => {}
@@ -56,6 +58,7 @@ impl<N: Net> Reactor<N> {
         if listener.accepts.is_spent(limit, self.now) {
             return Err(Pause::Until(listener.accepts.next_window(self.now)));
         }
+        self.budget.spend(ACCEPT_OPERATIONS);
         match self.net.accept(socket) {
             Ok(accepted) => {
                 let _ = listener.accepts.allow(limit, self.now);
@@ -106,7 +109,7 @@ impl<N: Net> Reactor<N> {
     /// The same, where the peer is the device and not a load balancer.
     pub(super) fn receive_from(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
         let Some(port) = self.ports.get(key) else { return };
-        if port.subscribers.covering(peer).next().is_none() {
+        if !port.subscribers.is_covered(peer) {
             return self.refuse(key, peer, "no driver accepts it");
         }
         match &port.socket {
@@ -137,47 +140,37 @@ impl<N: Net> Reactor<N> {
         }
         let Self { ports, devices, net, .. } = self;
         let Some(port) = ports.get_mut(key) else { return };
-        // Nearly always one driver; collecting would set aside room for four.
-        let mut audience: Vec<DriverKey> = Vec::with_capacity(1);
-        audience.extend(port.subscribers.covering(peer));
-        let Some(listener) = port.listener_mut() else { return };
-        if audience.is_empty() {
+        if !port.subscribers.is_covered(peer) {
             return self.refuse(key, peer, "no driver accepts it");
         }
+        let Some(listener) = port.listener_mut() else { return };
         let watched = devices.try_insert_with(|device_key| {
             net.watch(connection.socket(), Source::Device(device_key).into())?;
             let id = listener.issue_id();
             listener.devices.insert(id, device_key);
-            Ok::<_, io::Error>(Device::new(connection, key, id, peer, audience))
+            Ok::<_, io::Error>(Device::new(connection, key, id, peer))
         });
         match watched {
-            Ok(device) => self.announce(device),
+            Ok(device) => self.introduce(device),
             Err(error) => self.refuse(key, peer, &format!("it can't be watched: {error}")),
         }
     }
 
-    /// Tells the drivers of a new device.
-    fn announce(&mut self, key: DeviceKey) {
-        let Some(device) = self.devices.get(key) else { return };
+    /// Counts a new device and tells the drivers of it.
+    fn introduce(&mut self, key: DeviceKey) {
+        let Some(device) = self.devices.get_mut(key) else { return };
         self.addresses.add(device.address);
+        // Most devices speak at once. What they say then leaves together with their OPENED, and
+        // what a TLS handshake brought along raises no event anyway.
+        device.connection.handle_ready(Readiness::UNTRIED);
+        self.ready.devices.insert(key);
         let Some(port) = self.ports.get(device.port) else { return };
         info!(
             server_protocol:% = port.protocol, server_port = port.number,
             remote_ip:% = device.address, accepted = true, client_id = device.id;
             "device {} connected to port {}", device.address, port.number
         );
-        let audience = device.audience.clone();
-        for &driver_key in &audience {
-            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
-            device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
-            self.ready.dirty_drivers.insert(driver_key);
-        }
-        // Most devices speak at once. What they say then leaves together with their OPENED, and
-        // what a TLS handshake brought along raises no event anyway.
-        if let Some(device) = self.devices.get_mut(key) {
-            device.connection.handle_ready(Readiness::UNTRIED);
-            self.ready.devices.insert(key);
-        }
+        self.announce(key, Kind::Opened);
     }
 
     fn ceiling_reached(&self, key: PortKey, peer: IpAddr) -> Option<&'static str> {
@@ -196,7 +189,7 @@ impl<N: Net> Reactor<N> {
         };
         if self.devices.len() + self.pending_devices.len() >= ceilings.devices {
             Some("too many devices (--max-devices)")
-        } else if listener.devices.len() + listener.pending >= ceilings.devices_per_port {
+        } else if listener.devices.len() + listener.pending.len() >= ceilings.devices_per_port {
             Some("too many devices on this port (--max-devices-per-port)")
         } else {
             None
@@ -236,6 +229,7 @@ impl<N: Net> Reactor<N> {
         if let Some(why) = pending.is_overdue(self.now) {
             return self.fail_pending(key, why);
         }
+        self.budget.spend(pending.operations());
         match pending.step() {
             Ok(PendingStep::Waiting) => {
                 let until = pending.deadline();
@@ -248,19 +242,15 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Forgets the pending_devices of a port that is being closed.
-    pub(super) fn forget_pending(&mut self, port: PortKey) {
-        let Some(listener) = self.ports.get(port).and_then(Port::listener) else {
-            return;
-        };
-        // Nearly always there is none, and then those of all other ports need not be walked.
-        if listener.pending == 0 {
-            return;
-        }
-        let gone = |(key, pending): (_, &PendingDevice<_>)| (pending.port() == port).then_some(key);
-        let keys: Vec<PendingDeviceKey> = self.pending_devices.iter().filter_map(gone).collect();
-        for key in keys {
-            self.take_pending(key);
+    /// The pending devices of a port that takes no more are ended in later turns.
+    pub(super) fn orphan_pending(&mut self, key: PortKey) {
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let (protocol, number) = (port.protocol, port.number);
+        let Some(listener) = port.listener_mut() else { return };
+        let pending = std::mem::take(&mut listener.pending);
+        if !pending.is_empty() {
+            let devices = BTreeMap::new();
+            self.orphans.push_back(Orphans { port: key, protocol, number, devices, pending });
         }
     }
 
@@ -274,7 +264,7 @@ impl<N: Net> Reactor<N> {
         if let Ok(key) = watched {
             addresses.add(peer);
             if let Some(listener) = ports.get_mut(port).and_then(Port::listener_mut) {
-                listener.pending += 1;
+                listener.pending.insert(key);
             }
             self.ready.pending_devices.insert(key);
         }
@@ -327,12 +317,15 @@ impl<N: Net> Reactor<N> {
         self.start_closing_unlisted(pending.into_connection(), Outbox::default(), LINGER_MAX);
     }
 
-    fn take_pending(&mut self, key: PendingDeviceKey) -> Option<PendingDevice<N::Stream>> {
+    pub(super) fn take_pending(
+        &mut self,
+        key: PendingDeviceKey,
+    ) -> Option<PendingDevice<N::Stream>> {
         let mut pending = self.pending_devices.remove(key)?;
         self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
         self.addresses.remove(pending.peer());
         if let Some(listener) = self.ports.get_mut(pending.port()).and_then(Port::listener_mut) {
-            listener.pending -= 1;
+            listener.pending.remove(&key);
         }
         Some(pending)
     }

@@ -6,28 +6,38 @@
 
 use crate::limits::WAKES_PER_FLUSH;
 use crate::net::Net;
-use crate::peers::device::{Hold, Parked};
-use crate::peers::driver::Intake;
+use crate::peers::device::{Hold, Parked, ParkedTurn};
+use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
 
 impl<N: Net> Reactor<N> {
-    /// Puts the device in line behind a driver of its audience that does not keep up.
-    pub(super) fn park_behind_congestion(&mut self, key: DeviceKey) -> bool {
+    /// Puts the device in line behind a driver of its audience that does not keep up. One that was
+    /// let on and not read since goes back to its old place: first come, first served.
+    pub(super) fn park_behind_congestion(
+        &mut self,
+        key: DeviceKey,
+        audience: &[DriverKey],
+    ) -> bool {
         let Some(device) = self.devices.get_mut(key) else { return false };
-        if device.parked.is_some() {
+        if device.parked.as_deref().is_some_and(|parked| parked.turn == ParkedTurn::Waiting) {
             return true;
         }
-        for &driver_key in &device.audience {
-            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
-            if driver.is_congested() {
-                let place = driver.waiting.join(key);
-                device.parked = Some(Box::new(Parked { on: driver_key, place }));
-                return true;
-            }
-        }
-        false
+        let drivers = &self.drivers;
+        let is_congested = |key: DriverKey| drivers.get(key).is_some_and(Driver::is_congested);
+        let Some(on) = audience.iter().copied().find(|&driver| is_congested(driver)) else {
+            device.parked = None;
+            return false;
+        };
+        let Some(driver) = self.drivers.get_mut(on) else { return false };
+        let place = match device.parked.as_deref() {
+            Some(parked) if parked.on == on => driver.waiting.rejoin(parked.place, key),
+            Some(_) | None => driver.waiting.join(key),
+        };
+        let turn = ParkedTurn::Waiting;
+        device.parked = Some(Box::new(Parked { on, place, turn }));
+        true
     }
 
     /// Lets some of the devices on that wait for a driver. Not all at once: the first few fill
@@ -46,23 +56,23 @@ impl<N: Net> Reactor<N> {
 
     /// Reads these devices again, before those that did not have to wait.
     pub(super) fn unpark(&mut self, keys: Vec<DeviceKey>) {
-        for &key in &keys {
-            if let Some(device) = self.devices.get_mut(key) {
-                device.parked = None;
-            }
+        for key in keys {
+            let Some(parked) = self.devices.get_mut(key).and_then(|it| it.parked.as_mut()) else {
+                continue;
+            };
+            parked.turn = ParkedTurn::Woken;
+            self.ready.woken_devices.insert(key);
         }
-        self.ready.devices.insert_first(keys);
     }
 
     /// Does not read a driver on until a device has taken more of what was written to it.
-    pub(super) fn hold(&mut self, key: DriverKey, by: DeviceKey, rest: &[u8]) {
+    pub(super) fn hold(&mut self, key: DriverKey, by: DeviceKey) {
         let Some(device) = self.devices.get_mut(by) else { return };
         let hold = device
             .hold
             .get_or_insert_with(|| Box::new(Hold { since: self.now, drivers: Vec::new() }));
         hold.drivers.push(key);
         if let Some(driver) = self.drivers.get_mut(key) {
-            driver.put_back(rest, &mut self.buffers);
             driver.intake = Intake::HeldBy(by);
         }
         self.rearm_device(by);

@@ -8,19 +8,22 @@ use std::time::Duration;
 use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::limits::{CLOSINGS_MAX, CLOSINGS_UNLISTED_MAX, DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX};
+use crate::limits::{
+    CLOSINGS_MAX, CLOSINGS_UNLISTED_MAX, DEVICE_DRAIN_MAX, DRIVER_CLOSE_MAX, END_OPERATIONS,
+};
 use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
 use crate::peers::closing::{CloseStep, Closing};
-use crate::peers::device::{Device, Parked};
+use crate::peers::device::{Device, Parked, ParkedTurn};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{ClosingKey, DeviceKey, DriverKey, PortKey, Source};
-use crate::peers::port::Port;
+use crate::peers::port::{Listener, Port, Socket};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::close_frame;
 
 use super::Reactor;
+use super::sweep::Orphans;
 
 /// How a device ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +50,9 @@ pub(super) enum DriverEnd {
 impl<N: Net> Reactor<N> {
     /// Ends a device and tells its drivers.
     pub(super) fn end_device(&mut self, key: DeviceKey, end: DeviceEnd) {
+        self.announce(key, Kind::Closed);
         let Some(mut device) = self.forget_device(key) else { return };
-        for &driver_key in &device.audience {
-            let Some(driver) = self.drivers.get_mut(driver_key) else { continue };
-            device.announce(Kind::Closed, &mut driver.outbox, &mut self.buffers);
-            self.ready.dirty_drivers.insert(driver_key);
-        }
+        self.budget.spend(END_OPERATIONS);
         self.log_device_end(&device, &end);
         match end {
             DeviceEnd::Finished | DeviceEnd::NoDriver => {
@@ -74,7 +74,7 @@ impl<N: Net> Reactor<N> {
         if let Some(port) = self.ports.get_mut(driver.port) {
             port.subscribers.remove(key);
         }
-        self.uncover_devices(driver.port, key);
+        self.start_sweep(driver.port);
         self.close_port_if_unwanted(driver.port);
         self.send_close(driver, end);
     }
@@ -173,7 +173,10 @@ impl<N: Net> Reactor<N> {
     /// A parked device that is gone must not stand in line any longer: the line would grow with
     /// every device that comes and goes while a driver does not read.
     fn forget_parking(&mut self, device: &Device<N::Stream>) {
-        let Some(&Parked { on, place }) = device.parked.as_deref() else { return };
+        let Some(&Parked { on, place, turn: ParkedTurn::Waiting }) = device.parked.as_deref()
+        else {
+            return;
+        };
         if let Some(driver) = self.drivers.get_mut(on) {
             driver.waiting.leave(place);
         }
@@ -191,37 +194,27 @@ impl<N: Net> Reactor<N> {
         self.rearm_device(device_key);
     }
 
-    /// Takes a driver out of the audience of its port's devices, and ends those that have no
-    /// other.
-    fn uncover_devices(&mut self, port: PortKey, driver: DriverKey) {
-        let Some(listener) = self.ports.get(port).and_then(Port::listener) else {
-            return;
-        };
-        let devices: Vec<DeviceKey> = listener.devices.values().copied().collect();
-        for key in devices {
-            let Some(device) = self.devices.get_mut(key) else { continue };
-            device.audience.retain(|&other| other != driver);
-            if device.audience.is_empty() {
-                self.end_device(key, DeviceEnd::NoDriver);
-            }
-        }
-    }
-
     /// Closes a port that no driver wants any longer.
     pub(super) fn close_port_if_unwanted(&mut self, key: PortKey) {
         if self.ports.get(key).is_none_or(|port| !port.subscribers.is_empty()) {
             return;
         }
-        self.forget_pending(key);
         let Some(mut port) = self.ports.remove(key) else { return };
         self.timers.set(Source::Port(key), &mut port.armed, None);
-        if let Some(udp) = port.udp_mut() {
-            udp.shut(&mut self.net, &mut self.buffers);
-        }
         info!(
             server_protocol:% = port.protocol, server_port = port.number;
             "closing the {} port {}: no driver wants it any longer", port.protocol, port.number
         );
+        match port.socket {
+            Socket::Datagram(mut udp) => udp.shut(&mut self.net, &mut self.buffers),
+            Socket::Stream(Listener { devices, pending, .. }) => self.orphans.push_back(Orphans {
+                port: key,
+                protocol: port.protocol,
+                number: port.number,
+                devices,
+                pending,
+            }),
+        }
     }
 
     fn send_close(&mut self, mut driver: Driver<N::Stream>, end: DriverEnd) {
@@ -235,16 +228,16 @@ impl<N: Net> Reactor<N> {
     }
 
     fn log_device_end(&self, device: &Device<N::Stream>, end: &DeviceEnd) {
-        let Some(port) = self.ports.get(device.port) else { return };
+        let Some((protocol, number)) = self.port_name(device.port) else { return };
         let why = match end {
             DeviceEnd::Finished => "closed",
             DeviceEnd::NoDriver => "closed, no driver accepts it any longer",
             DeviceEnd::Failed(why) => why,
         };
         info!(
-            server_protocol:% = port.protocol, server_port = port.number,
+            server_protocol:% = protocol, server_port = number,
             remote_ip:% = device.address, client_id = device.id;
-            "device {} on port {}: {why}", device.address, port.number
+            "device {} on port {number}: {why}", device.address
         );
     }
 

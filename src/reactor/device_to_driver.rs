@@ -1,6 +1,9 @@
 //! Bytes from devices to drivers.
 
 use crate::collections::arena::Arena;
+use crate::limits::{
+    COPIES_PER_OPERATION, DEVICE_READ_BYTES, FAN_OUT_BYTES_PER_READ, FAN_OUT_READ_LEAST_BYTES,
+};
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
@@ -37,20 +40,31 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Reads a device once, into the outboxes of the drivers that cover it. Whether it said
+    /// Reads a device once, into the outboxes of the drivers that hear it. Whether it said
     /// something.
     fn read_device(&mut self, key: DeviceKey) -> bool {
-        if self.park_behind_congestion(key) {
+        let audience = self.take_audience(key);
+        let has_spoken = self.read_for(key, &audience);
+        self.give_back_audience(audience);
+        has_spoken
+    }
+
+    fn read_for(&mut self, key: DeviceKey, audience: &[DriverKey]) -> bool {
+        if audience.is_empty() {
+            self.end_if_uncovered(key);
+            return false;
+        }
+        if self.park_behind_congestion(key, audience) {
             return false;
         }
         let Some(device) = self.devices.get_mut(key) else { return false };
-        let taken = match device.audience[..] {
+        let outcome = match *audience {
             [only] => read_into(device, only, &mut self.drivers, &mut self.buffers),
-            _ => device.read_frame(&mut self.scratch.frame),
+            [..] => device.read_frame(&mut self.scratch.frame, fan_out_room(audience.len())),
         };
-        match taken {
+        match outcome {
             Ok(ReadOutcome::Bytes(len)) => {
-                self.relay(key, len);
+                self.relay(key, audience, len);
                 return true;
             }
             Ok(ReadOutcome::Blocked) => self.await_device(key),
@@ -60,21 +74,31 @@ impl<N: Net> Reactor<N> {
         false
     }
 
-    /// A frame was read from a device: into the outbox of its only driver, or else into the
-    /// scratch buffer, from where every driver that covers it gets a copy.
-    fn relay(&mut self, key: DeviceKey, frame_len: usize) {
-        let Some(device) = self.devices.get(key) else { return };
-        if device.connection.wants_write() {
-            self.ready.dirty_devices.insert(key);
-        }
-        match device.audience[..] {
-            [only] => self.relieve(only),
-            _ => self.relay_to_many(device.audience.clone(), frame_len),
+    /// A device that nobody hears is ended, unless a driver that covers it is about to be told of
+    /// it; then it is read on.
+    fn end_if_uncovered(&mut self, key: DeviceKey) {
+        if !self.is_covered(key) {
+            self.end_device(key, DeviceEnd::NoDriver);
         }
     }
 
-    fn relay_to_many(&mut self, audience: Vec<DriverKey>, frame_len: usize) {
-        for key in audience {
+    /// A frame was read from a device: into the outbox of its only driver, or else into the
+    /// scratch buffer, from where every driver that hears it gets a copy.
+    fn relay(&mut self, key: DeviceKey, audience: &[DriverKey], frame_len: usize) {
+        self.budget.spend_bytes(frame_len);
+        if self.devices.get(key).is_some_and(|device| device.connection.wants_write()) {
+            self.ready.dirty_devices.insert(key);
+        }
+        match *audience {
+            [only] => self.relieve(only),
+            [..] => self.relay_to_many(audience, frame_len),
+        }
+    }
+
+    fn relay_to_many(&mut self, audience: &[DriverKey], frame_len: usize) {
+        self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
+        self.budget.spend_bytes(frame_len * audience.len());
+        for &key in audience {
             let Some(driver) = self.drivers.get_mut(key) else { continue };
             driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
             self.relieve(key);
@@ -107,6 +131,11 @@ impl<N: Net> Reactor<N> {
     }
 }
 
+/// How much is read of a device that so many drivers hear.
+fn fan_out_room(audience: usize) -> usize {
+    (FAN_OUT_BYTES_PER_READ / audience).clamp(FAN_OUT_READ_LEAST_BYTES, DEVICE_READ_BYTES)
+}
+
 /// Reads a device straight into the outbox of the one driver that covers it.
 fn read_into<S: Stream>(
     device: &mut Device<S>,
@@ -115,7 +144,8 @@ fn read_into<S: Stream>(
     buffers: &mut BufferPool,
 ) -> std::io::Result<ReadOutcome> {
     let Some(driver) = drivers.get_mut(only) else { return Ok(ReadOutcome::Blocked) };
-    let taken = device.read_frame(driver.outbox.room(buffers, FRAME_MAX_BYTES));
+    let room = driver.outbox.room(buffers, FRAME_MAX_BYTES);
+    let taken = device.read_frame(room, DEVICE_READ_BYTES);
     let len = match taken {
         Ok(ReadOutcome::Bytes(len)) => len,
         Ok(ReadOutcome::Blocked | ReadOutcome::End) | Err(_) => 0,

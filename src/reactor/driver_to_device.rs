@@ -7,14 +7,18 @@ use log::debug;
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
 use crate::collections::arena::Arena;
+use crate::collections::budget::Budget;
 use crate::collections::ready_queue::ReadyQueue;
-use crate::limits::{DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES};
+use crate::limits::{
+    COPIES_PER_OPERATION, DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES,
+    FRAMES_PER_STEP,
+};
 use crate::net::Net;
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::peers::device::Device;
-use crate::peers::driver::{Driver, Intake, Name};
+use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name};
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::{Sent, Udp};
@@ -33,10 +37,12 @@ enum DriverError {
 
 /// What dealing with some input came to.
 enum Processed {
-    /// All of it was processed with.
+    /// All of it was dealt with.
     All,
+    /// The rest of this many bytes comes with the next turn.
+    More { rest: usize },
     /// A device has enough at present; the rest must wait.
-    Held { by: DeviceKey, rest: Vec<u8> },
+    Held { by: DeviceKey, rest: usize },
     /// The driver said goodbye.
     Closed(Option<CloseCode>),
 }
@@ -58,6 +64,7 @@ struct MessageContext<'a, N: Net> {
     dirty_devices: &'a mut ReadyQueue<tag::Device>,
     buffers: &'a mut BufferPool,
     ignored: &'a mut u64,
+    budget: &'a mut Budget,
     now: Instant,
 }
 
@@ -73,26 +80,42 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Reads a driver once and does what it says.
+    /// Does what a driver says: what is left over, or else what one read brings.
     pub(super) fn drive_driver(&mut self, key: DriverKey) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         if let Intake::HeldBy(_) = driver.intake {
             return;
         }
-        match driver.read(&mut self.scratch.read, &mut self.buffers, self.now) {
-            Ok(ReadOutcome::Bytes(len)) => self.process(key, len),
+        if !driver.leftover.is_empty() {
+            let mut leftover = std::mem::take(&mut driver.leftover);
+            self.buffers.count_held(leftover.len(), 0);
+            let processed = self.process(key, leftover.rest_mut());
+            leftover.keep_last(rest_of(&processed));
+            return self.finish_step(key, processed, leftover);
+        }
+        match driver.read(&mut self.scratch.read, self.now) {
+            Ok(ReadOutcome::Bytes(len)) => self.process_read(key, len),
             Ok(ReadOutcome::Blocked) => {}
             Ok(ReadOutcome::End) => {
-                self.remove_driver(key, DriverEnd::ConnectionLost("the driver hung up".into()))
+                self.remove_driver(key, DriverEnd::ConnectionLost("the driver hung up".into()));
             }
             Err(error) => self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string())),
         }
     }
 
     /// Deals with `len` bytes in the read buffer.
-    fn process(&mut self, key: DriverKey, len: usize) {
-        let Self { drivers, ports, net, devices, ready, buffers, scratch, counters, .. } = self;
-        let Some(driver) = drivers.get_mut(key) else { return };
+    fn process_read(&mut self, key: DriverKey, len: usize) {
+        let mut read = std::mem::take(&mut self.scratch.read);
+        self.budget.spend_bytes(len);
+        let processed = self.process(key, &mut read[..len]);
+        let rest = read[len - rest_of(&processed)..len].to_vec();
+        self.scratch.read = read;
+        self.finish_step(key, processed, Leftover::of(rest));
+    }
+
+    fn process(&mut self, key: DriverKey, bytes: &mut [u8]) -> Result<Processed, DriverError> {
+        let Self { drivers, ports, net, devices, ready, buffers, counters, budget, .. } = self;
+        let Some(driver) = drivers.get_mut(key) else { return Ok(Processed::All) };
         let held_before = driver.frames.held_bytes();
         let mut context = MessageContext {
             port: ports.get_mut(driver.port),
@@ -101,24 +124,45 @@ impl<N: Net> Reactor<N> {
             dirty_devices: &mut ready.dirty_devices,
             buffers,
             ignored: &mut counters.ignored_messages,
+            budget,
             now: self.now,
         };
-        let processed = process_messages(key, driver, &mut scratch.read[..len], &mut context);
-        // What was processed with is held no longer, even if nothing is read for a while.
+        let processed = process_messages(key, driver, bytes, &mut context);
+        // What was dealt with is held no longer, even if nothing is read for a while.
         driver.frames.forget_lent();
         buffers.count_held(held_before, driver.frames.held_bytes());
+        processed
+    }
+
+    fn finish_step(
+        &mut self,
+        key: DriverKey,
+        processed: Result<Processed, DriverError>,
+        leftover: Leftover,
+    ) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        self.buffers.count_held(0, leftover.len());
+        driver.leftover = leftover;
         if !driver.outbox.is_empty() {
-            ready.dirty_drivers.insert(key);
+            self.ready.dirty_drivers.insert(key);
         }
         if driver.is_readable() {
-            ready.drivers.insert(key);
+            self.ready.drivers.insert(key);
         }
         match processed {
-            Ok(Processed::All) => {}
-            Ok(Processed::Held { by, rest }) => self.hold(key, by, &rest),
+            Ok(Processed::All | Processed::More { .. }) => {}
+            Ok(Processed::Held { by, .. }) => self.hold(key, by),
             Ok(Processed::Closed(code)) => self.remove_driver(key, DriverEnd::ByDriver(code)),
             Err(error) => self.remove_driver(key, error.into()),
         }
+    }
+}
+
+/// How many bytes at the end of the input were not dealt with.
+fn rest_of(processed: &Result<Processed, DriverError>) -> usize {
+    match processed {
+        Ok(Processed::More { rest } | Processed::Held { rest, .. }) => *rest,
+        Ok(Processed::All | Processed::Closed(_)) | Err(_) => 0,
     }
 }
 
@@ -138,16 +182,19 @@ fn process_messages<N: Net>(
     bytes: &mut [u8],
     context: &mut MessageContext<'_, N>,
 ) -> Result<Processed, DriverError> {
-    let mut input = Input::new(bytes);
+    let mut input = Input::new(bytes, FRAMES_PER_STEP);
     while let Some(incoming) = driver.frames.poll(&mut input).map_err(DriverError::Frame)? {
         match incoming {
             Incoming::Binary(bytes) => {
                 let message = message::decode(bytes).map_err(DriverError::Message)?;
-                match context.apply(key, &message) {
+                match context.apply(key, driver.introduced, &message) {
                     Applied::Done => {}
                     Applied::Ignored(why) => context.ignore(&driver.name, &message, why),
                     Applied::Filled(by) => {
-                        return Ok(Processed::Held { by, rest: input.rest().to_vec() });
+                        context
+                            .budget
+                            .spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
+                        return Ok(Processed::Held { by, rest: input.rest().len() });
                     }
                 }
             }
@@ -161,42 +208,54 @@ fn process_messages<N: Net>(
             Incoming::Close(code) => return Ok(Processed::Closed(code)),
         }
     }
-    Ok(Processed::All)
+    context.budget.spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
+    match input.rest().len() {
+        0 => Ok(Processed::All),
+        rest => Ok(Processed::More { rest }),
+    }
 }
 
 impl<N: Net> MessageContext<'_, N> {
-    fn apply(&mut self, driver: DriverKey, message: &Message<'_>) -> Applied {
+    fn apply(
+        &mut self,
+        driver: DriverKey,
+        introduced: Introduced,
+        message: &Message<'_>,
+    ) -> Applied {
         match message.kind {
             Kind::Opened | Kind::Closed | Kind::Received => {
                 return Applied::Ignored("only WRITE and CLOSE are for drivers to send");
             }
             Kind::Write | Kind::Close => {}
         }
-        match self.port.as_deref_mut().map(|port| &mut port.socket) {
-            Some(Socket::Stream(listener)) => {
-                let device = listener.devices.get(&message.id_or_port).copied();
-                self.apply_to_device(driver, device, message)
+        let Some(port) = self.port.as_deref_mut() else {
+            return Applied::Ignored("the port is closed");
+        };
+        match &mut port.socket {
+            Socket::Stream(listener) => {
+                let Some(&key) = listener.devices.get(&message.id_or_port) else {
+                    return Applied::Ignored("no device has this client id");
+                };
+                let Some(device) = self.devices.get(key) else {
+                    return Applied::Ignored("no device has this client id");
+                };
+                let covers = port.subscribers.covers(driver, device.address);
+                if !covers || !introduced.includes(device.id) {
+                    return Applied::Ignored("the driver's accept list does not cover this device");
+                }
+                self.apply_to_device(key, message)
             }
-            Some(Socket::Datagram(udp)) => send_datagram(udp, self.net, self.buffers, message),
-            None => Applied::Ignored("the port is closed"),
+            Socket::Datagram(udp) => {
+                self.budget.spend(1);
+                send_datagram(udp, self.net, self.buffers, message)
+            }
         }
     }
 
-    fn apply_to_device(
-        &mut self,
-        driver: DriverKey,
-        device: Option<DeviceKey>,
-        message: &Message<'_>,
-    ) -> Applied {
-        let Some(key) = device else {
-            return Applied::Ignored("no device has this client id");
-        };
+    fn apply_to_device(&mut self, key: DeviceKey, message: &Message<'_>) -> Applied {
         let Some(device) = self.devices.get_mut(key) else {
             return Applied::Ignored("no device has this client id");
         };
-        if !device.audience.contains(&driver) {
-            return Applied::Ignored("the driver's accept list does not cover this device");
-        }
         if !device.is_addressed(message.ip_address) {
             return Applied::Ignored("the ip_address is not that of the client id");
         }

@@ -4,7 +4,7 @@
 
 use log::warn;
 
-use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES};
+use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, FLUSH_OPERATIONS};
 use crate::net::Net;
 use crate::net::outbox::Flushed;
 use crate::peers::device::Life;
@@ -26,12 +26,8 @@ impl<N: Net> Reactor<N> {
     }
 
     fn flush_round(&mut self) {
-        let devices = self.ready.dirty_devices.take();
-        devices.iter().for_each(|&key| self.flush_device(key));
-        self.ready.dirty_devices.give_back(devices);
-        let drivers = self.ready.dirty_drivers.take();
-        drivers.iter().for_each(|&key| self.flush_driver(key));
-        self.ready.dirty_drivers.give_back(drivers);
+        self.drive_queue(FLUSH_OPERATIONS, |it| &mut it.dirty_devices, Self::flush_device);
+        self.drive_queue(FLUSH_OPERATIONS, |it| &mut it.dirty_drivers, Self::flush_driver);
     }
 
     /// Sees to it that what is queued toward a driver gets written in this turn; at once if it
@@ -42,14 +38,28 @@ impl<N: Net> Reactor<N> {
         if driver.is_congested() || driver.outbox.len() < DRIVER_BACKLOG_BYTES {
             return;
         }
-        self.flush_driver(key);
+        match self.budget.is_spent() {
+            true => self.note_congestion(key),
+            false => self.flush_driver(key),
+        }
+    }
+
+    /// There is no time left to find out whether the driver would take what is queued.
+    fn note_congestion(&mut self, key: DriverKey) {
+        let Some(driver) = self.drivers.get_mut(key) else { return };
+        driver.note_backlog(self.now);
+        self.rearm_driver(key);
     }
 
     /// Writes what is queued toward a driver and, when it keeps up, lets its devices on.
     pub(super) fn flush_driver(&mut self, key: DriverKey) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         let was_congested = driver.is_congested();
-        match driver.flush(&mut self.buffers) {
+        let before = driver.outbox.len();
+        let flushed = driver.flush(&mut self.buffers);
+        self.budget.spend(1);
+        self.budget.spend_bytes(before.saturating_sub(driver.outbox.len()));
+        match flushed {
             Ok(Flushed::Part(_)) if driver.connection.is_writable() => {
                 self.ready.dirty_drivers.insert(key);
             }
@@ -65,6 +75,7 @@ impl<N: Net> Reactor<N> {
             (true, false) => {
                 self.log_dropped_datagrams(key);
                 self.rearm_driver(key);
+                self.ready.newcomers.insert(key);
             }
             (false, false) | (true, true) => {}
         }
@@ -74,7 +85,10 @@ impl<N: Net> Reactor<N> {
     /// Writes what is queued toward a device.
     pub(super) fn flush_device(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get_mut(key) else { return };
+        let before = device.outbox.len();
         let flushed = device.flush(&mut self.buffers, self.now);
+        self.budget.spend(1);
+        self.budget.spend_bytes(before.saturating_sub(device.outbox.len()));
         if flushed != Flushed::All && device.connection.is_writable() {
             self.ready.dirty_devices.insert(key);
         }

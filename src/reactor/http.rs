@@ -10,7 +10,10 @@ use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::collections::timers::Armed;
-use crate::limits::{DRIVER_CLOSE_MAX, HTTP_CONNECTIONS_MAX, REQUESTS_REFUSED_LOGGED_PER_SECOND};
+use crate::limits::{
+    ACCEPT_OPERATIONS, ANSWER_BYTES_FACTOR, DRIVER_CLOSE_MAX, HTTP_CONNECTIONS_MAX,
+    REQUESTS_REFUSED_LOGGED_PER_SECOND,
+};
 use crate::net::connection::Connection;
 use crate::net::transport::Transport;
 use crate::net::{Net, random};
@@ -53,7 +56,8 @@ impl<N: Net> Reactor<N> {
     }
 
     pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
-        for _ in 0..self.http_steps_per_turn() {
+        while !self.budget.is_spent() {
+            self.budget.spend(ACCEPT_OPERATIONS);
             let Some(listener) = self.http_listeners.get(key) else { return };
             match self.net.accept(&listener.listener) {
                 Ok((stream, peer)) => self.accept_http(stream, peer.ip().to_canonical()),
@@ -125,6 +129,7 @@ impl<N: Net> Reactor<N> {
 impl<N: Net> Reactor<N> {
     pub(super) fn drive_http(&mut self, key: HttpClientKey) {
         let Some(http) = self.http_clients.get_mut(key) else { return };
+        self.budget.spend(http.operations());
         match http.step(&mut self.buffers, &mut self.scratch.read, self.now) {
             Ok(Progress::Waiting) => {}
             Ok(Progress::Over) => return self.end_http(key),
@@ -219,6 +224,7 @@ impl<N: Net> Reactor<N> {
     ) {
         let Some(http) = self.http_clients.get_mut(key) else { return };
         http.answer(response, request_id, mode, &mut self.buffers, self.now);
+        self.budget.spend_bytes(ANSWER_BYTES_FACTOR * http.queued_bytes());
     }
 
     /// Answers a wrong token, the later the more there were from the same address.

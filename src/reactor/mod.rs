@@ -4,12 +4,15 @@
 //! [`Reactor::step`] with the time, and asks how long it may sleep. Over mio sockets that is the
 //! program; over a simulated network and clock it is what the simulation tests.
 //!
-//! A turn has three parts. *Timers*: what is overdue is processed with. *Drive*: each source that
-//! has something to do takes one budgeted step. *Flush*: each connection that was written to is
-//! flushed once, many messages with one `write`. What ends is freed on the spot, since nothing
-//! else is borrowed then; keys that outlive it find nothing. Only its socket is closed last.
+//! A turn has three parts. *Timers*: deadlines that have come. *Drive*: sources that have
+//! something to do take one budgeted step each. *Flush*: connections that were written to are
+//! flushed, many messages with one `write`. Each part has a share of operations in `limits`; what
+//! does not fit waits for the next turn, in the order in which it came. What ends is freed on the
+//! spot, since nothing else is borrowed then; keys that outlive it find nothing. Only its socket
+//! is closed last.
 
 mod accept;
+mod audience;
 pub mod auth_throttle;
 mod backpressure;
 mod capacity;
@@ -27,6 +30,7 @@ mod refusals;
 mod register;
 mod shutdown;
 mod state;
+mod sweep;
 #[cfg(test)]
 mod testing;
 mod timeouts;
@@ -35,7 +39,13 @@ mod udp;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::limits::{HANDSHAKES_PER_TURN, HEADS_PER_TURN};
+use crate::collections::arena::Key;
+use crate::collections::budget::Budget;
+use crate::collections::ready_queue::ReadyQueue;
+use crate::limits::{
+    CLOSING_OPERATIONS, DEVICE_OPERATIONS, DRIVER_OPERATIONS, HTTP_OPERATIONS,
+    INTRODUCTION_OPERATIONS, PENDING_OPERATIONS, PORT_OPERATIONS, SWEEP_OPERATIONS,
+};
 use crate::net::readiness::Readiness;
 use crate::net::{Net, Token};
 use crate::peers::keys::{PortKey, Source};
@@ -45,6 +55,7 @@ use crate::protocol::http::routes::Statistics;
 
 #[cfg(feature = "testing")]
 pub use gauges::Gauges;
+use state::ReadyQueues;
 pub use state::{Counters, Reactor, Settings};
 
 impl<N: Net> Reactor<N> {
@@ -93,7 +104,9 @@ impl<N: Net> Reactor<N> {
 
     /// How long the loop may sleep; `None` is until an event.
     pub fn poll_timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.to_close.is_empty() {
+        let has_work =
+            !self.ready.is_empty() || !self.to_close.is_empty() || !self.orphans.is_empty();
+        if has_work || self.is_closing_drivers() {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.timers.next(), self.phase.deadline(), self.overload.deadline()];
@@ -135,43 +148,37 @@ impl<N: Net> Reactor<N> {
         self.ports.get(key).and_then(Port::udp).is_some_and(Udp::has_waiting)
     }
 
-    /// HTTP connections that are accepted, and that get on, in one turn: as many of these as of
-    /// those, so that nobody has to give way before being heard.
-    fn http_steps_per_turn(&self) -> usize {
-        match self.certificates.https {
-            Some(_) => HANDSHAKES_PER_TURN,
-            None => HEADS_PER_TURN,
-        }
+    /// Lets the sources that are queued take one step each, as far as there is work to spend.
+    /// Whoever has more to do afterwards is queued again, and comes with the next turn.
+    fn drive(&mut self) {
+        self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_listeners, Self::drive_http_listener);
+        self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_clients, Self::drive_http);
+        self.drive_queue(DRIVER_OPERATIONS, |it| &mut it.drivers, Self::drive_driver);
+        self.drive_queue(PORT_OPERATIONS, |it| &mut it.ports, Self::drive_port);
+        self.drive_queue(PENDING_OPERATIONS, |it| &mut it.pending_devices, Self::drive_pending);
+        self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.woken_devices, Self::drive_device);
+        self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.devices, Self::drive_device);
+        self.drive_queue(CLOSING_OPERATIONS, |it| &mut it.closings, Self::drive_closing);
+        self.drive_queue(INTRODUCTION_OPERATIONS, |it| &mut it.newcomers, Self::drive_introduction);
+        self.drive_queue(SWEEP_OPERATIONS, |it| &mut it.sweeps, Self::drive_sweep);
+        self.end_orphans();
     }
 
-    /// Lets every source that is listed take one step. Who still has something to do afterwards
-    /// is listed again and comes with the next turn.
-    fn drive(&mut self) {
-        let http_listeners = self.ready.http_listeners.take();
-        http_listeners.iter().for_each(|&key| self.drive_http_listener(key));
-        self.ready.http_listeners.give_back(http_listeners);
-        let most = self.http_steps_per_turn();
-        let Self { ready, http_clients, .. } = self;
-        let http_clients =
-            ready.http_clients.take_up_to(most, |key| http_clients.get(key).is_some());
-        http_clients.iter().for_each(|&key| self.drive_http(key));
-        self.ready.http_clients.give_back(http_clients);
-        let drivers = self.ready.drivers.take();
-        drivers.iter().for_each(|&key| self.drive_driver(key));
-        self.ready.drivers.give_back(drivers);
-        let ports = self.ready.ports.take();
-        ports.iter().for_each(|&key| self.drive_port(key));
-        self.ready.ports.give_back(ports);
-        let Self { ready, pending_devices, .. } = self;
-        let is_there = |key| pending_devices.get(key).is_some();
-        let pending_devices = ready.pending_devices.take_up_to(HANDSHAKES_PER_TURN, is_there);
-        pending_devices.iter().for_each(|&key| self.drive_pending(key));
-        self.ready.pending_devices.give_back(pending_devices);
-        let devices = self.ready.devices.take();
-        devices.iter().for_each(|&key| self.drive_device(key));
-        self.ready.devices.give_back(devices);
-        let closings = self.ready.closings.take();
-        closings.iter().for_each(|&key| self.drive_closing(key));
-        self.ready.closings.give_back(closings);
+    /// Takes keys from a queue that were there at the beginning, until the work is spent.
+    fn drive_queue<Tag>(
+        &mut self,
+        operations: u32,
+        queue: fn(&mut ReadyQueues) -> &mut ReadyQueue<Tag>,
+        step: fn(&mut Self, Key<Tag>),
+    ) {
+        self.budget = Budget::of(operations);
+        for _ in 0..queue(&mut self.ready).len() {
+            if self.budget.is_spent() {
+                return;
+            }
+            let Some(key) = queue(&mut self.ready).pop() else { return };
+            self.budget.spend(1);
+            step(self, key);
+        }
     }
 }

@@ -137,13 +137,14 @@ impl<N: Net> Reactor<N> {
 
     /// The drivers that feed this device are not read.
     fn pause_device(&mut self, key: DeviceKey) {
-        let Some(device) = self.devices.get(key) else { return };
-        for driver_key in device.audience.clone() {
+        let audience = self.take_audience(key);
+        for &driver_key in &audience {
             let intake = self.drivers.get(driver_key).map(|driver| driver.intake);
             if intake == Some(Intake::Flowing) {
-                self.hold(driver_key, key, &[]);
+                self.hold(driver_key, key);
             }
         }
+        self.give_back_audience(audience);
     }
 
     fn describe(&self, holder: Source) -> String {

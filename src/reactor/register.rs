@@ -11,7 +11,7 @@ use crate::collections::timers::Armed;
 use crate::net::tls;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::driver::{Driver, Name};
-use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, PortKey, Source};
+use crate::peers::keys::{DriverKey, HttpClientKey, PortKey, Source};
 use crate::peers::port::{Listener, Port, Socket};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
@@ -19,7 +19,6 @@ use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::registration::{PortKind, Protocol, Registration, TlsParameters};
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Refusal, Response, ResponseMode};
-use crate::protocol::message::Kind;
 use crate::protocol::secret::Secret;
 
 use super::Reactor;
@@ -152,20 +151,8 @@ impl<N: Net> Reactor<N> {
     /// Lets a driver hear the devices that it covers, those that are there first.
     fn subscribe(&mut self, key: DriverKey, port_key: PortKey, accept: AcceptList) {
         let Some(port) = self.ports.get_mut(port_key) else { return };
-        if let Some(listener) = port.listener() {
-            let mut ids: Vec<(u64, DeviceKey)> =
-                listener.devices.iter().map(|(&id, &device)| (id, device)).collect();
-            ids.sort_unstable();
-            for (_, device_key) in ids {
-                let Some(device) = self.devices.get_mut(device_key) else { continue };
-                let Some(driver) = self.drivers.get_mut(key) else { return };
-                if accept.covers(device.address) {
-                    device.audience.push(key);
-                    device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
-                }
-            }
-        }
         port.subscribers.add(key, accept);
+        self.drive_introduction(key);
         self.ready.drivers.insert(key);
         self.ready.dirty_drivers.insert(key);
         self.rearm_driver(key);

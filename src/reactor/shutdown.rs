@@ -5,7 +5,7 @@ use std::time::Instant;
 use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
+use crate::limits::{GOODBYES_PER_TURN, SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
 use crate::net::Net;
 use crate::peers::keys::Source;
 use crate::peers::port::Socket;
@@ -63,21 +63,32 @@ impl<N: Net> Reactor<N> {
         now >= over || (self.drivers.is_empty() && self.closings.is_empty())
     }
 
-    /// Says goodbye to the drivers once the devices are through.
+    /// Closes the drivers once the devices are through.
     pub(super) fn pursue_shutdown(&mut self) {
-        let Phase::Draining { drained, over } = self.phase else { return };
-        if !self.devices.is_empty() && self.now < drained {
-            return;
+        match self.phase {
+            Phase::Draining { drained, over } if self.devices.is_empty() || self.now >= drained => {
+                self.phase = Phase::ClosingDrivers { over };
+                for key in self.http_clients.keys() {
+                    self.end_http(key);
+                }
+                self.close_some_drivers();
+            }
+            Phase::ClosingDrivers { .. } => self.close_some_drivers(),
+            Phase::Draining { .. } | Phase::Serving => {}
         }
-        self.phase = Phase::ClosingDrivers { over };
-        for key in self.http_clients.keys() {
-            self.end_http(key);
-        }
-        for key in self.drivers.keys() {
-            self.remove_driver(
-                key,
-                DriverEnd::ByUs(CloseCode::Away, "dispatch is stopping".into()),
-            );
+    }
+
+    /// Whether drivers are still to be sent their Close.
+    pub(super) fn is_closing_drivers(&self) -> bool {
+        matches!(self.phase, Phase::ClosingDrivers { .. }) && !self.drivers.is_empty()
+    }
+
+    fn close_some_drivers(&mut self) {
+        let keys: Vec<_> =
+            self.drivers.iter().map(|(key, _)| key).take(GOODBYES_PER_TURN).collect();
+        for key in keys {
+            let why = "dispatch is stopping".into();
+            self.remove_driver(key, DriverEnd::ByUs(CloseCode::Away, why));
         }
     }
 
@@ -97,7 +108,7 @@ impl<N: Net> Reactor<N> {
                 Socket::Stream(listener) => listener.socket = None,
                 Socket::Datagram(udp) => udp.shut(&mut self.net, &mut self.buffers),
             }
-            self.forget_pending(key);
+            self.orphan_pending(key);
         }
     }
 }

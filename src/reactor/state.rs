@@ -3,7 +3,7 @@
 //!
 //! Nothing is decided here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use crate::collections::arena::Arena;
+use crate::collections::budget::Budget;
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::timers::Timers;
@@ -38,6 +39,7 @@ use super::auth_throttle::Guesses;
 use super::overload::Overload;
 use super::refusals::RefusalLog;
 use super::shutdown::Phase;
+use super::sweep::Orphans;
 
 /// What the reactor needs to know of its configuration.
 pub struct Settings {
@@ -78,9 +80,13 @@ pub struct Reactor<N: Net> {
     pub(super) closings: Arena<tag::Closing, Closing<N::Stream>>,
     /// What has ended in this turn and is closed after what is to be told of it has left.
     pub(super) to_close: Vec<Connection<N::Stream>>,
+    /// What ports that are closed have left behind.
+    pub(super) orphans: VecDeque<Orphans>,
     pub(super) addresses: AddressCounts,
     pub(super) timers: Timers<Source>,
     pub(super) ready: ReadyQueues,
+    /// What the part of the turn that is under way may still do.
+    pub(super) budget: Budget,
     pub(super) buffers: BufferPool,
     pub(super) scratch: Scratch,
     pub(super) certificates: Certificates,
@@ -108,9 +114,11 @@ impl<N: Net> Reactor<N> {
             devices: Arena::default(),
             closings: Arena::default(),
             to_close: Vec::new(),
+            orphans: VecDeque::new(),
             addresses: AddressCounts::default(),
             timers: Timers::default(),
             ready: ReadyQueues::default(),
+            budget: Budget::of(0),
             buffers: BufferPool::default(),
             scratch: Scratch::with_room(),
             certificates: Certificates::default(),
@@ -131,10 +139,16 @@ pub(super) struct ReadyQueues {
     pub(super) ports: ReadyQueue<tag::Port>,
     pub(super) pending_devices: ReadyQueue<tag::PendingDevice>,
     pub(super) devices: ReadyQueue<tag::Device>,
+    /// Devices that waited for a driver, and come before the others.
+    pub(super) woken_devices: ReadyQueue<tag::Device>,
     pub(super) closings: ReadyQueue<tag::Closing>,
     /// Connections that were written to.
     pub(super) dirty_drivers: ReadyQueue<tag::Driver>,
     pub(super) dirty_devices: ReadyQueue<tag::Device>,
+    /// Drivers that have not been told of all devices yet.
+    pub(super) newcomers: ReadyQueue<tag::Driver>,
+    /// Ports some of whose devices no driver may cover any longer.
+    pub(super) sweeps: ReadyQueue<tag::Port>,
 }
 
 impl ReadyQueues {
@@ -145,9 +159,12 @@ impl ReadyQueues {
             && self.ports.is_empty()
             && self.pending_devices.is_empty()
             && self.devices.is_empty()
+            && self.woken_devices.is_empty()
             && self.closings.is_empty()
             && self.dirty_drivers.is_empty()
             && self.dirty_devices.is_empty()
+            && self.newcomers.is_empty()
+            && self.sweeps.is_empty()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::limits::EXPIRIES_PER_TURN;
 use crate::net::Net;
 use crate::peers::driver::Overdue;
 use crate::peers::keys::{DeviceKey, DriverKey, HttpClientKey, Source};
@@ -13,10 +14,12 @@ use super::Reactor;
 use super::close::{DeviceEnd, DriverEnd};
 
 impl<N: Net> Reactor<N> {
-    /// Deals with every deadline that has come.
+    /// Deals with the deadlines that have come, the earliest first.
     pub(super) fn expire(&mut self) {
         let mut expired = Vec::new();
-        while let Some(source) = self.timers.poll_expired(self.now) {
+        while expired.len() < EXPIRIES_PER_TURN
+            && let Some(source) = self.timers.poll_expired(self.now)
+        {
             // At once, for what is done about one source may arm the timer of the next.
             self.note_expired(source);
             expired.push(source);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use log::{debug, warn};
 
-use crate::limits::EXHAUSTION_PAUSE;
+use crate::limits::{COPIES_PER_OPERATION, DATAGRAM_SENDS_PER_STEP, EXHAUSTION_PAUSE};
 use crate::net::Net;
 use crate::peers::keys::{DriverKey, PortKey, Source};
 use crate::peers::port::{Port, Socket};
@@ -27,9 +27,13 @@ impl<N: Net> Reactor<N> {
     }
 
     fn drive_udp(&mut self, key: PortKey) {
-        let Self { ports, net, scratch, ready, buffers, .. } = self;
+        let Self { ports, net, scratch, ready, buffers, budget, .. } = self;
         let Some(udp) = ports.get_mut(key).and_then(Port::udp_mut) else { return };
-        udp.flush(net, buffers);
+        let sent = udp.flush(net, buffers, DATAGRAM_SENDS_PER_STEP);
+        budget.spend(sent);
+        if sent == DATAGRAM_SENDS_PER_STEP {
+            ready.ports.insert(key);
+        }
         match udp.receive(net, &mut scratch.datagrams) {
             Received::Some => ready.ports.insert(key),
             Received::Last => {}
@@ -99,6 +103,8 @@ impl<N: Net> Reactor<N> {
                 self.refuse(key, peer, "no driver accepts datagrams from it");
             }
         }
+        self.budget.spend(1 + audience.len() as u32 / COPIES_PER_OPERATION);
+        self.budget.spend_bytes(audience.len() * data.len());
         let envelope = Envelope::new(peer, u64::from(from.port()));
         for driver in audience.drain(..) {
             self.queue_datagram(driver, &envelope, data);

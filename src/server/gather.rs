@@ -1,4 +1,4 @@
-//! When to let events gather before they are processed with.
+//! When to let events gather before they are dealt with.
 //!
 //! Many devices that talk independently of each other wake the loop for each message, and then
 //! sleeping, waking and writing cost more than the message. Where turns begin at a distance of

@@ -15,7 +15,7 @@ pub(super) type Traffic<'a> = WriteTraffic<'a, ServerConnectionData>;
 
 /// What became of some ciphertext.
 pub(super) struct Pumped {
-    /// Bytes of it that were processed with.
+    /// Bytes of it that were dealt with.
     pub consumed: usize,
     /// Whether `close_notify` was in it.
     pub closed: bool,

@@ -3,7 +3,7 @@
 //! It drives rustls by its unbuffered interface, because the buffered one keeps 4 KiB for each
 //! connection, idle or not, and reads no more than that from the socket at a time. Here
 //! ciphertext is read into one buffer that all connections of the thread share, decrypted, and
-//! handed out at once; a connection keeps only what cannot be processed with yet: an incomplete
+//! handed out at once; a connection keeps only what cannot be dealt with yet: an incomplete
 //! record, plaintext that the reader had no room for, ciphertext that the socket had no room for.
 //! An idle one keeps none of these.
 //!

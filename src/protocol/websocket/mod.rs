@@ -35,12 +35,20 @@ const GATHERED_AHEAD_BYTES: usize = 128 << 10;
 pub struct Input<'a> {
     bytes: &'a mut [u8],
     at: usize,
+    /// Frames that may still begin.
+    frames_left: u32,
 }
 
 impl<'a> Input<'a> {
-    /// Nothing of `bytes` is read yet. Payloads in it get unmasked in place.
-    pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, at: 0 }
+    /// Nothing of `bytes` is read yet. Payloads in it get unmasked in place. No more than so many
+    /// frames are begun: what lies behind them is left as the rest.
+    pub fn new(bytes: &'a mut [u8], frames_max: u32) -> Self {
+        Self { bytes, at: 0, frames_left: frames_max }
+    }
+
+    /// Frames that may still begin.
+    pub fn frames_left(&self) -> u32 {
+        self.frames_left
     }
 
     /// What has not been read.
@@ -157,7 +165,7 @@ impl Default for State {
 }
 
 impl FrameReader {
-    /// Reads on until something is said or the input is used up (`None`).
+    /// Reads on until something is said, or (`None`) the input or its number of frames is used up.
     ///
     /// # Errors
     /// Says why the driver must be closed; it must not be called again then.
@@ -188,8 +196,12 @@ impl FrameReader {
 
     fn step(&mut self, input: &mut Input<'_>) -> Result<Progress, FrameError> {
         match self.state {
+            State::Header(_) if input.frames_left == 0 => Ok(Progress::Blocked),
             State::Header(ref mut part) => match read_header(part, input)? {
-                Some((header, len)) => self.begin_frame(&header, len),
+                Some((header, len)) => {
+                    input.frames_left -= 1;
+                    self.begin_frame(&header, len)
+                }
                 None => Ok(Progress::Blocked),
             },
             State::Data { mask, remaining, is_final } => {
@@ -401,7 +413,7 @@ mod tests {
     fn said_in_slices(bytes: &[u8], slice: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
         let (mut reader, mut said) = (FrameReader::default(), Vec::new());
         for chunk in bytes.to_vec().chunks_mut(slice) {
-            let mut input = Input::new(chunk);
+            let mut input = Input::new(chunk, u32::MAX);
             loop {
                 match reader.poll(&mut input) {
                     Ok(Some(Incoming::Binary(message))) => said.push(message.to_vec()),
@@ -422,7 +434,7 @@ mod tests {
     fn a_message_that_lies_whole_in_the_input_is_not_copied() {
         let mut bytes = frame(0x82, b"hello");
         let range = bytes.as_ptr_range();
-        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes, u32::MAX));
         let Ok(Some(Incoming::Binary(message))) = reader.poll(&mut input) else { panic!() };
         assert_eq!(message, b"hello");
         assert!(range.contains(&message.as_ptr()));
@@ -467,14 +479,14 @@ mod tests {
     #[test]
     fn a_ping_gives_its_payload() {
         let mut bytes = frame(0x89, b"are you there");
-        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes, u32::MAX));
         assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Ping(b"are you there"))));
     }
 
     #[test]
     fn nothing_is_read_behind_a_close() {
         let mut bytes = [frame(0x88, &1000u16.to_be_bytes()), frame(0x82, b"late")].concat();
-        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes));
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes, u32::MAX));
         assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Close(Some(CloseCode::Normal)))));
         assert_eq!(reader.poll(&mut input), Ok(None));
     }

@@ -1,0 +1,87 @@
+//! What one turn of the loop may do, so that none is longer than 20 ms on one core, whatever
+//! peers do and however many they are.
+//!
+//! An operation is about what a short system call costs: a microsecond on a fast machine, two on
+//! a slow one. Each part of a turn has its own share, so that no part takes another's.
+
+/// Operations for HTTP clients in one turn: requests, registrations, TLS handshakes.
+pub const HTTP_OPERATIONS: u32 = 1_024;
+
+/// Operations for what drivers send in one turn.
+pub const DRIVER_OPERATIONS: u32 = 1_024;
+
+/// Operations for device ports in one turn: connections accepted, datagrams received.
+pub const PORT_OPERATIONS: u32 = 1_024;
+
+/// Operations for PROXY headers and TLS handshakes of devices in one turn.
+pub const PENDING_OPERATIONS: u32 = 1_024;
+
+/// Operations for what devices send in one turn; those that waited for a driver have as many.
+pub const DEVICE_OPERATIONS: u32 = 1_024;
+
+/// Operations for connections that are being ended in one turn.
+pub const CLOSING_OPERATIONS: u32 = 512;
+
+/// Operations for telling drivers that came late of the devices that are there, in one turn.
+pub const INTRODUCTION_OPERATIONS: u32 = 512;
+
+/// Operations for ending devices that no driver covers any longer, in one turn.
+pub const SWEEP_OPERATIONS: u32 = 1_024;
+
+/// Operations for writing to devices, and for writing to drivers, in each round of flushing.
+pub const FLUSH_OPERATIONS: u32 = 512;
+
+/// Deadlines dealt with in one turn.
+pub const EXPIRIES_PER_TURN: usize = 512;
+
+/// Drivers that are sent their Close in one turn when dispatch stops.
+pub const GOODBYES_PER_TURN: usize = 256;
+
+/// WebSocket frames of one driver that are dealt with in one step.
+pub const FRAMES_PER_STEP: u32 = 1_024;
+
+/// Datagrams that waited for room and are sent in one step of a port.
+pub const DATAGRAM_SENDS_PER_STEP: u32 = 256;
+
+/// Devices that one step of an introduction, or of a search for uncovered devices, looks at.
+pub const DEVICES_PER_STEP: usize = 256;
+
+/// Bytes that one read of a device may become in the outboxes of all drivers that hear it: with a
+/// wide audience less is read at a time.
+pub const FAN_OUT_BYTES_PER_READ: usize = 2 << 20;
+
+/// The least that one read of a device asks for, however many drivers hear it.
+pub const FAN_OUT_READ_LEAST_BYTES: usize = 512;
+
+/// What accepting a connection costs: the call, its options, its place in the poll.
+pub const ACCEPT_OPERATIONS: u32 = 8;
+
+/// What ending a device costs: its log line, the end of its socket, its place in the poll.
+pub const END_OPERATIONS: u32 = 8;
+
+/// What a step of a TLS handshake costs with a key of the usual kinds.
+pub const HANDSHAKE_OPERATIONS: u32 = 128;
+
+/// What reading a request and answering it costs beside its bytes.
+pub const REQUEST_OPERATIONS: u32 = 8;
+
+/// What an answer costs to make, as a multiple of what its bytes cost to copy.
+pub const ANSWER_BYTES_FACTOR: usize = 32;
+
+/// Messages that are put into outboxes for the price of one operation.
+pub const COPIES_PER_OPERATION: u32 = 8;
+
+const _: () = {
+    let parts = HTTP_OPERATIONS
+        + DRIVER_OPERATIONS
+        + PORT_OPERATIONS
+        + PENDING_OPERATIONS
+        + 2 * DEVICE_OPERATIONS
+        + CLOSING_OPERATIONS
+        + INTRODUCTION_OPERATIONS
+        + SWEEP_OPERATIONS
+        + 6 * FLUSH_OPERATIONS;
+    assert!(parts <= 16_384, "a turn must end within 20 ms");
+    assert!(FRAMES_PER_STEP <= DRIVER_OPERATIONS && DATAGRAM_SENDS_PER_STEP <= PORT_OPERATIONS);
+    assert!(FAN_OUT_READ_LEAST_BYTES < super::DEVICE_READ_BYTES);
+};
