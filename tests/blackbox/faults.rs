@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     Device, Dispatch, HELD_BYTES, Namespace, Tcp, Udp, allow_many_descriptors, eventually,
-    free_port, ip, pattern, spawn, write_through,
+    free_port, ip, pattern, skipped, spawn, test_name, wait_until_still, write_through,
 };
 
 #[test]
@@ -75,7 +75,7 @@ fn a_port_that_needs_a_privilege_is_a_403() {
 fn without_privileges() -> Option<Dispatch> {
     let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first_free.is_ok_and(|port| port.trim() == "0") {
-        eprintln!("SKIPPED: no port needs a privilege on this system");
+        skipped(&test_name(), "no port needs a privilege on this system");
         return None;
     }
     if std::net::TcpListener::bind("127.0.0.1:1").is_err() {
@@ -86,7 +86,7 @@ fn without_privileges() -> Option<Dispatch> {
     {
         return Some(Dispatch::setup().through(&wrapper).start());
     }
-    eprintln!("SKIPPED: every port is allowed here, and setpriv cannot take that away");
+    skipped(&test_name(), "every port is allowed here, and setpriv cannot take that away");
     None
 }
 
@@ -216,9 +216,7 @@ fn half_closed_devices_and_half_read_drivers_do_not_make_it_spin() {
     driver.write(&ip, id, &pattern(1, HELD_BYTES));
     driver.sync();
     finished.finish();
-    flooding.stream().set_nonblocking(true).unwrap();
-    while matches!(flooding.stream().write(&[7; 65_536]), Ok(1..)) {}
-    thread::sleep(Duration::from_millis(500));
+    flooding.send_until_full();
     dispatch.expect_idle(10);
 }
 
@@ -233,7 +231,7 @@ fn a_killed_driver_program_frees_its_port() {
     bash.args(["-c", &script]).stdin(std::process::Stdio::piped());
     let mut program = match spawn(&mut bash) {
         Ok(program) => program,
-        Err(e) => return eprintln!("SKIPPED: no bash ({e})"),
+        Err(e) => return skipped(&test_name(), &format!("no bash here ({e})")),
     };
     let mut input = program.stdin.take().unwrap();
     input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
@@ -292,13 +290,9 @@ fn a_suspension_of_the_program_is_not_held_against_a_device() {
                 sent.fetch_add(1, Ordering::SeqCst);
             }
         });
-        eventually("the device holds the driver", || {
-            let before = sent.load(Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(300));
-            before > 4 && before == sent.load(Ordering::SeqCst)
-        });
+        wait_until_still("the device holds the driver", || sent.load(Ordering::SeqCst));
         assert!(!writer.is_finished(), "the device does not hold the driver");
-        // Longer than a device may hold its driver, of which it is hardly guilty.
+        // Longer than a device may hold its driver, but it is not the device that does.
         dispatch.signal("STOP");
         thread::sleep(Duration::from_secs(7));
         dispatch.signal("CONT");

@@ -3,41 +3,33 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::harness::limits::HTTP_CONNECTIONS_MAX;
-
 use crate::harness::{
     Authority, CertifiedKey, Device, Dispatch, DriverRequest, Http, OpenSslClient, Protocol, Tcp,
     TempFolder, Tls, TlsBridge, TlsDevice, TlsVersion, Udp, allow_many_descriptors,
-    assert_same_bytes, eventually, free_port, has_openssl, patience, pattern, spawn, write_through,
+    assert_same_bytes, eventually, free_port, has_openssl, patience, pattern, run, write_through,
 };
 
-/// A dispatcher that serves https, with the files of its certificate.
+/// A dispatcher that serves https.
 struct HttpsServer {
     dispatch: Dispatch,
-    folder: TempFolder,
     bridge: TlsBridge,
 }
 
 impl HttpsServer {
     fn start(pair: &CertifiedKey) -> Self {
-        let folder = TempFolder::new();
-        let cert = folder.write("cert.pem", &pair.certificate);
-        let key = folder.write("key.pem", &pair.key);
-        let dispatch =
-            Dispatch::setup().arg("--tls-cert").arg(&cert).env("SG_TLS_KEY", &key).start();
+        let setup = Dispatch::setup().file("--tls-cert", "cert.pem", &pair.certificate);
+        let dispatch = setup.file_env("SG_TLS_KEY", "key.pem", &pair.key).start();
         let bridge = TlsBridge::to(dispatch.address());
-        Self { dispatch, folder, bridge }
+        Self { dispatch, bridge }
     }
 
     /// Puts another certificate and key in the place of those that are there.
     fn replace(&self, certificate: &str, key: &str) {
-        for (name, text) in [("key.pem", key), ("cert.pem", certificate)] {
-            let new = self.folder.write("new", text);
-            fs::rename(new, self.folder.file(name)).unwrap();
-        }
+        self.dispatch.files().replace("key.pem", key);
+        self.dispatch.files().replace("cert.pem", certificate);
     }
 
     fn driver(&self, protocol: Protocol, port: u16) -> DriverRequest {
@@ -57,14 +49,6 @@ impl HttpsServer {
     fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/api/dispatch/v1/healthz", self.dispatch.address().port())
     }
-}
-
-/// `dispatch --curl` with these words.
-fn curl(words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
-    command.env_clear().args(words).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    spawn(&mut command).unwrap().wait_with_output().unwrap()
 }
 
 #[test]
@@ -309,7 +293,7 @@ fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
 fn files_that_vanish_leave_the_old_pair_in_use() {
     let old = CertifiedKey::self_signed("old");
     let secure = HttpsServer::start(&old);
-    fs::remove_file(secure.folder.file("key.pem")).unwrap();
+    fs::remove_file(secure.dispatch.files().file("key.pem")).unwrap();
     assert_eq!(secure.shown(), old.der());
     secure.dispatch.expect_logged(&["the old certificate stays in use", "key.pem"]);
     assert_eq!(secure.shown(), old.der());
@@ -321,10 +305,10 @@ fn a_pair_that_cannot_be_used_is_no_start() {
     let folder = TempFolder::new();
     let (cert, key) = (folder.file("cert.pem"), folder.file("key.pem"));
     let words = ["-p", "0", "--tls-cert", &cert, "--tls-key", &key];
-    let missing = curl(&words);
+    let missing = run(&words, &[]);
     folder.write("cert.pem", &pair.certificate);
     folder.write("key.pem", &other.key);
-    let mismatch = curl(&words);
+    let mismatch = run(&words, &[]);
     for (output, why) in [(missing, "cert.pem"), (mismatch, "belongs to another key")] {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
@@ -339,23 +323,23 @@ fn a_pair_that_cannot_be_used_is_no_start() {
 fn curl_checks_https_by_the_ca_that_it_is_given() {
     let authority = Authority::new("CA of the building");
     let secure = HttpsServer::start(&authority.sign("dispatch.example"));
-    let ca = &secure.folder.write("ca.pem", &authority.certificate);
-    let wrong = &secure.folder.write("wrong.pem", &Authority::new("another").certificate);
+    let ca = &secure.dispatch.files().write("ca.pem", &authority.certificate);
+    let wrong = &secure.dispatch.files().write("wrong.pem", &Authority::new("another").certificate);
     let url = &secure.url("localhost");
 
-    assert_eq!(curl(&["--curl", url, "--ca", ca]).status.code(), Some(0));
-    assert_eq!(curl(&["--curl", &secure.url("127.0.0.1"), "--ca", ca]).status.code(), Some(0));
-    assert_eq!(curl(&["--curl", url, "--insecure"]).status.code(), Some(0));
-    let by_the_system = curl(&["--curl", url]);
-    let by_another = curl(&["--curl", url, "--ca", wrong]);
-    let by_nothing = curl(&["--curl", url, "--ca", "/nonexistent/ca.pem"]);
+    assert_eq!(run(&["--curl", url, "--ca", ca], &[]).status.code(), Some(0));
+    assert_eq!(run(&["--curl", &secure.url("127.0.0.1"), "--ca", ca], &[]).status.code(), Some(0));
+    assert_eq!(run(&["--curl", url, "--insecure"], &[]).status.code(), Some(0));
+    let by_the_system = run(&["--curl", url], &[]);
+    let by_another = run(&["--curl", url, "--ca", wrong], &[]);
+    let by_nothing = run(&["--curl", url, "--ca", "/nonexistent/ca.pem"], &[]);
     for output in [by_the_system, by_another, by_nothing] {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert_eq!(errors.trim().lines().count(), 1, "{errors}");
     }
     let elsewhere = HttpsServer::start(&authority.sign_for("elsewhere", &["dispatch.example"]));
-    let by_another_name = curl(&["--curl", &elsewhere.url("localhost"), "--ca", ca]);
+    let by_another_name = run(&["--curl", &elsewhere.url("localhost"), "--ca", ca], &[]);
     assert_eq!(by_another_name.status.code(), Some(1));
 }
 
@@ -363,8 +347,8 @@ fn curl_checks_https_by_the_ca_that_it_is_given() {
 fn curl_takes_a_self_signed_certificate_as_its_own_ca() {
     let pair = CertifiedKey::self_signed("dispatch.example");
     let secure = HttpsServer::start(&pair);
-    let cert = secure.folder.file("cert.pem");
-    let output = curl(&["--curl", &secure.url("localhost"), "--ca", &cert]);
+    let cert = secure.dispatch.files().file("cert.pem");
+    let output = run(&["--curl", &secure.url("localhost"), "--ca", &cert], &[]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{errors}");
 }

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use crate::harness::limits::REQUESTS_REFUSED_LOGGED_PER_SECOND;
-use serde_json::Value;
-
+use crate::harness::limits::{LOG_LINE_MAX_BYTES, REQUESTS_REFUSED_LOGGED_PER_SECOND};
 use crate::harness::{Device, Dispatch, Tcp, Udp, eventually, free_port};
 
 #[test]
@@ -65,7 +63,7 @@ fn a_module_id_cannot_forge_a_log_line() {
     dispatch.get("/api/server/healthz");
     assert!(!dispatch.log().contains('\x1b'), "an escape sequence reached the log");
     let longest = dispatch.log().lines().map(str::len).max().unwrap();
-    assert!(longest <= crate::harness::limits::LOG_LINE_MAX_BYTES, "a line of {longest} bytes");
+    assert!(longest <= LOG_LINE_MAX_BYTES, "a line of {longest} bytes");
 }
 
 #[test]
@@ -79,22 +77,13 @@ fn production_logs_json_lines_with_the_fields_of_the_contract() {
     Device::connect_from("127.0.0.9", tcp).expect_end();
     drop(device);
     driver.expect_closed(0);
-    let lines = || -> Vec<Value> {
-        let log = dispatch.log();
-        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole
-            .lines()
-            .map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}")))
-            .collect()
-    };
     for field in
         ["message", "server_protocol", "server_port", "remote_ip", "request_id", "accepted"]
     {
-        eventually(&format!("the field {field}"), || {
-            lines().iter().any(|line| line.get(field).is_some())
-        });
+        dispatch.expect_logged_json(field, |line| line.get(field).is_some());
     }
-    assert!(lines().iter().all(|line| line["message"].is_string()), "every line has a message");
+    let lines = dispatch.json_log();
+    assert!(lines.iter().all(|line| line["message"].is_string()), "every line has a message");
 }
 
 #[test]
@@ -106,7 +95,7 @@ fn a_refused_device_is_named_once_a_minute_and_hides_no_other() {
     }
     Device::connect_from("127.0.0.98", port).expect_end();
     dispatch.expect_logged(&["refused 127.0.0.98 "]);
-    let lines = dispatch.log().lines().filter(|line| line.contains("127.0.0.99")).count();
+    let lines = dispatch.count_logged("127.0.0.99");
     assert!((1..4).contains(&lines), "{lines} lines about 300 refusals");
 }
 
@@ -139,7 +128,7 @@ fn a_flood_of_requests_that_are_refused_does_not_fill_the_log() {
         let mut refused = log.lines().filter(|line| line.contains("/nothing refused"));
         refused.any(|line| line.contains("left_out=") && !line.contains("left_out=0"))
     });
-    let logged = dispatch.log().lines().filter(|line| line.contains("/nothing refused")).count();
+    let logged = dispatch.count_logged("/nothing refused");
     let seconds = begun.elapsed().as_secs() as usize + 1;
     let most = REQUESTS_REFUSED_LOGGED_PER_SECOND as usize * (seconds + 1);
     assert!(logged <= most, "{logged} lines in {seconds} s");

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use crate::harness::{
-    Device, Dispatch, Link, Namespace, Tcp, Udp, UdpPeer, eventually, free_port, has_ipv6,
-    no_program_starts, patience, pattern, spawn,
+    Device, Dispatch, Driver, Link, Namespace, Tcp, Udp, UdpPeer, eventually, free_port, has_ipv6,
+    no_program_starts, patience, pattern, skipped, spawn, test_name,
 };
 
 /// Proves that the port still receives and sends.
 #[track_caller]
-fn expect_echo(driver: &mut crate::harness::Driver, port: u16) {
+fn expect_echo(driver: &mut Driver, port: u16) {
     let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"ping");
     driver.expect_datagram("127.0.0.1", peer.port(), b"ping");
@@ -251,8 +251,7 @@ fn a_trap_of_a_real_snmp_agent_is_heard() {
     let mut command = Command::new("snmptrap");
     command.args(["-v", "2c", "-c", "building-7", &to, "", "1.3.6.1.6.3.1.1.5.3"]);
     let Ok(mut agent) = spawn(command.stdin(Stdio::null())) else {
-        eprintln!("SKIPPED: a_trap_of_a_real_snmp_agent_is_heard: this machine has no snmptrap");
-        return;
+        return skipped(&test_name(), "no snmptrap here");
     };
     let trap = driver.next();
     assert!(agent.wait().unwrap().success());

@@ -41,7 +41,7 @@ fn half_open_heads_up_to_the_limit_cost_little() {
     assert!(grown < 48 << 20, "900 half-open heads made it grow by {grown} bytes");
 }
 
-/// A health check and a driver from each of these addresses, whoever holds what else.
+/// Passes when a health check and a driver from each of these addresses are served.
 #[track_caller]
 fn expect_served(dispatch: &Dispatch, addresses: &[&str]) {
     for ip in addresses {
@@ -52,7 +52,7 @@ fn expect_served(dispatch: &Dispatch, addresses: &[&str]) {
     }
 }
 
-/// More requests from 127.0.0.1 than there is room for, each of which ends like this.
+/// More requests from 127.0.0.1 than there is room for, all of which begin like this.
 fn crowd(dispatch: &Dispatch, beginning: &str) -> Vec<Http> {
     allow_many_descriptors();
     let begin = |_| {
@@ -68,8 +68,12 @@ fn a_crowd_of_half_open_heads_keeps_nobody_out() {
     let dispatch = Dispatch::start();
     let mut heads = crowd(&dispatch, "GET / HTTP/1.1\r\nHost: d\r\n");
     expect_served(&dispatch, &["127.0.0.1", "127.0.0.2"]);
-    let refusal = heads[0].response().expect_status(503);
-    assert!(refusal.error().contains("too many connections"), "{}", refusal.error());
+    let refusal = heads[0].response();
+    // On a busy machine the 10 s of its head may be over before the crowd is complete.
+    if refusal.status != 408 {
+        let words = refusal.expect_status(503).error();
+        assert!(words.contains("too many connections"), "{words}");
+    }
     heads[0].expect_end();
 }
 
@@ -89,5 +93,7 @@ fn a_slow_client_is_not_made_to_pay_for_the_crowd_of_another_address() {
     let mut slow = dispatch.http_from("127.0.0.2");
     slow.send(format!("GET {HEALTH} HTTP/1.1\r\n"));
     let _crowd = crowd(&dispatch, "GET / HTTP/1.1\r\nHost: d\r\n");
-    slow.send("Host: d\r\n\r\n").response().expect_status(200);
+    let status = slow.try_send("Host: d\r\n\r\n").response().status;
+    // On a busy machine its own 10 s may be over; a 503 would be the crowd's doing.
+    assert!(matches!(status, 200 | 408), "{status}");
 }

@@ -1,6 +1,6 @@
 //! Where a secret could be seen.
 
-use crate::harness::{Device, Dispatch, TEXT, Tcp, TempFolder, free_port, masked};
+use crate::harness::{Device, Dispatch, TEXT, Tcp, free_port, masked, run};
 
 #[test]
 fn the_token_is_not_to_be_seen_in_the_process_list() {
@@ -16,25 +16,16 @@ fn the_token_is_not_to_be_seen_in_the_process_list() {
 
 #[test]
 fn a_token_from_a_file_is_not_in_the_environment_either() {
-    let token = uuid::Uuid::new_v4().simple().to_string();
-    let folder = TempFolder::new();
-    folder.write("PLACE_SERVER_SECRET", &format!("{token}\n"));
-    let wrapper = ["/usr/bin/env", "-u", "PLACE_SERVER_SECRET"];
-    let setup = Dispatch::setup().env("SECRETS_PATH", folder.as_str());
-    let dispatch = setup.through(&wrapper).start();
-    let header = format!("Authorization: Bearer {token}");
-    dispatch.http().request("GET", "/api/server", &[&header]).response().expect_status(200);
+    let dispatch = Dispatch::setup().token_in_file().start();
+    dispatch.get("/api/server").expect_status(200);
     let environment = std::fs::read(format!("/proc/{}/environ", dispatch.pid())).unwrap();
-    assert!(!String::from_utf8_lossy(&environment).contains(&token));
-    assert!(!dispatch.log().contains(&token));
+    assert!(!String::from_utf8_lossy(&environment).contains(dispatch.token()));
+    assert!(!dispatch.log().contains(dispatch.token()));
 }
 
 #[test]
 fn no_flag_takes_a_secret() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dispatch"))
-        .arg("--help")
-        .output()
-        .expect("the program runs");
+    let output = run(&["--help"], &[]);
     let help = String::from_utf8_lossy(&output.stdout).to_lowercase();
     assert!(help.contains("--bind"), "{help}");
     for word in ["--secret", "--token ", "--token=", "--bearer", "--password"] {
@@ -46,7 +37,7 @@ fn no_flag_takes_a_secret() {
 fn neither_trace_nor_answers_nor_close_reasons_repeat_what_is_secret() {
     let setup = Dispatch::setup().env("LOG_LEVEL", "trace").env("RUST_LOG", "trace");
     let (dispatch, port) = (setup.start(), free_port());
-    let (token, payload) = (dispatch.token(), "the-listening-code-is-4711");
+    let (token, payload) = (dispatch.token(), "the-door-code-is-4711");
     let mut driver = dispatch.driver(Tcp, port).header("Cookie: session-4711").connect();
     let mut device = Device::connect(port);
     let (ip, id) = driver.expect_opened();

@@ -1,19 +1,19 @@
 //! How many devices: in total, per port and per address.
 
-use super::{expect_exchange, limited};
-use crate::harness::{Device, Dispatch, Driver, Http, Tcp, UPGRADE, eventually, free_port};
+use super::limited;
+use crate::harness::{Device, Dispatch, Driver, Tcp, Tls, eventually, expect_exchange, free_port};
 
 /// Two devices get in and a third does not, which the log says with the flag's name; when one of
 /// the two has left, the next gets in.
 #[track_caller]
 fn expect_two_devices_at_most(dispatch: &Dispatch, flag: &str, ports: [u16; 2], third_ip: &str) {
     let accept = "127.0.0.0/8";
-    // Where both ports are the same one, both drivers hear everything.
+    // Where both ports are the same one, both drivers get every message.
     let mut drivers = ports.map(|port| dispatch.driver(Tcp, port).accept(accept).connect());
     let mut first = Device::connect(ports[0]);
     let (_, first_id) = drivers[0].expect_opened();
     let second = Device::connect(ports[1]);
-    let (_, second_id) = drivers[1].hear_opened_of(ports, first_id);
+    let (_, second_id) = drivers[1].expect_second_opened(ports, first_id);
     Device::connect_from(third_ip, ports[1]).expect_end();
     dispatch.expect_logged(&["refused", third_ip, flag]);
     expect_exchange(&mut drivers[0], &mut first, first_id);
@@ -28,7 +28,7 @@ fn expect_two_devices_at_most(dispatch: &Dispatch, flag: &str, ports: [u16; 2], 
 impl Driver {
     /// The OPENED of the second device; on a shared port, that of the first comes before it.
     #[track_caller]
-    fn hear_opened_of(&mut self, ports: [u16; 2], first_id: u64) -> (String, u64) {
+    fn expect_second_opened(&mut self, ports: [u16; 2], first_id: u64) -> (String, u64) {
         if ports[0] == ports[1] {
             assert_eq!(self.expect_opened().1, first_id);
         }
@@ -66,9 +66,9 @@ fn devices_over_the_ceiling_of_their_address_are_refused_until_one_leaves() {
     driver.expect_opened();
 }
 
-/// They say nothing, and would be waited for.
+/// Connections that say nothing, which dispatch would wait for.
 #[track_caller]
-fn expect_three_silent_ones_at_most(dispatch: &Dispatch, flag: &str, port: u16) {
+fn expect_three_silent_connections_at_most(dispatch: &Dispatch, flag: &str, port: u16) {
     let before = dispatch.descriptors();
     let crowd: Vec<_> = (0..40).map(|_| Device::connect(port)).collect();
     dispatch.expect_logged(&["refused", flag]);
@@ -81,8 +81,8 @@ fn expect_three_silent_ones_at_most(dispatch: &Dispatch, flag: &str, port: u16) 
 fn connections_that_make_no_tls_handshake_count_like_devices() {
     for flag in ["--max-devices", "--max-devices-per-port", "--max-devices-per-address"] {
         let (dispatch, port) = (limited(flag, "3"), free_port());
-        let _driver = tls_driver(&dispatch, port);
-        expect_three_silent_ones_at_most(&dispatch, flag, port);
+        let _driver = dispatch.driver(Tls, port).connect();
+        expect_three_silent_connections_at_most(&dispatch, flag, port);
     }
 }
 
@@ -91,7 +91,7 @@ fn connections_that_send_no_proxy_header_count_like_devices() {
     for flag in ["--max-devices", "--max-devices-per-port"] {
         let (dispatch, port) = (behind_balancer(flag, "3"), free_port());
         let _driver = dispatch.driver(Tcp, port).connect();
-        expect_three_silent_ones_at_most(&dispatch, flag, port);
+        expect_three_silent_connections_at_most(&dispatch, flag, port);
     }
 }
 
@@ -118,15 +118,4 @@ fn the_ceiling_of_an_address_goes_by_the_one_in_the_proxy_header() {
 /// All of loopback is a load balancer's.
 fn behind_balancer(flag: &str, value: &str) -> Dispatch {
     Dispatch::setup().arg("--trusted-proxies").arg("127.0.0.0/8").arg(flag).arg(value).start()
-}
-
-/// A driver of a TLS port with a certificate that dispatch makes.
-fn tls_driver(dispatch: &Dispatch, port: u16) -> Http {
-    let target = format!("/api/server/tls_dispatch?port={port}&accept=127.0.0.1");
-    let authorization = dispatch.authorization();
-    let headers: Vec<_> = UPGRADE.into_iter().chain([authorization.as_str()]).collect();
-    let mut http = dispatch.http();
-    let response = http.request("GET", &target, &headers).response();
-    assert_eq!(response.status, 101, "{:?}", response.text());
-    http
 }

@@ -2,8 +2,10 @@
 
 use std::net::TcpStream;
 
-use super::{expect_exchange, limited};
-use crate::harness::{Device, Dispatch, DriverRequest, Tcp, Udp, eventually, free_port};
+use super::limited;
+use crate::harness::{
+    Device, Dispatch, DriverRequest, Tcp, Udp, eventually, expect_exchange, free_port,
+};
 
 /// A third one is refused with a 503 that names the flag, until one of the two leaves.
 #[track_caller]

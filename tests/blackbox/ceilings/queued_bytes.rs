@@ -4,11 +4,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::{expect_exchange, limited};
+use super::limited;
 use crate::harness::message::Kind;
 use crate::harness::{
-    BINARY, Device, Driver, HELD_BYTES, Tcp, allow_many_descriptors, encode, eventually, free_port,
-    masked, pattern,
+    Device, Driver, HELD_BYTES, Tcp, allow_many_descriptors, eventually, expect_exchange,
+    free_port, pattern, write_frame,
 };
 
 const QUEUED_MAX: usize = 4 << 20;
@@ -18,12 +18,11 @@ const QUEUED_MAX: usize = 4 << 20;
 const SLACK: usize = 3 * QUEUED_MAX + (32 << 20);
 
 /// Writes what a device does not read: more than the kernel takes, and less than its own mark.
-/// In messages so short that the driver itself holds little. Whether dispatch took it all.
+/// The messages are so short that the driver itself holds little. Whether dispatch took them all.
 fn stall_device(mut driver: &TcpStream, id: u64) -> bool {
-    pattern(id, HELD_BYTES).chunks(65_536).all(|chunk| {
-        let message = encode(Kind::Write, "127.0.0.1", id, chunk);
-        driver.write_all(&masked(true, BINARY, &message)).is_ok()
-    })
+    pattern(id, HELD_BYTES)
+        .chunks(65_536)
+        .all(|chunk| driver.write_all(&write_frame("127.0.0.1", id, chunk)).is_ok())
 }
 
 #[test]
@@ -49,7 +48,7 @@ fn the_sum_of_all_queues_is_kept_and_the_largest_holder_is_cut_off() {
     healthy.expect(b"still here");
     most = most.max(dispatch.resident_bytes().saturating_sub(before));
     assert!(most < SLACK, "30 devices with nearly 4 MiB each made it grow by {most} bytes");
-    // Whoever was cut off is said to be gone; the others get every byte.
+    // Its driver is told of each device that was cut off; the others get every byte.
     for _ in 0..2 {
         let closed = driver.next_closed();
         assert!(closed < stalled.len() as u64, "the healthy one was cut off");
@@ -113,7 +112,7 @@ fn what_is_queued_on_connections_that_are_being_ended_counts_and_is_cut_off() {
         driver.write(&ip, slow_id, chunk);
     }
     dispatch.expect_logged(&["a connection that is being ended", "is cut off"]);
-    // Those who hold less are not made to pay.
+    // Devices that hold less do not pay for it.
     expect_exchange(&mut driver, &mut healthy, healthy_id);
     assert!(driver.has_nothing_else(), "the slow device was cut off");
 }
@@ -123,9 +122,9 @@ impl Driver {
     #[track_caller]
     fn next_closed(&mut self) -> u64 {
         loop {
-            let heard = self.next();
-            if heard.kind == Kind::Closed {
-                return heard.id;
+            let message = self.next();
+            if message.kind == Kind::Closed {
+                return message.id;
             }
         }
     }
@@ -136,13 +135,17 @@ fn many_drivers_that_read_slowly_are_cut_off_when_their_sum_is_too_much() {
     allow_many_descriptors();
     let dispatch = limited("--max-queued-bytes", "4M");
     let before = dispatch.resident_bytes();
-    let stalled: Vec<_> = (0..40)
+    let mut stalled: Vec<_> = (0..40)
         .map(|_| {
             let port = free_port();
             let driver = dispatch.driver(Tcp, port).small_window().connect();
-            (driver, flooding(port))
+            (driver, Device::connect(port))
         })
         .collect();
+    eventually("a driver is cut off", || {
+        stalled.iter_mut().for_each(|(_, device)| device.send_until_full());
+        dispatch.count_logged("is cut off") > 0
+    });
     dispatch.expect_logged(&["the driver", "holds", "is paused", "--max-queued-bytes"]);
     dispatch.expect_logged(&["the driver", "is cut off", "too much is queued in all"]);
     let grown = dispatch.resident_bytes().saturating_sub(before);
@@ -154,14 +157,6 @@ fn many_drivers_that_read_slowly_are_cut_off_when_their_sum_is_too_much() {
     expect_exchange(&mut driver, &mut device, id);
     drop(stalled);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
-}
-
-/// A device that has sent as much as is taken from it.
-fn flooding(port: u16) -> Device {
-    let mut device = Device::connect(port);
-    device.stream().set_write_timeout(Some(Duration::from_millis(20))).unwrap();
-    while matches!(device.stream().write(&[7; 65_536]), Ok(1..)) {}
-    device
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{expect_exchange, limited};
-use crate::harness::{Device, Tcp, free_port};
+use super::limited;
+use crate::harness::{Device, Tcp, expect_exchange, free_port};
 
 #[test]
 fn connections_over_the_rate_wait_and_none_is_lost() {
@@ -14,20 +14,21 @@ fn connections_over_the_rate_wait_and_none_is_lost() {
     for (n, device) in crowd.iter_mut().enumerate() {
         device.send(&[n as u8]);
     }
-    let mut heard: Vec<u8> = Vec::new();
-    while heard.len() < crowd.len() {
-        heard.extend(driver.next().data);
+    let mut received: Vec<u8> = Vec::new();
+    while received.len() < crowd.len() {
+        received.extend(driver.next().data);
     }
     // Ten in each of the first two seconds, the rest in the third.
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
-    heard.sort_unstable();
-    assert!(heard.iter().copied().eq(0..25), "{heard:?}");
+    received.sort_unstable();
+    assert!(received.iter().copied().eq(0..25), "{received:?}");
 }
 
 #[test]
 fn the_rate_of_one_port_is_not_felt_on_another() {
     let (dispatch, busy, other) =
         (limited("--max-accepts-per-second", "1"), free_port(), free_port());
+    let begun = Instant::now();
     let _driver = dispatch.driver(Tcp, busy).connect();
     let _crowd: Vec<_> = (0..50).map(|_| Device::connect(busy)).collect();
     let mut driver = dispatch.driver(Tcp, other).connect();
@@ -35,5 +36,6 @@ fn the_rate_of_one_port_is_not_felt_on_another() {
     let (_, id) = driver.expect_opened();
     expect_exchange(&mut driver, &mut device, id);
     let (drivers, devices) = dispatch.tcp_figures(busy).unwrap();
-    assert!((drivers, devices) <= (1, 20), "{devices} devices at one a second");
+    let seconds = begun.elapsed().as_secs();
+    assert!((drivers, devices) <= (1, seconds + 2), "{devices} devices in {seconds} s");
 }

@@ -1,6 +1,6 @@
 //! How they are set.
 
-use crate::harness::{Dispatch, Tcp, free_port};
+use crate::harness::{Dispatch, Tcp, free_port, run};
 
 #[test]
 fn a_ceiling_that_makes_no_sense_is_said_in_a_line() {
@@ -11,11 +11,7 @@ fn a_ceiling_that_makes_no_sense_is_said_in_a_line() {
         ("--max-queued-bytes", "1K"),
         ("--max-accepts-per-second", "0"),
     ] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dispatch"))
-            .args(["-b", "127.0.0.1", "-p", "0"])
-            .arg(format!("{flag}={value}"))
-            .output()
-            .expect("the program runs");
+        let output = run(&["-b", "127.0.0.1", "-p", "0", &format!("{flag}={value}")], &[]);
         let words = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{flag} {value}: {words}");
         assert_eq!(words.lines().count(), 1, "{words}");

@@ -30,7 +30,8 @@ pub use api_client::ApiClient;
 pub use bytes::{assert_same_bytes, expect_bytes, pattern};
 pub use device::Device;
 pub use driver::{
-    Driver, DriverRequest, Incoming, Protocol, Tcp, Tls, Udp, encode, write_frame, write_through,
+    Driver, DriverRequest, Incoming, Protocol, Tcp, Tls, Udp, encode, expect_exchange, write_frame,
+    write_through,
 };
 pub use http::{Http, Response};
 pub use namespace::{Link, Namespace, ip};
@@ -43,7 +44,7 @@ pub use sockets::reset;
 pub use temp_folder::TempFolder;
 pub use tls::{Authority, CertifiedKey, OpenSslClient, TlsBridge, TlsDevice, TlsVersion, openssl};
 pub use udp_peer::UdpPeer;
-pub use wait::{eventually, expect_prompt, patience, wait_for};
+pub use wait::{eventually, expect_prompt, patience, wait_for, wait_until_still};
 pub use websocket::{
     BINARY, CLOSE, CONTINUATION, Event, PING, PONG, TEXT, UPGRADE, Upgrade, WebSocket, masked,
 };

@@ -10,6 +10,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How long to look away between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// How long nothing moves before it counts as held back.
+const STILL_FOR: Duration = Duration::from_millis(300);
+
 /// A busy machine may delay one attempt, and hardly as many in a row.
 const PROMPT_ATTEMPTS: u32 = 5;
 
@@ -39,6 +42,16 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     wait_for(what, || holds().then_some(()));
+}
+
+/// Waits until a count that grows has stayed the same for a while.
+#[track_caller]
+pub fn wait_until_still(what: &str, count: impl Fn() -> usize) -> usize {
+    wait_for(what, || {
+        let before = count();
+        thread::sleep(STILL_FOR);
+        (before > 0 && before == count()).then_some(before)
+    })
 }
 
 /// Passes when an attempt takes less than this. What is always slow fails; what is slow because

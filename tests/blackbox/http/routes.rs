@@ -53,6 +53,7 @@ fn an_unknown_path_is_a_404() {
     let dispatch = Dispatch::start();
     for path in ["//", "/api", "/api/dispatch", "/api/dispatch/v2", "/api/dispatch/v1/nothing"] {
         dispatch.get(path).expect_status(404).error();
+        dispatch.api().delete(path).expect_status(404).error();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a token may stand, and what a wrong one gets.
 
 use super::TCP;
-use crate::harness::{Dispatch, UPGRADE, free_port};
+use crate::harness::{Device, Dispatch, Tcp, Upgrade, free_port};
 
 #[test]
 fn a_missing_or_wrong_token_is_a_401_in_json() {
@@ -57,8 +57,18 @@ fn a_driver_may_bring_its_token_in_the_query() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let token = dispatch.token();
     let target = format!("{TCP}?bearer_token={token}&port={port}&accept=127.0.0.1");
-    let response = dispatch.http().request("GET", &target, &UPGRADE).response();
-    assert_eq!(response.status, 101);
+    let mut socket = Upgrade::new(dispatch.address(), &target).connect();
+    let _device = Device::connect(port);
+    assert_eq!(socket.message()[0], 0, "OPENED");
+}
+
+#[test]
+fn a_wrong_token_opens_no_port_and_tells_nothing() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    dispatch.driver(Tcp, port).token("wrong").refused().expect_status(401).error();
+    dispatch.driver(Tcp, port).without_token().refused().expect_status(401).error();
+    dispatch.api_as("wrong").get("/api/server").expect_status(401).error();
+    dispatch.expect_nothing_open();
 }
 
 #[test]

@@ -64,22 +64,25 @@ fn a_header_name_has_no_case_and_connection_may_say_more() {
 fn no_extension_is_agreed_to() {
     let dispatch = Dispatch::start();
     let target = format!("{TCP}?port={}&accept=127.0.0.1", free_port());
-    let authorization = dispatch.authorization();
-    let mut headers = UPGRADE.to_vec();
-    headers.extend(["Sec-WebSocket-Extensions: permessage-deflate", authorization.as_str()]);
-    let response = dispatch.http().request("GET", &target, &headers).response();
-    assert_eq!(response.status, 101);
-    assert_eq!(response.header("sec-websocket-extensions"), None);
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate";
+    let socket = dispatch.websocket(&target).header(offer).connect();
+    assert_eq!(socket.response().header("sec-websocket-extensions"), None);
+}
+
+#[test]
+fn no_unknown_subprotocol_is_selected() {
+    let dispatch = Dispatch::start();
+    let target = format!("{TCP}?port={}&accept=127.0.0.1", free_port());
+    let socket = dispatch.websocket(&target).subprotocols("chat, soap").connect();
+    assert_eq!(socket.response().header("sec-websocket-protocol"), None);
 }
 
 #[test]
 fn a_web_page_from_elsewhere_may_not_connect() {
     let dispatch = Dispatch::start();
     let target = format!("{TCP}?port={}&accept=127.0.0.1", free_port());
-    let authorization = dispatch.authorization();
-    let mut headers = UPGRADE.to_vec();
-    headers.extend(["Origin: https://elsewhere.example", authorization.as_str()]);
-    dispatch.http().request("GET", &target, &headers).response().expect_status(403).error();
+    let origin = "Origin: https://elsewhere.example";
+    dispatch.websocket(&target).header(origin).refused().expect_status(403).error();
     dispatch.expect_nothing_open();
 }
 
@@ -109,19 +112,4 @@ fn bytes_behind_the_upgrade_are_the_first_frames() {
     driver.expect_opened();
     assert!(matches!(driver.event(), Event::Pong(payload) if payload == b"early"));
     device.expect(b"early");
-}
-
-#[test]
-fn a_port_serves_tcp_or_tls_and_never_both() {
-    let (dispatch, port) = (Dispatch::start(), free_port());
-    let tls = format!("/api/dispatch/v1/tls_dispatch?port={port}&accept=127.0.0.1");
-    let _driver = dispatch.driver(Tcp, port).connect();
-    let response = dispatch.upgrade(&tls);
-    if response.status == 501 {
-        eprintln!("SKIPPED: this build has no TLS");
-        response.error();
-        return;
-    }
-    let words = response.expect_status(409).error();
-    assert!(words.contains(&port.to_string()), "{words}");
 }

@@ -1,5 +1,5 @@
-//! A UDP port of the soak. Datagrams may be lost; what arrives is whole, its sender's, in order
-//! and there once.
+//! A UDP port of the soak. Datagrams may be lost; what arrives is whole, from the right sender, in
+//! order and there once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::message::{self, Kind, Message};
-
-use super::driver_reader::DriverWriter;
+use super::driver_writer::DriverWriter;
+use super::rng::Rng;
 use super::stream::Source;
-use super::world::{Rng, StopOnPanic, World};
+use super::world::{StopOnPanic, World};
+use crate::harness::message::{self, Kind, Message};
 use crate::harness::{BINARY, CLOSE, Driver, PING, PONG, Udp, encode, free_port};
 
 const PEERS: usize = 3;
@@ -44,7 +44,7 @@ pub fn run(world: &World, mut rng: Rng) {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _stop = StopOnPanic(world);
-                hear(world, &mut driver, &writer, &mut reading);
+                receive(world, &mut driver, &writer, &mut reading);
             });
             let peers: Vec<_> = (0..PEERS).map(|_| (rng.fork(), &is_over)).collect();
             for (rng, is_over) in peers {
@@ -57,29 +57,29 @@ pub fn run(world: &World, mut rng: Rng) {
                 thread::sleep(Duration::from_millis(20));
             }
             is_over.store(true, Ordering::Relaxed);
-            writer.say(CLOSE, &1000u16.to_be_bytes());
+            writer.close();
         });
     }
 }
 
 /// Checks what the peers sent, and sends each something now and then.
-fn hear(world: &World, driver: &mut Driver, writer: &DriverWriter, rng: &mut Rng) {
+fn receive(world: &World, driver: &mut Driver, writer: &DriverWriter, rng: &mut Rng) {
     let mut newest: HashMap<(Vec<u8>, u64), u64> = HashMap::new();
     let mut sent = 0;
     while let Some(frame) = driver.socket().frame() {
         match frame.opcode {
-            PING => drop(writer.say(PONG, &frame.payload)),
+            PING => drop(writer.send(PONG, &frame.payload)),
             CLOSE => return,
             _ => {
                 let message = message::decode(&frame.payload).expect("it decodes");
                 let Message { kind, ip_address, id_or_port: id, data } = message;
                 assert_eq!(kind, Kind::Received);
                 check(data, newest.entry((ip_address.to_vec(), id)).or_default());
-                world.figures.datagrams_heard.fetch_add(1, Ordering::Relaxed);
+                world.figures.datagrams_received.fetch_add(1, Ordering::Relaxed);
                 sent += 1;
                 let ip = String::from_utf8(ip_address.to_vec()).unwrap();
                 let answer = datagram(sent, rng.size(60_000));
-                writer.say(BINARY, &encode(Kind::Write, &ip, id, &answer));
+                writer.send(BINARY, &encode(Kind::Write, &ip, id, &answer));
             }
         }
         if rng.one_in(5000) {

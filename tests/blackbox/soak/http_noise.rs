@@ -1,11 +1,12 @@
-//! Whoever else comes by during the soak: who asks for statistics, and who sends nonsense.
+//! Other clients during the soak: some ask for statistics, some send nonsense.
 
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use serde_json::Value;
 
-use super::world::{Rng, StopOnPanic, World};
+use super::rng::Rng;
+use super::world::{StopOnPanic, World};
 use crate::harness::{BINARY, Http, TEXT, Tcp, free_port, masked};
 
 pub fn run(world: &World, mut rng: Rng) {
@@ -15,10 +16,10 @@ pub fn run(world: &World, mut rng: Rng) {
     while !world.is_over() {
         world.figures.requests.fetch_add(1, Ordering::Relaxed);
         match rng.below(6) {
-            0 | 1 => judge(&world.dispatch.statistics()),
+            0 | 1 => check(&world.dispatch.statistics()),
             2 => drop(world.dispatch.get("/api/server/nothing").expect_status(404)),
             3 => pipeline(world),
-            4 => spoiled_driver(world, port, &mut rng),
+            4 => broken_driver(world, port, &mut rng),
             _ => {
                 let mut http = world.dispatch.http();
                 http.send("GET /api/server/healthz HTTP/1.1\r\nHos");
@@ -32,8 +33,8 @@ pub fn run(world: &World, mut rng: Rng) {
     }
 }
 
-/// Whatever is going on, no port is there without a driver.
-fn judge(statistics: &Value) {
+/// Passes when no port is open without a driver, whatever else is going on.
+fn check(statistics: &Value) {
     for protocol in ["tcp_listeners", "udp_listeners"] {
         let ports = statistics[protocol].as_object().expect("ports with their drivers");
         let is_wanted = |drivers: &Value| drivers.as_u64().is_some_and(|count| count > 0);
@@ -55,7 +56,7 @@ fn pipeline(world: &World) {
 }
 
 /// A driver that sends nonsense, and is closed with words.
-fn spoiled_driver(world: &World, port: u16, rng: &mut Rng) {
+fn broken_driver(world: &World, port: u16, rng: &mut Rng) {
     let mut driver = world.dispatch.driver(Tcp, port).connect();
     if rng.one_in(2) {
         driver.try_send(&masked(true, TEXT, b"hello"));

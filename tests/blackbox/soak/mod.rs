@@ -1,4 +1,4 @@
-//! A soak: mixed load in random order for as long as wished, every byte checked, and at the end
+//! A soak: mixed load in random order for as long as asked, every byte checked, and at the end
 //! everything back where it began.
 //!
 //! ```text
@@ -7,13 +7,15 @@
 //! ```
 //!
 //! The seed decides what each actor does; how the actors fall in with each other is the
-//! machine's. A failure says whose stream it was and where, and ends the soak. On a machine that
+//! machine's. A failure names the stream and the place in it, and ends the soak. On a machine that
 //! is busy with other things, DEADLINE_FACTOR=10 lets everybody wait longer for an answer.
 
 mod datagrams;
 mod driver_reader;
+mod driver_writer;
 mod http_noise;
 mod port_worker;
+mod rng;
 mod soak_device;
 mod stream;
 mod world;
@@ -23,7 +25,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use port_worker::PortWorker;
-use world::{Rng, StopOnPanic, World};
+use rng::Rng;
+use world::{StopOnPanic, World};
 
 use crate::harness::{Dispatch, allow_many_descriptors, eventually};
 
@@ -47,7 +50,7 @@ fn soak() {
     });
     println!("soak: SOAK_SECONDS={seconds} SOAK_SEED={seed}");
     allow_many_descriptors();
-    // Nobody reads the log, which is one more thing that must not matter.
+    // The log is not read, which is one more thing that must not matter.
     let dispatch = Dispatch::setup().env("LOG_LEVEL", "info").with_unread_log().start();
     dispatch.expect_nothing_open();
     let start = Sample::of(&dispatch);
@@ -61,7 +64,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }
 
-/// Lets everybody loose until the end; gives what memory was in use half way.
+/// Runs all actors until the end; gives what memory was in use half way.
 fn run(world: &World, seed: u64) -> Sample {
     let mut rng = Rng::new(seed);
     let middle = thread::scope(|scope| {
@@ -76,13 +79,13 @@ fn run(world: &World, seed: u64) -> Sample {
         let noise = rng.fork();
         scope.spawn(move || http_noise::run(world, noise));
         let _stop = StopOnPanic(world);
-        watch(world)
+        report_progress(world)
     });
     println!("soak: over; {}", progress(world, Sample::of(&world.dispatch)));
     middle
 }
 
-fn watch(world: &World) -> Sample {
+fn report_progress(world: &World) -> Sample {
     let started = Instant::now();
     let half = started + (world.ends_at - started) / 2;
     let (mut middle, mut next) = (None, started + PROGRESS_EVERY);
@@ -125,14 +128,14 @@ fn progress(world: &World, sample: Sample) -> String {
     let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
     let figures = &world.figures;
     format!(
-        "{} MB up, {} MB down, {} devices, {} drivers, {} datagrams sent, {} heard, {} back, \
+        "{} MB up, {} MB down, {} devices, {} drivers, {} datagrams sent, {} received, {} back, \
          {} requests; {sample}",
         of(&figures.bytes_up) / 1_000_000,
         of(&figures.bytes_down) / 1_000_000,
         of(&figures.devices),
         of(&figures.drivers),
         of(&figures.datagrams_up),
-        of(&figures.datagrams_heard),
+        of(&figures.datagrams_received),
         of(&figures.datagrams_down),
         of(&figures.requests),
     )

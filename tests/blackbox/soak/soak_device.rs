@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::DOWN;
+use super::rng::Rng;
 use super::stream::{Source, StreamChecker};
-use super::world::{Ending, Plan, Rng, World};
+use super::world::{Plan, PlannedEnd, World};
 use crate::harness::{Device, patience};
 
 pub struct SoakDevice<'a> {
@@ -17,7 +18,7 @@ pub struct SoakDevice<'a> {
     pub plan: Plan,
 }
 
-/// What the two halves of a device know of each other.
+/// What the sending and the receiving half of a device know of each other.
 #[derive(Default)]
 struct Halves {
     received: AtomicUsize,
@@ -35,7 +36,7 @@ impl SoakDevice<'_> {
             self.receive(device.stream(), &halves, &mut down);
         });
         drop(sending);
-        if self.plan.ending == Ending::Reset {
+        if self.plan.end == PlannedEnd::Reset {
             device.reset();
         }
     }
@@ -45,12 +46,12 @@ impl SoakDevice<'_> {
         let mut source = Source::new(self.stream);
         let mut left = self.plan.up;
         let pause = if rng.one_in(3) { 20 } else { 1 };
-        let breaks_at = rng.below(left);
+        let resets_at = rng.below(left);
         while left > 0 && !self.must_stop(halves) {
-            if self.plan.ending == Ending::Reset && left <= breaks_at {
+            if self.plan.end == PlannedEnd::Reset && left <= resets_at {
                 break;
             }
-            // Enough at first to tell whose stream it is.
+            // Enough at first to tell which stream it is.
             let least = if left == self.plan.up { 24 } else { 1 };
             let len = rng.size(100_000).max(least).min(left);
             if stream.write_all(&source.next(len)).is_err() {
@@ -63,9 +64,9 @@ impl SoakDevice<'_> {
     }
 
     fn end_sending(&self, stream: &TcpStream, halves: &Halves, left: usize) {
-        match self.plan.ending {
-            // A hog ends by itself only where it was not cut off.
-            Ending::Finish | Ending::NeverReads => {
+        match self.plan.end {
+            // One that never reads ends by itself only if it was not cut off.
+            PlannedEnd::Finish | PlannedEnd::NeverReads => {
                 while halves.received.load(Ordering::Relaxed) < self.plan.down {
                     if self.must_stop(halves) {
                         return;
@@ -74,16 +75,16 @@ impl SoakDevice<'_> {
                 }
                 let _ = stream.shutdown(Shutdown::Write);
             }
-            Ending::HalfClose if left == 0 => drop(stream.shutdown(Shutdown::Write)),
-            Ending::Reset => halves.is_over.store(true, Ordering::Relaxed),
-            Ending::HalfClose | Ending::Closed => {}
+            PlannedEnd::HalfClose if left == 0 => drop(stream.shutdown(Shutdown::Write)),
+            PlannedEnd::Reset => halves.is_over.store(true, Ordering::Relaxed),
+            PlannedEnd::HalfClose | PlannedEnd::Closed => {}
         }
     }
 
     fn receive(&self, stream: &mut TcpStream, halves: &Halves, rng: &mut Rng) {
         let mut checker = StreamChecker::of(self.stream | DOWN);
         let started = Instant::now();
-        self.sit_still(halves);
+        self.read_nothing(halves);
         let bite = rng.size(65_536).max(512);
         let mut bytes = vec![0; bite];
         while !self.must_stop(halves) {
@@ -106,18 +107,18 @@ impl SoakDevice<'_> {
                 Err(_) => break,
             }
         }
-        // Who was told to stop has not seen the end.
+        // One that was told to stop has not seen the end.
         let is_whole = !self.must_stop(halves);
         halves.is_over.store(true, Ordering::Relaxed);
         if is_whole {
-            self.judge_end(halves.received.load(Ordering::Relaxed));
+            self.check_end(halves.received.load(Ordering::Relaxed));
         }
     }
 
     /// Reads nothing for longer than a device may hold back its driver.
-    fn sit_still(&self, halves: &Halves) {
+    fn read_nothing(&self, halves: &Halves) {
         let until = Instant::now() + Duration::from_secs(7);
-        while self.plan.ending == Ending::NeverReads
+        while self.plan.end == PlannedEnd::NeverReads
             && Instant::now() < until
             && !self.must_stop(halves)
         {
@@ -125,17 +126,17 @@ impl SoakDevice<'_> {
         }
     }
 
-    fn judge_end(&self, received: usize) {
+    fn check_end(&self, received: usize) {
         let Self { world, stream, plan } = self;
         assert!(received <= plan.down, "stream {stream}: {received} bytes, {plan:?}");
-        let is_complete = matches!(plan.ending, Ending::Finish | Ending::Closed);
+        let is_complete = matches!(plan.end, PlannedEnd::Finish | PlannedEnd::Closed);
         // The episode may have been broken off while this was looked at.
-        if is_complete && received < plan.down && !world.is_broken(plan.episode) {
+        if is_complete && received < plan.down && !world.is_aborted(plan.episode) {
             panic!("stream {stream} got {received} bytes only: {plan:?}");
         }
     }
 
     fn must_stop(&self, halves: &Halves) -> bool {
-        halves.is_over.load(Ordering::Relaxed) || self.world.is_broken(self.plan.episode)
+        halves.is_over.load(Ordering::Relaxed) || self.world.is_aborted(self.plan.episode)
     }
 }

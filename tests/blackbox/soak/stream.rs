@@ -1,6 +1,6 @@
-//! Streams that verify themselves: from any few bytes of one it is known whose they are and
-//! where they belong, so that who joins late can check them too, and so that a byte that is
-//! lost, repeated or somebody else's is seen at once.
+//! Streams that verify themselves: a few bytes of one tell which stream they are from and where
+//! they belong. So a driver that joins late can check them too, and a byte that is lost, repeated
+//! or from another stream is seen at once.
 
 const WORD: usize = 8;
 /// Odd, so that multiplying by it can be undone.
@@ -33,7 +33,7 @@ pub struct StreamChecker {
     place: Option<Place>,
 }
 
-/// Whose bytes they are, where they began and where the next ones belong.
+/// The stream that bytes are from, where they began and where the next ones belong.
 #[derive(Clone, Copy)]
 pub struct Place {
     pub stream: u32,

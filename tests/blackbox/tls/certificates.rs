@@ -180,7 +180,8 @@ fn a_port_serves_tcp_or_tls_and_never_both() {
     let answer = dispatch.driver(Tcp, tls_port).refused().expect_status(409);
     assert!(answer.error().contains("tls"), "{}", answer.error());
     let answer = dispatch.driver(Tls, tcp_port).refused().expect_status(409);
-    assert!(answer.error().contains("tcp"), "{}", answer.error());
+    let words = answer.error();
+    assert!(words.contains("tcp") && words.contains(&tcp_port.to_string()), "{words}");
     assert_eq!(dispatch.tcp_figures(tls_port), Some((1, 0)));
     assert_eq!(dispatch.tcp_figures(tcp_port), Some((1, 0)));
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use super::message::{self, Kind, Message};
-use super::{BINARY, CLOSE, Event, PING, WebSocket, assert_same_bytes, masked};
+use super::{BINARY, CLOSE, Device, Event, PING, WebSocket, assert_same_bytes, masked};
 
 pub use request::{DriverRequest, Protocol, Tcp, Tls, Udp};
 
@@ -270,6 +270,15 @@ impl Driver {
     pub fn reset_now(&mut self) {
         self.socket.reset_now();
     }
+}
+
+/// Passes when a device of 127.0.0.1 and its driver get a message each way.
+#[track_caller]
+pub fn expect_exchange(driver: &mut Driver, device: &mut Device, id: u64) {
+    device.send(b"question");
+    driver.expect_received(id, b"question");
+    driver.write("127.0.0.1", id, b"answer");
+    device.expect(b"answer");
 }
 
 /// The bytes of a message.

@@ -19,6 +19,7 @@ pub struct Setup {
     wrapper: Vec<String>,
     args: Vec<String>,
     variables: Vec<(String, String)>,
+    removed: Vec<String>,
     port: u16,
     token: String,
     files: TempFolder,
@@ -31,6 +32,7 @@ impl Setup {
             wrapper: Vec::new(),
             args: Vec::new(),
             variables: Vec::new(),
+            removed: Vec::new(),
             port: 0,
             token: uuid::Uuid::new_v4().simple().to_string(),
             files: TempFolder::new(),
@@ -49,6 +51,12 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes a variable away that it would have otherwise.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.removed.push(name.to_owned());
         self
     }
 
@@ -74,6 +82,13 @@ impl Setup {
     pub fn token(mut self, token: &str) -> Self {
         self.token = token.to_owned();
         self
+    }
+
+    /// Gives it the token by a file instead of a variable.
+    pub fn token_in_file(self) -> Self {
+        self.files.write("PLACE_SERVER_SECRET", &format!("{}\n", self.token));
+        let folder = self.files.as_str().to_owned();
+        self.env("SECRETS_PATH", &folder).without_env("PLACE_SERVER_SECRET")
     }
 
     /// Lets it open so few files.
@@ -126,6 +141,9 @@ impl Setup {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("PLACE_SERVER_SECRET", &self.token).env("LOG_LEVEL", "debug");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        for name in &self.removed {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -15,7 +15,7 @@ use super::device::trusting_config;
 /// speaks to an https listener as it does to any other.
 pub struct TlsBridge {
     address: SocketAddr,
-    shown: Arc<Mutex<Option<CertificateDer<'static>>>>,
+    shown: Arc<Shown>,
 }
 
 impl TlsBridge {
@@ -43,12 +43,10 @@ impl TlsBridge {
     }
 }
 
+type Shown = Mutex<Option<CertificateDer<'static>>>;
+
 /// Carries bytes both ways, one record or one chunk at a time, until either side ends.
-fn carry(
-    plain: TcpStream,
-    server: SocketAddr,
-    shown: &Mutex<Option<CertificateDer<'static>>>,
-) -> Option<()> {
+fn carry(plain: TcpStream, server: SocketAddr, shown: &Shown) -> Option<()> {
     let mut sealed = TcpStream::connect(server).ok()?;
     sealed.set_nodelay(true).ok()?;
     plain.set_nodelay(true).ok()?;
@@ -62,62 +60,61 @@ fn carry(
     let (plain_in, sealed_out) = (plain.try_clone().ok()?, sealed.try_clone().ok()?);
     let sending = session.clone();
     let sender = thread::spawn(move || seal(plain_in, sealed_out, &sending));
-    open(sealed, &plain, &session);
+    unseal(sealed, &plain, &session);
     let _ = plain.shutdown(Shutdown::Write);
     sender.join().ok()
 }
 
-/// Carries from the plain side to the server, until either ends.
+/// Encrypts what comes in the clear, and `close_notify` behind it.
 fn seal(mut plain: TcpStream, mut sealed: TcpStream, session: &Mutex<ClientConnection>) {
     let mut bytes = vec![0; 16_384];
     loop {
         let len = plain.read(&mut bytes).unwrap_or(0);
-        let out = sealed_records(&mut session.lock().unwrap(), &bytes[..len]);
-        if sealed.write_all(&out).is_err() || len == 0 {
+        let records = sealed_records(&mut session.lock().unwrap(), &bytes[..len]);
+        if sealed.write_all(&records).is_err() || len == 0 {
             return;
         }
     }
 }
 
-/// The records for this plaintext, or those that end the session where there is none.
 fn sealed_records(session: &mut ClientConnection, plain: &[u8]) -> Vec<u8> {
-    match plain.len() {
-        0 => session.send_close_notify(),
-        _ => session.writer().write_all(plain).unwrap(),
+    match plain {
+        [] => session.send_close_notify(),
+        plain => session.writer().write_all(plain).unwrap(),
     }
-    let mut out = Vec::new();
+    let mut records = Vec::new();
     while session.wants_write() {
-        session.write_tls(&mut out).unwrap();
+        session.write_tls(&mut records).unwrap();
     }
-    out
+    records
 }
 
-/// Carries from the server to the plain side, until either ends.
-fn open(mut sealed: TcpStream, mut plain: &TcpStream, session: &Mutex<ClientConnection>) {
-    let mut cipher = vec![0; 16_384];
+/// Decrypts what comes sealed, up to `close_notify` or the end of the connection.
+fn unseal(mut sealed: TcpStream, mut plain: &TcpStream, session: &Mutex<ClientConnection>) {
+    let mut bytes = vec![0; 16_384];
     loop {
-        let len = sealed.read(&mut cipher).unwrap_or(0);
-        let (out, is_over) = opened(&mut session.lock().unwrap(), &cipher[..len]);
-        if plain.write_all(&out).is_err() || is_over {
+        let len = sealed.read(&mut bytes).unwrap_or(0);
+        let mut out = Vec::new();
+        let goes_on = plain_bytes(&mut session.lock().unwrap(), &bytes[..len], &mut out);
+        if plain.write_all(&out).is_err() || len == 0 || !goes_on {
             return;
         }
     }
 }
 
-/// The plaintext of what came, and whether more can come.
-fn opened(session: &mut ClientConnection, mut cipher: &[u8]) -> (Vec<u8>, bool) {
-    let (mut out, mut is_over) = (Vec::new(), cipher.is_empty());
-    while !cipher.is_empty() && !is_over {
-        is_over = session.read_tls(&mut cipher).is_err();
-        match session.process_new_packets() {
-            Ok(state) => {
-                let start = out.len();
-                out.resize(start + state.plaintext_bytes_to_read(), 0);
-                session.reader().read_exact(&mut out[start..]).unwrap();
-                is_over |= state.peer_has_closed();
-            }
-            Err(_) => is_over = true,
+/// Whether more can come.
+fn plain_bytes(session: &mut ClientConnection, mut sealed: &[u8], out: &mut Vec<u8>) -> bool {
+    while !sealed.is_empty() {
+        if session.read_tls(&mut sealed).is_err() {
+            return false;
+        }
+        let Ok(state) = session.process_new_packets() else { return false };
+        let start = out.len();
+        out.resize(start + state.plaintext_bytes_to_read(), 0);
+        session.reader().read_exact(&mut out[start..]).unwrap();
+        if state.peer_has_closed() {
+            return false;
         }
     }
-    (out, is_over)
+    true
 }
