@@ -1,7 +1,8 @@
-//! What must not happen, and does: descriptors run out, privileges lack, crowds come and vanish.
+//! What must not happen, and does: descriptors run out, privileges are missing, crowds come and
+//! vanish.
 
-use std::io::Write;
-use std::process::Command;
+use std::io::{self, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ fn a_port_that_needs_a_privilege_is_a_403() {
     dispatch.expect_nothing_open();
 }
 
-/// A dispatcher that may not open port 1, where such a one can be had.
+/// A dispatcher that may not open port 1; where none can be had, the calling test is skipped.
 fn without_privileges() -> Option<Dispatch> {
     let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first_free.is_ok_and(|port| port.trim() == "0") {
@@ -223,19 +224,15 @@ fn half_closed_devices_and_half_read_drivers_do_not_make_it_spin() {
 #[test]
 fn a_killed_driver_program_frees_its_port() {
     // The kernel ends the connections of a killed program: with a reset where input is unread,
-    // in order where not. This one is another process, killed without a rng to say anything.
+    // in order where not. This one is another process, killed without a chance to say anything.
     let (dispatch, port) = (Dispatch::start(), free_port());
     let http = dispatch.address();
     let script = format!("exec 3<>/dev/tcp/{}/{}; cat >&3; exec sleep 60", http.ip(), http.port());
-    let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).stdin(std::process::Stdio::piped());
-    let mut program = match spawn(&mut bash) {
+    let request = dispatch.driver(Tcp, port).bytes();
+    let mut program = match start_with_input("bash", &["-c", &script], &request) {
         Ok(program) => program,
         Err(e) => return skipped(&test_name(), &format!("no bash here ({e})")),
     };
-    let mut input = program.stdin.take().unwrap();
-    input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
-    drop(input);
     dispatch.expect_tcp_figures(port, Some((1, 0)));
     let mut device = Device::connect(port);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
@@ -245,12 +242,19 @@ fn a_killed_driver_program_frees_its_port() {
     dispatch.expect_nothing_open();
 }
 
+/// Starts a program that reads these bytes from its stdin, and then the end of it.
+fn start_with_input(program: &str, args: &[&str], input: &[u8]) -> io::Result<Child> {
+    let mut child = spawn(Command::new(program).args(args).stdin(Stdio::piped()))?;
+    child.stdin.take().expect("stdin is piped").write_all(input)?;
+    Ok(child)
+}
+
 // ---- Time -----------------------------------------------------------------------------------
 
-// Setting the clock is no event: every deadline is measured by the monotonic clock, which
-// nobody can set; the wall clock is asked for the time in a line of the log or of the built-in
-// driver, and by the TLS library whether a certificate is valid. What does jump is the time of a process that is stopped and
-// goes on, as it does with `docker pause` and with a virtual machine that is moved.
+// Setting the clock changes nothing: every deadline is measured by the monotonic clock, which
+// cannot be set. The wall clock gives the time in lines of the log and of the built-in driver, and
+// tells the TLS library whether a certificate is valid. What does jump is the time of a process
+// that is stopped and goes on, as with `docker pause` or a virtual machine that is moved.
 
 #[test]
 fn deadlines_know_nothing_of_the_wall_clock() {
@@ -330,10 +334,9 @@ fn a_driver_behind_a_dropped_route_is_let_go() {
     assert!(ip(&format!("-n {name} addr add {net}.2/24 dev {}", link.theirs)));
     let dispatch = Dispatch::setup().arg("-b").arg(&own_ip).start();
     let listening = format!("listening on http://{own_ip}:");
-    dispatch.expect_logged(&[&listening]);
-    let log = dispatch.log();
-    let digits = |c: char| !c.is_ascii_digit();
-    let http_port = log.split_once(&listening).unwrap().1.split(digits).next().unwrap();
+    let line = dispatch.expect_logged(&[&listening]);
+    let is_end = |c: char| !c.is_ascii_digit();
+    let http_port = line.split_once(&listening).unwrap().1.split(is_end).next().unwrap();
     // It asks for a port, and then sends a pong every five seconds.
     let script = format!(
         "exec 3<>/dev/tcp/{}/{http_port}; cat >&3; \
@@ -341,17 +344,14 @@ fn a_driver_behind_a_dropped_route_is_let_go() {
         own_ip
     );
     let port = free_port();
-    let mut bash = Command::new("ip");
-    bash.args(["netns", "exec", name, "bash", "-c", &script]);
-    let mut program = spawn(bash.stdin(std::process::Stdio::piped())).unwrap();
-    let mut input = program.stdin.take().unwrap();
-    input.write_all(&dispatch.driver(Tcp, port).bytes()).unwrap();
-    drop(input);
+    let words = ["netns", "exec", name, "bash", "-c", &script];
+    let request = dispatch.driver(Tcp, port).bytes();
+    let mut program = start_with_input("ip", &words, &request).unwrap();
     dispatch.expect_tcp_figures(port, Some((1, 0)));
     let mut device = Device::connect(port);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
     thread::sleep(Duration::from_secs(20));
-    // From now on nothing passes, and nobody is told.
+    // From now on nothing passes, and neither end is told.
     assert!(ip(&format!("-n {name} link set lo down")));
     assert!(ip(&format!("link set {} down", link.ours)));
     let dropped = Instant::now();

@@ -64,7 +64,7 @@ fn the_same_routes_are_served_over_https() {
         assert!(answer.expect_status(200).json()["tcp_clients"].is_object());
     }
     http.get("/api/server").expect_status(401);
-    // Pipelined, so that the second request waits inside of TLS and no event tells of it.
+    // Pipelined, so that the second request waits inside TLS and raises no event.
     let mut http = secure.http();
     let one = "GET /api/server/healthz HTTP/1.1\r\nHost: d\r\n\r\n";
     http.send(one.repeat(5));
@@ -267,8 +267,8 @@ fn a_bad_new_pair_is_logged_once_and_the_old_one_stays() {
     for (certificate, key) in bad {
         let secure = HttpsServer::start(&old);
         let mut keeping = secure.http();
-        // Answered, it is certainly accepted: that looks at the files, too, and would find the
-        // pair half replaced.
+        // Once it is answered it was accepted, too. Accepting looks at the files, and would find
+        // the pair half replaced.
         keeping.get("/api/server/healthz").expect_status(200);
         secure.replace(&certificate, &key);
         for _ in 0..3 {

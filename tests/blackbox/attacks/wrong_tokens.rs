@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::limits::{WRONG_TOKEN_DELAY, WRONG_TOKENS_FREE};
 use crate::harness::{Device, Dispatch, Http, Tcp, expect_prompt, free_port};
 
-/// Offers a wrong token and says how long the answer took.
+/// Sends a wrong token; gives how long the answer took.
 fn guess(ip: &str, dispatch: &Dispatch) -> Duration {
     let begun = Instant::now();
     let mut http = dispatch.http_from(ip);

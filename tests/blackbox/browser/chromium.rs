@@ -10,7 +10,7 @@ pub const STARTS_WITHIN: u32 = 6;
 
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// No sandbox, since tests may run as root; and nobody is called home.
+/// No sandbox, since tests may run as root; and it calls no other host.
 const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",

@@ -8,7 +8,7 @@ use std::{io, thread};
 use super::chromium::{Chromium, STARTS_WITHIN};
 use crate::harness::{Dispatch, UPGRADE, free_port, patience};
 
-/// Serves a page at its root, hears what that tells, and passes all else on to dispatch.
+/// Serves a page at its root, receives what that reports, and passes all else on to dispatch.
 struct Site {
     address: SocketAddr,
     told: Receiver<String>,
@@ -36,8 +36,7 @@ impl Site {
     }
 }
 
-/// Serves one connection, which may well be one that the browser opened in advance and says
-/// nothing on.
+/// Serves one connection. The browser may have opened it in advance and send nothing on it.
 fn serve(
     mut stream: TcpStream,
     dispatch: SocketAddr,
@@ -79,7 +78,7 @@ fn pass_on(mut client: TcpStream, to: SocketAddr, head: &[u8]) -> io::Result<()>
     io::copy(&mut server, &mut client).map(drop)
 }
 
-/// A page that asks for a port with the right token, and tells what came of it.
+/// A page that asks for a port with the right token, and reports the outcome.
 fn page(dispatch: &Dispatch, asks: SocketAddr, port: u16) -> String {
     let token = dispatch.token();
     format!(

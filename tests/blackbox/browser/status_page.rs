@@ -161,6 +161,8 @@ fn the_live_view_shows_both_directions_and_what_was_left_out() {
     let stand_in = StandIn::start(&dispatch, Figures { messages, ..Figures::default() });
     let Some(mut tab) = opened_at(&stand_in, "tcp/6001/live") else { return };
     tab.expect("document.querySelectorAll('#log .entry').length === 6");
+    // Its text is there once it is laid out.
+    tab.expect("document.querySelector('#log').innerText.includes('left out')");
     let log = tab.text("document.querySelector('#log').innerText");
     for part in [
         "connected",

@@ -3,8 +3,8 @@
 use super::limited;
 use crate::harness::{Device, Dispatch, Driver, Tcp, Tls, eventually, expect_exchange, free_port};
 
-/// Two devices get in and a third does not, which the log says with the flag's name; when one of
-/// the two has left, the next gets in.
+/// Passes when two devices get in and a third does not, the log names the flag, and the next gets
+/// in after one of the two has left.
 #[track_caller]
 fn expect_two_devices_at_most(dispatch: &Dispatch, flag: &str, ports: [u16; 2], third_ip: &str) {
     let accept = "127.0.0.0/8";

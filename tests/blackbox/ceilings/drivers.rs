@@ -7,7 +7,7 @@ use crate::harness::{
     Device, Dispatch, DriverRequest, Tcp, Udp, eventually, expect_exchange, free_port,
 };
 
-/// A third one is refused with a 503 that names the flag, until one of the two leaves.
+/// Passes when a third driver is refused with a 503 that names the flag, until one of two leaves.
 #[track_caller]
 fn expect_room_for_two(dispatch: &Dispatch, flag: &str, third: &DriverRequest) {
     let first_port = free_port();

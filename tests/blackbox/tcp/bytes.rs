@@ -11,22 +11,6 @@ use crate::harness::{
 const WRITE_MAX_BYTES: usize = MESSAGE_MAX_BYTES - MESSAGE_OVERHEAD_BYTES - "127.0.0.1".len();
 
 #[test]
-fn a_device_is_announced_heard_answered_and_seen_off() {
-    let (dispatch, port) = (Dispatch::start(), free_port());
-    let mut driver = dispatch.driver(Tcp, port).accept("127.0.0.1").connect();
-    let mut device = Device::connect(port);
-    assert_eq!(driver.expect_opened(), ("127.0.0.1".to_owned(), 0));
-    device.send(b"temperature?");
-    driver.expect_received(0, b"temperature?");
-    driver.write("127.0.0.1", 0, b"21.5");
-    device.expect(b"21.5");
-    drop(device);
-    driver.expect_closed(0);
-    assert!(driver.has_nothing_else());
-    dispatch.expect_tcp_figures(port, Some((1, 0)));
-}
-
-#[test]
 fn devices_that_flood_a_slow_driver_keep_their_streams_apart_and_whole() {
     const DEVICES: u64 = 5;
     const BYTES: usize = 1 << 20;

@@ -3,6 +3,22 @@
 use crate::harness::{Device, Dispatch, Tcp, eventually, free_port};
 
 #[test]
+fn a_device_is_announced_heard_answered_and_seen_off() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).accept("127.0.0.1").connect();
+    let mut device = Device::connect(port);
+    assert_eq!(driver.expect_opened(), ("127.0.0.1".to_owned(), 0));
+    device.send(b"temperature?");
+    driver.expect_received(0, b"temperature?");
+    driver.write("127.0.0.1", 0, b"21.5");
+    device.expect(b"21.5");
+    drop(device);
+    driver.expect_closed(0);
+    assert!(driver.has_nothing_else());
+    dispatch.expect_tcp_figures(port, Some((1, 0)));
+}
+
+#[test]
 fn a_port_is_open_the_moment_its_driver_has_the_101() {
     let dispatch = Dispatch::start();
     for _ in 0..50 {

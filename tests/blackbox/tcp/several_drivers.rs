@@ -1,4 +1,4 @@
-//! Several drivers on one port, and whose messages reach which device.
+//! Several drivers on one port: which of them receive from a device, and which may write to it.
 
 use crate::harness::message::Kind;
 use crate::harness::{Device, Dispatch, Tcp, free_port};
@@ -44,14 +44,14 @@ fn drivers_that_cover_the_same_device_all_hear_it_and_may_write() {
 fn a_driver_does_not_reach_a_device_that_it_does_not_cover() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut owner = dispatch.driver(Tcp, port).accept("127.0.0.2").connect();
-    let mut unlisted = dispatch.driver(Tcp, port).accept("127.0.0.3").connect();
+    let mut uncovering = dispatch.driver(Tcp, port).accept("127.0.0.3").connect();
     let mut device = Device::connect_from("127.0.0.2", port);
     let (ip, id) = owner.expect_opened();
     for pretended in ["127.0.0.2", "127.0.0.3"] {
-        unlisted.write(pretended, id, b"intruder");
-        unlisted.close(pretended, id);
+        uncovering.write(pretended, id, b"intruder");
+        uncovering.close(pretended, id);
     }
-    unlisted.sync();
+    uncovering.sync();
     owner.write(&ip, id, b"owner");
     device.expect(b"owner");
     device.send(b"still here");

@@ -95,7 +95,7 @@ fn opened_comes_only_after_the_handshake() {
     let mut device = TlsDevice::begin(port, TlsVersion::V1_3, None);
     let hello = device.flight();
     device.socket().write_all(&hello).unwrap();
-    // Its answer shows that dispatch has dealt with the hello.
+    // Its answer shows that dispatch has processed the hello.
     device.socket().peek(&mut [0]).unwrap();
     driver.expect_nothing_else();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));

@@ -153,7 +153,7 @@ fn a_reader_that_ignores_kinds_is_not_confused_by_alerts() {
     assert_eq!(opened.kind, Kind::Opened);
     driver.close(&opened.ip, opened.id);
     let mut rest = Vec::new();
-    // Sends after our close_notify; it is thrown away, and never heard as the device's.
+    // What it sends after our close_notify is thrown away, and reaches no driver.
     let _ = device.socket().read_to_end(&mut rest);
     let _ = device.socket().write_all(&[0; 64]);
     driver.expect_closed(opened.id);

@@ -1,4 +1,4 @@
-//! Handshakes that fail: one line of the log says why, and nobody else notices.
+//! Handshakes that fail: one line of the log says why, and no other device notices.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn a_reset_in_the_middle_of_a_handshake_is_one_line() {
     raw.stream().peek(&mut [0]).unwrap();
     drop(device);
     raw.reset();
-    // The one that only connected and hung up had begun a handshake, too.
+    // The device that only connected and hung up had begun a handshake, too.
     eventually("both are logged", || dispatch.log().matches("did not get in").count() == 2);
     driver.expect_nothing_else();
     assert_eq!(dispatch.tcp_figures(port), Some((1, 0)));
@@ -70,7 +70,7 @@ fn alerts_of_a_devices_own_choosing_fill_no_log() {
     raw.send(&hello);
     raw.stream().peek(&mut [0]).unwrap();
     for _ in 0..20 {
-        // A warning that nobody asked for: no_renegotiation.
+        // An unexpected warning: no_renegotiation.
         let _ = raw.stream().write_all(&[21, 3, 3, 0, 2, 1, 100]);
     }
     raw.finish();

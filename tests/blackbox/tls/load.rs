@@ -45,9 +45,9 @@ fn many_devices_that_begin_at_once_all_get_in() {
     // Which of them is which device is the order in which they came through.
     let mut said = Vec::new();
     while said.len() < 100 {
-        let heard = driver.next();
-        assert_eq!((heard.kind, heard.data.len()), (Kind::Received, 1));
-        said.extend(heard.data);
+        let message = driver.next();
+        assert_eq!((message.kind, message.data.len()), (Kind::Received, 1));
+        said.extend(message.data);
     }
     said.sort_unstable();
     assert!(said.into_iter().eq(0..100));
@@ -88,7 +88,6 @@ fn a_congested_driver_holds_tls_devices_back_and_loses_nothing() {
         device
     });
     thread::sleep(Duration::from_millis(300));
-    let heard = driver.collect(id);
-    assert_same_bytes(&heard, &bytes);
+    assert_same_bytes(&driver.collect(id), &bytes);
     drop(sending.join().unwrap());
 }

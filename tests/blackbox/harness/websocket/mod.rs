@@ -156,7 +156,7 @@ impl WebSocket {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Answers as drivers in the field do, who answer twice.
+    /// Answers twice, as drivers in the field do.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         self.try_send(&masked(true, PONG, payload).repeat(2));
     }
