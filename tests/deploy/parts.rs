@@ -1,6 +1,7 @@
 //! The files under test, and the programs that they are tried with.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -27,6 +28,11 @@ pub fn has(programs: &[&str]) -> bool {
         skipped(&test_name(), &format!("no {program} here"));
     }
     missing.is_none()
+}
+
+/// Tells what was measured where the test runner cannot swallow it.
+pub fn report(line: &str) {
+    let _ = io::stderr().write_all(format!("{}: {line}\n", test_name()).as_bytes());
 }
 
 /// Runs a program to its end.
