@@ -90,6 +90,9 @@ pub const TIMER_SLACK: Duration = Duration::from_micros(1);
 /// reconnect at once after a power cut. The kernel caps it at `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// Calls that a signal interrupted are repeated this often.
+pub const INTERRUPTIONS_MAX: usize = 8;
+
 // ---- Backlogs -------------------------------------------------------------------------------
 
 /// At this much queued toward a driver, the devices that feed it are no longer read.
@@ -176,8 +179,13 @@ pub const DRIVER_SILENCE_MAX: Duration = Duration::from_secs(75);
 /// A driver whose backlog does not drain for so long is closed.
 pub const DRIVER_STALL_MAX: Duration = Duration::from_secs(30);
 
-/// A device may hold its driver back for so long; a driver's own write times out at 10 s.
+/// A device may hold its driver back for so long without getting on; a driver's own write times
+/// out at 10 s.
 pub const DEVICE_STALL_MAX: Duration = Duration::from_secs(5);
+
+/// A device gets on when it has taken so much of what is queued: a long message goes to a slow but
+/// steady device, and one that takes a byte now and then does not hold its driver for ever.
+pub const DEVICE_PROGRESS_BYTES: usize = 128 << 10;
 
 /// A device that is being ended must take what was written before within this time.
 pub const DEVICE_DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -214,6 +222,10 @@ pub const EXHAUSTION_REMEMBERED: Duration = Duration::from_secs(1);
 
 /// TCP keepalive: idle time before the first probe, and between probes.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A peer that does not acknowledge what was sent for so long is gone: as long as keepalive takes
+/// to find out where nothing is sent.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// TCP keepalive: unanswered probes before the connection is dead.
 pub const KEEPALIVE_PROBES: u32 = 3;
@@ -387,6 +399,11 @@ const _: () = {
     assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
+    assert!(DEVICE_PROGRESS_BYTES < DEVICE_BACKLOG_BYTES);
+    assert!(
+        USER_TIMEOUT.as_secs() == KEEPALIVE_INTERVAL.as_secs() * (1 + KEEPALIVE_PROBES as u64),
+        "a peer that vanished is noticed as fast with and without data on its way"
+    );
     assert!(SHUTDOWN_DRAIN_MAX.as_millis() < SHUTDOWN_MAX.as_millis());
     assert!(EXHAUSTION_REMEMBERED.as_millis() > 2 * EXHAUSTION_PAUSE.as_millis());
     assert!(SHUTDOWN_MAX.as_millis() + LOG_FLUSH_MAX.as_millis() < 5_000);

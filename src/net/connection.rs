@@ -11,9 +11,6 @@ use crate::net::readiness::Readiness;
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
 
-/// Reads or writes that a signal interrupted are repeated this often.
-const INTERRUPTIONS_MAX: usize = 8;
-
 /// What a read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -82,7 +79,7 @@ impl<S: Stream> Connection<S> {
         if !self.is_readable() {
             return Ok(ReadOutcome::Blocked);
         }
-        match uninterrupted(|| self.transport.read(into)) {
+        match self.transport.read(into) {
             Ok(0) => {
                 self.peer = Peer::Ended;
                 Ok(ReadOutcome::End)
@@ -110,7 +107,7 @@ impl<S: Stream> Connection<S> {
             return Ok(self.flushed(outbox, Flushed::Part(0)));
         }
         let before = outbox.len();
-        let flushed = outbox.flush(buffers, &mut Uninterrupted(&mut self.transport))?;
+        let flushed = outbox.flush(buffers, &mut self.transport)?;
         if self.transport.wants_write() {
             self.push_out()?;
         } else if flushed == Flushed::Part(0)
@@ -179,8 +176,8 @@ impl<S: Stream> Connection<S> {
     /// # Errors
     /// When the connection is broken.
     pub fn push_out(&mut self) -> io::Result<()> {
-        match uninterrupted(|| self.transport.flush().map(|()| 0)) {
-            Ok(_) => Ok(()),
+        match self.transport.flush() {
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readiness.writing_blocked();
                 Ok(())
@@ -210,30 +207,6 @@ impl<S: Stream> Connection<S> {
             false if flushed == Flushed::All => Flushed::Part(0),
             false => flushed,
         }
-    }
-}
-
-/// Repeats what a signal interrupted. What is interrupted even then fails: to call it blocked
-/// would be to wait for an event that need not come.
-fn uninterrupted(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    for _ in 0..INTERRUPTIONS_MAX {
-        match attempt() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-    attempt()
-}
-
-struct Uninterrupted<'a, W>(&'a mut W);
-
-impl<W: Write> Write for Uninterrupted<'_, W> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        uninterrupted(|| self.0.write(data))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }
 
@@ -312,31 +285,6 @@ mod tests {
         let mut connection = Scripted::connect([Step::Error]);
         let error = connection.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    }
-
-    #[test]
-    fn an_interrupted_read_is_repeated() {
-        let mut steps = vec![Step::Interrupted; INTERRUPTIONS_MAX];
-        steps.push(Step::bytes(b"after"));
-        assert_eq!(read(&mut Scripted::connect(steps)), ReadOutcome::Bytes(5));
-    }
-
-    #[test]
-    fn a_read_that_is_interrupted_for_ever_fails_instead_of_losing_an_edge() {
-        let mut connection = Scripted::connect(vec![Step::Interrupted; 2 * INTERRUPTIONS_MAX]);
-        let error = connection.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Interrupted);
-        assert_eq!(connection.socket().reads, INTERRUPTIONS_MAX + 1);
-        assert!(connection.is_readable());
-    }
-
-    #[test]
-    fn an_interrupted_write_is_repeated() {
-        let mut connection = Scripted::connect([]);
-        connection.socket().room = Room::Interrupted(INTERRUPTIONS_MAX);
-        let (mut outbox, mut buffers) = queue(b"all of it");
-        assert_eq!(connection.flush(&mut outbox, &mut buffers).unwrap(), Flushed::All);
-        assert_eq!(connection.socket().written, b"all of it");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::net::datagrams::DatagramBatch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub usize);
 
-/// A byte stream that never blocks.
+/// A byte stream that never blocks, and that no signal interrupts.
 pub trait Stream: Read + Write {
     /// Ends our direction: the peer reads what was written and then the end of the stream.
     ///

@@ -10,6 +10,7 @@ pub struct Readiness(u8);
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
 const ENDED: u8 = 4;
+const URGENT: u8 = 8;
 
 impl Readiness {
     /// Ready to be read.
@@ -29,6 +30,12 @@ impl Readiness {
         Self(
             bit(readable || ended, READABLE) | bit(writable || ended, WRITABLE) | bit(ended, ENDED),
         )
+    }
+
+    /// The same, where urgent data is on its way. A read ends in front of it and behind it, and
+    /// being short says nothing then.
+    pub fn with_urgent(self, urgent: bool) -> Self {
+        if urgent { Self(self.0 | READABLE | URGENT) } else { self }
     }
 
     /// Adds what an event said.
@@ -53,14 +60,14 @@ impl Readiness {
 
     /// A read said `WouldBlock`, which it does not at the end.
     pub fn reading_blocked(&mut self) {
-        self.0 &= !(READABLE | ENDED);
+        self.0 &= !(READABLE | ENDED | URGENT);
     }
 
     /// A read took less than it had room for, which proves the socket empty. Its end may have
     /// been announced together with its last bytes, and then no other event follows: in that
-    /// case it must be read again.
+    /// case it must be read again, as it must while urgent data is in the stream.
     pub fn read_short(&mut self) {
-        if self.0 & ENDED == 0 {
+        if self.0 & (ENDED | URGENT) == 0 {
             self.0 &= !READABLE;
         }
     }
@@ -108,5 +115,17 @@ mod tests {
         let mut readiness = Readiness::default();
         readiness.add(Readiness::from_event(false, false, true));
         assert!(readiness.is_readable() && readiness.is_writable());
+    }
+
+    #[test]
+    fn a_short_read_proves_nothing_while_urgent_data_is_in_the_stream() {
+        let mut readiness = Readiness::from_event(true, false, false).with_urgent(true);
+        readiness.read_short();
+        assert!(readiness.is_readable());
+        readiness.reading_blocked();
+        assert!(!readiness.is_readable());
+        readiness.add(Readiness::READABLE);
+        readiness.read_short();
+        assert!(!readiness.is_readable(), "the urgent data is behind us");
     }
 }

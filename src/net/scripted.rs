@@ -17,7 +17,6 @@ pub(crate) enum Step {
     /// These bytes; what a read has no room for comes with the next.
     Bytes(Vec<u8>),
     WouldBlock,
-    Interrupted,
     /// The end of the stream, this time and ever after.
     End,
     /// The connection is reset.
@@ -35,8 +34,6 @@ impl Step {
 pub(crate) enum Room {
     /// They take so many bytes in all, then say `WouldBlock`.
     Bytes(usize),
-    /// They are interrupted so often, then take everything.
-    Interrupted(usize),
     /// The connection is reset.
     Error,
 }
@@ -108,7 +105,6 @@ impl Read for Scripted {
                 self.steps.push_front(Step::End);
                 Ok(0)
             }
-            Some(Step::Interrupted) => Err(ErrorKind::Interrupted.into()),
             Some(Step::Error) => Err(ErrorKind::ConnectionReset.into()),
             Some(Step::WouldBlock) | None => Err(ErrorKind::WouldBlock.into()),
         }
@@ -124,11 +120,6 @@ impl Write for Scripted {
                 let len = data.len().min(*room);
                 *room -= len;
                 len
-            }
-            Room::Interrupted(0) => data.len(),
-            Room::Interrupted(times) => {
-                *times -= 1;
-                return Err(ErrorKind::Interrupted.into());
             }
             Room::Error => return Err(ErrorKind::ConnectionReset.into()),
         };

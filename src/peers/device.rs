@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use crate::collections::timers::Armed;
 use crate::collections::wait_queue::Place;
-use crate::limits::{DEVICE_DRAIN_MAX, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES};
+use crate::limits::{
+    DEVICE_DRAIN_MAX, DEVICE_PROGRESS_BYTES, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES,
+};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
@@ -67,8 +69,46 @@ pub(crate) enum ParkedTurn {
 
 /// Drivers that are not read until the device has taken enough.
 pub(crate) struct Hold {
-    pub(crate) since: Instant,
+    pub(crate) why: HoldReason,
     pub(crate) drivers: Vec<DriverKey>,
+}
+
+/// Why a device holds drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HoldReason {
+    /// Its queue is full. It got on last then, and has taken so many bytes since.
+    Full { progress: Instant, taken: usize },
+    /// Too much is queued in all, and it has most of that. Its own queue is not full, and so it
+    /// has no time to keep.
+    Overload,
+}
+
+impl HoldReason {
+    /// Its queue is full from now on.
+    pub(crate) fn full(now: Instant) -> Self {
+        HoldReason::Full { progress: now, taken: 0 }
+    }
+
+    /// The device has taken bytes.
+    fn count(&mut self, bytes: usize, now: Instant) {
+        match self {
+            HoldReason::Full { progress, taken } => {
+                *taken += bytes;
+                if *taken >= DEVICE_PROGRESS_BYTES {
+                    (*progress, *taken) = (now, 0);
+                }
+            }
+            HoldReason::Overload => {}
+        }
+    }
+
+    /// When the device must have got on.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            HoldReason::Full { progress, .. } => Some(progress + DEVICE_STALL_MAX),
+            HoldReason::Overload => None,
+        }
+    }
 }
 
 impl<S: Stream> Device<S> {
@@ -136,8 +176,14 @@ impl<S: Stream> Device<S> {
     /// Writes what is queued. A broken connection is not yet the end: what the device sent
     /// before it broke is still there to be read.
     pub(crate) fn flush(&mut self, buffers: &mut BufferPool, now: Instant) -> Flushed {
+        let before = self.outbox.len();
         match self.connection.flush(&mut self.outbox, buffers) {
-            Ok(flushed) => flushed,
+            Ok(flushed) => {
+                if let Some(hold) = &mut self.hold {
+                    hold.why.count(before - self.outbox.len(), now);
+                }
+                flushed
+            }
             Err(_) => {
                 self.outbox.clear(buffers);
                 self.connection.handle_ready(Readiness::READABLE);
@@ -157,7 +203,7 @@ impl<S: Stream> Device<S> {
 
     /// When it must have got on, if it is late.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let stalled = self.hold.as_ref().map(|hold| hold.since + DEVICE_STALL_MAX);
+        let stalled = self.hold.as_ref().and_then(|hold| hold.why.deadline());
         match self.life {
             Life::Open => stalled,
             Life::Flushing { until } | Life::WriteClosed { until } => {
@@ -282,9 +328,35 @@ mod tests {
     #[test]
     fn one_that_holds_a_driver_has_the_earlier_of_both_deadlines() {
         let (mut device, now) = (device([]), Instant::now());
-        device.hold = Some(Box::new(Hold { since: now, drivers: Vec::new() }));
+        device.hold = Some(Box::new(Hold { why: HoldReason::full(now), drivers: Vec::new() }));
         assert_eq!(device.deadline(), Some(now + DEVICE_STALL_MAX));
         device.life = Life::Flushing { until: now };
         assert_eq!(device.deadline(), Some(now));
+    }
+
+    #[test]
+    fn a_device_that_holds_drivers_has_time_as_long_as_it_gets_on() {
+        let (mut device, start) = (device([]), Instant::now());
+        let mut buffers = BufferPool::default();
+        device.connection.socket().room = Room::Bytes(0);
+        device.write(&vec![0; 4 * DEVICE_PROGRESS_BYTES], &mut buffers);
+        device.hold = Some(Box::new(Hold { why: HoldReason::full(start), drivers: Vec::new() }));
+        let later = start + DEVICE_STALL_MAX / 2;
+        let mut take = |device: &mut Device<Scripted>, bytes| {
+            device.connection.handle_ready(Readiness::WRITABLE);
+            device.connection.socket().room = Room::Bytes(bytes);
+            let _ = device.flush(&mut buffers, later);
+        };
+        take(&mut device, DEVICE_PROGRESS_BYTES - 1);
+        assert_eq!(device.deadline(), Some(start + DEVICE_STALL_MAX));
+        take(&mut device, 1);
+        assert_eq!(device.deadline(), Some(later + DEVICE_STALL_MAX));
+    }
+
+    #[test]
+    fn a_device_that_is_paused_because_of_all_others_has_no_time_to_keep() {
+        let mut device = device([]);
+        device.hold = Some(Box::new(Hold { why: HoldReason::Overload, drivers: Vec::new() }));
+        assert_eq!(device.deadline(), None);
     }
 }

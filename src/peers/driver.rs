@@ -16,6 +16,7 @@ use crate::limits::{
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
+use crate::net::readiness::Readiness;
 use crate::peers::keys::{DeviceKey, PortKey, tag};
 use crate::protocol::websocket::{FrameReader, control_frame};
 
@@ -30,6 +31,7 @@ pub struct Driver<S> {
     pub(crate) leftover: Leftover,
     pub(crate) introduced: Introduced,
     pub(crate) intake: Intake,
+    pub(crate) outlet: Outlet,
     pub(crate) backlog: Backlog,
     /// Devices that are not read until the backlog has drained, first come first served.
     pub(crate) waiting: WaitQueue<tag::Device>,
@@ -104,6 +106,15 @@ pub(crate) enum Intake {
     HeldBy(DeviceKey),
 }
 
+/// Whether a driver can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlet {
+    /// It can.
+    Open,
+    /// Its connection broke for this reason. What it sent before is still dealt with.
+    Broken(io::ErrorKind),
+}
+
 /// Whether a driver keeps up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backlog {
@@ -150,6 +161,7 @@ impl<S: Stream> Driver<S> {
             leftover: Leftover::of(leftover),
             introduced: Introduced::Below(0),
             intake: Intake::Flowing,
+            outlet: Outlet::Open,
             backlog: Backlog::Flowing,
             waiting: WaitQueue::default(),
             dropped_datagrams: 0,
@@ -191,13 +203,23 @@ impl<S: Stream> Driver<S> {
         self.leftover.len() + self.frames.held_bytes()
     }
 
-    /// Writes what is queued, and notes whether the driver keeps up.
-    pub(crate) fn flush(&mut self, buffers: &mut BufferPool) -> io::Result<Flushed> {
-        let flushed = self.connection.flush(&mut self.outbox, buffers)?;
+    /// Writes what is queued, and notes whether the driver keeps up. A broken connection is not
+    /// yet the end: what the driver sent before it broke is still there to be read.
+    pub(crate) fn flush(&mut self, buffers: &mut BufferPool) -> Flushed {
+        let flushed = match self.outlet {
+            Outlet::Open => self.connection.flush(&mut self.outbox, buffers),
+            Outlet::Broken(why) => Err(why.into()),
+        };
+        let flushed = flushed.unwrap_or_else(|error| {
+            self.outlet = Outlet::Broken(error.kind());
+            self.outbox.clear(buffers);
+            self.connection.handle_ready(Readiness::READABLE);
+            Flushed::All
+        });
         if self.outbox.len() <= DRIVER_DRAINED_BYTES {
             self.backlog = Backlog::Flowing;
         }
-        Ok(flushed)
+        flushed
     }
 
     /// Notes that the outbox may have passed its mark.
@@ -312,7 +334,7 @@ mod tests {
         }
 
         fn flush(&mut self) {
-            let _ = self.driver.flush(&mut self.buffers).unwrap();
+            let _ = self.driver.flush(&mut self.buffers);
         }
 
         fn written(&mut self) -> Vec<u8> {
@@ -453,5 +475,19 @@ mod tests {
         let mut harness = self::harness(b"", []);
         say(&mut harness.driver.connection, Step::Error);
         assert!(harness.driver.read(&mut [0; 9], harness.start).is_err());
+    }
+
+    #[test]
+    fn what_a_driver_sent_before_its_connection_broke_is_still_read() {
+        let mut harness = harness(b"", [Step::bytes(b"last words"), Step::Error]);
+        harness.driver.connection.socket().room = Room::Error;
+        harness.queue(10);
+        harness.flush();
+        assert_eq!(harness.driver.outlet, Outlet::Broken(io::ErrorKind::ConnectionReset));
+        assert_eq!(harness.buffers.queued_bytes(), 0);
+        assert_eq!(harness.read(99, 0), b"last words");
+        harness.queue(10);
+        harness.flush();
+        assert_eq!(harness.buffers.queued_bytes(), 0, "nothing piles up for it");
     }
 }

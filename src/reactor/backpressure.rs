@@ -6,7 +6,7 @@
 
 use crate::limits::WAKES_PER_FLUSH;
 use crate::net::Net;
-use crate::peers::device::{Hold, Parked, ParkedTurn};
+use crate::peers::device::{Hold, HoldReason, Parked, ParkedTurn};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey};
 
@@ -66,11 +66,12 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Does not read a driver on until a device has taken more of what was written to it.
-    pub(super) fn hold(&mut self, key: DriverKey, by: DeviceKey) {
+    pub(super) fn hold(&mut self, key: DriverKey, by: DeviceKey, why: HoldReason) {
         let Some(device) = self.devices.get_mut(by) else { return };
-        let hold = device
-            .hold
-            .get_or_insert_with(|| Box::new(Hold { since: self.now, drivers: Vec::new() }));
+        let hold = device.hold.get_or_insert_with(|| Box::new(Hold { why, drivers: Vec::new() }));
+        if hold.why == HoldReason::Overload {
+            hold.why = why;
+        }
         hold.drivers.push(key);
         if let Some(driver) = self.drivers.get_mut(key) {
             driver.intake = Intake::HeldBy(by);

@@ -1,5 +1,6 @@
 //! What drivers say: bytes to devices, datagrams to UDP peers.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -17,8 +18,8 @@ use crate::net::Net;
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
-use crate::peers::device::Device;
-use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name};
+use crate::peers::device::{Device, HoldReason};
+use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name, Outlet};
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::{Sent, Udp};
@@ -95,11 +96,22 @@ impl<N: Net> Reactor<N> {
         }
         match driver.read(&mut self.scratch.read, self.now) {
             Ok(ReadOutcome::Bytes(len)) => self.process_read(key, len),
-            Ok(ReadOutcome::Blocked) => {}
+            Ok(ReadOutcome::Blocked) => self.await_driver(key),
             Ok(ReadOutcome::End) => {
                 self.remove_driver(key, DriverEnd::ConnectionLost("the driver hung up".into()));
             }
             Err(error) => self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string())),
+        }
+    }
+
+    /// A driver that can't be written to any more ends once nothing more is to be read.
+    fn await_driver(&mut self, key: DriverKey) {
+        match self.drivers.get(key).map(|driver| driver.outlet) {
+            Some(Outlet::Broken(why)) => {
+                let why = io::Error::from(why).to_string();
+                self.remove_driver(key, DriverEnd::ConnectionLost(why));
+            }
+            Some(Outlet::Open) | None => {}
         }
     }
 
@@ -151,7 +163,7 @@ impl<N: Net> Reactor<N> {
         }
         match processed {
             Ok(Processed::All | Processed::More { .. }) => {}
-            Ok(Processed::Held { by, .. }) => self.hold(key, by),
+            Ok(Processed::Held { by, .. }) => self.hold(key, by, HoldReason::full(self.now)),
             Ok(Processed::Closed(code)) => self.remove_driver(key, DriverEnd::ByDriver(code)),
             Err(error) => self.remove_driver(key, error.into()),
         }

@@ -8,10 +8,11 @@ use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, FLUSH_OPERATIONS
 use crate::net::Net;
 use crate::net::outbox::Flushed;
 use crate::peers::device::Life;
+use crate::peers::driver::Outlet;
 use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
-use super::close::{DeviceEnd, DriverEnd};
+use super::close::DeviceEnd;
 
 /// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
 /// too. What is left then comes with the next turn.
@@ -59,14 +60,12 @@ impl<N: Net> Reactor<N> {
         let flushed = driver.flush(&mut self.buffers);
         self.budget.spend(1);
         self.budget.spend_bytes(before.saturating_sub(driver.outbox.len()));
-        match flushed {
-            Ok(Flushed::Part(_)) if driver.connection.is_writable() => {
+        match (driver.outlet, flushed) {
+            (Outlet::Open, Flushed::Part(_)) if driver.connection.is_writable() => {
                 self.ready.dirty_drivers.insert(key);
             }
-            Ok(Flushed::Part(_) | Flushed::All) => {}
-            Err(error) => {
-                return self.remove_driver(key, DriverEnd::ConnectionLost(error.to_string()));
-            }
+            (Outlet::Open, Flushed::Part(_) | Flushed::All) => {}
+            (Outlet::Broken(_), _) => self.ready.drivers.insert(key),
         }
         // Not only devices fill an outbox: so do pongs, and devices that come and go in silence.
         driver.note_backlog(self.now);

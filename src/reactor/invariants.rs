@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::limits::{
     CLOSINGS_MAX, DATAGRAM_BACKLOG_BYTES, DEVICE_BACKLOG_BYTES, DEVICE_DRAINED_BYTES,
-    DEVICE_STALL_MAX, DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, HEAD_MAX_BYTES,
+    DRIVER_BACKLOG_BYTES, DRIVER_READ_BYTES, DRIVER_STALL_MAX, HEAD_MAX_BYTES,
     HTTP_CONNECTIONS_MAX, MESSAGE_MAX_BYTES,
 };
 use crate::net::Net;
@@ -188,7 +188,7 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get(key) else { return Ok(()) };
         let Some(hold) = &device.hold else { return Ok(()) };
         ensure(!hold.drivers.is_empty(), || format!("device {key:?} holds nobody"))?;
-        let stalled = self.now >= hold.since + DEVICE_STALL_MAX;
+        let stalled = device.deadline().is_some_and(|deadline| self.now >= deadline);
         ensure(!stalled, || format!("device {key:?} holds drivers for too long"))?;
         for &driver in &hold.drivers {
             let held = self.drivers.get(driver).map(|driver| driver.intake);

@@ -10,6 +10,7 @@ use log::warn;
 
 use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAUSE};
 use crate::net::Net;
+use crate::peers::device::HoldReason;
 use crate::peers::driver::{Backlog, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::Port;
@@ -141,7 +142,7 @@ impl<N: Net> Reactor<N> {
         for &driver_key in &audience {
             let intake = self.drivers.get(driver_key).map(|driver| driver.intake);
             if intake == Some(Intake::Flowing) {
-                self.hold(driver_key, key);
+                self.hold(driver_key, key, HoldReason::Overload);
             }
         }
         self.give_back_audience(audience);

@@ -273,4 +273,5 @@ fn is_http_listener(token: Token) -> bool {
 fn readiness(event: &Event) -> Readiness {
     let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
     Readiness::from_event(event.is_readable(), event.is_writable(), ended)
+        .with_urgent(event.is_priority())
 }

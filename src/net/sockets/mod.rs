@@ -17,6 +17,7 @@ use mio::event::Source;
 use nix::libc::{EADDRNOTAVAIL, EAFNOSUPPORT};
 use socket2::{Domain, Socket, Type};
 
+use crate::limits::INTERRUPTIONS_MAX;
 use crate::net::datagrams::DatagramBatch;
 use crate::net::{Net, Token};
 
@@ -150,6 +151,18 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Repeats a call that a signal interrupted, for no event would. What is interrupted even after
+/// that fails.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTIONS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+    call()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,5 +194,22 @@ mod tests {
         assert_eq!(canonical(mapped), "10.0.0.1:5".parse().unwrap());
         let link_local: SocketAddr = "[fe80::1%3]:5".parse().unwrap();
         assert_eq!(canonical(link_local), link_local);
+    }
+
+    fn interrupted(times: usize) -> (usize, io::Result<&'static str>) {
+        let mut calls = 0;
+        let outcome = uninterrupted(|| {
+            calls += 1;
+            if calls > times { Ok("done") } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+        (calls, outcome)
+    }
+
+    #[test]
+    fn what_a_signal_interrupts_is_repeated_but_not_for_ever() {
+        assert_eq!(interrupted(INTERRUPTIONS_MAX).1.unwrap(), "done");
+        let (calls, outcome) = interrupted(usize::MAX);
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert_eq!(calls, INTERRUPTIONS_MAX + 1);
     }
 }

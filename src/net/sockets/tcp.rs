@@ -10,8 +10,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, Socket, TcpKeepalive, Type};
 
-use super::{canonical, socket_for};
-use crate::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, LISTEN_BACKLOG};
+use super::{canonical, socket_for, uninterrupted};
+use crate::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, LISTEN_BACKLOG, USER_TIMEOUT};
 use crate::net;
 
 /// A socket that accepts TCP connections.
@@ -63,6 +63,11 @@ fn set_stream_options(socket: &Socket) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
+    // Keepalive says nothing while something is on its way to the peer.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // Urgent data is ordinary data in its place.
+    socket.set_out_of_band_inline(true)?;
     socket.set_tcp_nodelay(true)
 }
 
@@ -71,6 +76,12 @@ pub struct Stream {
     socket: TcpStream,
     registration: Registration,
 }
+
+/// Urgent data is announced by itself, since it makes reads end early.
+#[cfg(target_os = "linux")]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(target_os = "linux"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Whether the poll knows a stream; mio wants different calls for the first time and later.
 #[derive(Clone, Copy)]
@@ -81,10 +92,9 @@ enum Registration {
 
 impl Stream {
     pub(super) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
         match self.registration {
-            Registration::None => registry.register(&mut self.socket, token, both)?,
-            Registration::Done => registry.reregister(&mut self.socket, token, both)?,
+            Registration::None => registry.register(&mut self.socket, token, INTEREST)?,
+            Registration::Done => registry.reregister(&mut self.socket, token, INTEREST)?,
         }
         self.registration = Registration::Done;
         Ok(())
@@ -99,13 +109,13 @@ impl net::Stream for Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buffer)
+        uninterrupted(|| self.socket.read(buffer))
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.socket.write(data)
+        uninterrupted(|| self.socket.write(data))
     }
 
     /// Does nothing: there is no buffer between us and the system.
@@ -219,6 +229,9 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert!(socket.out_of_band_inline().unwrap());
         assert!(socket.nonblocking().unwrap());
     }
 

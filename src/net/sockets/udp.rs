@@ -15,7 +15,7 @@ use mio::net::UdpSocket;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg};
 use socket2::{Socket, Type};
 
-use super::{canonical, socket_for};
+use super::{canonical, socket_for, uninterrupted};
 use crate::limits::{DATAGRAM_BATCH, DATAGRAM_RECEIVE_BUFFER_BYTES};
 use crate::net::datagrams::DatagramBatch;
 
@@ -72,19 +72,21 @@ impl Udp {
         batch: &mut DatagramBatch,
     ) -> io::Result<()> {
         let fd = self.socket.as_raw_fd();
-        self.socket.try_io(|| match self.family {
+        let mut receive_batch = || match self.family {
             Family::V4 => {
                 receive(fd, &mut headers.v4, batch, |from| SocketAddrV4::from(from).into())
             }
             Family::V6 => {
                 receive(fd, &mut headers.v6, batch, |from| SocketAddrV6::from(from).into())
             }
-        })
+        };
+        uninterrupted(|| self.socket.try_io(&mut receive_batch))
     }
 
     pub(super) fn send(&self, to: SocketAddr, data: &[u8]) -> io::Result<()> {
         // The system takes a datagram whole or not at all, so the count says nothing.
-        self.socket.send_to(data, self.family.spell(to)).map(drop)
+        let to = self.family.spell(to);
+        uninterrupted(|| self.socket.send_to(data, to)).map(drop)
     }
 }
 

@@ -14,7 +14,6 @@ mod client;
 mod files;
 mod peer;
 mod pump;
-mod retry;
 mod stream;
 
 use std::sync::Arc;

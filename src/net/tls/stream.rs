@@ -19,7 +19,6 @@ use rustls::server::UnbufferedServerConnection;
 use super::buffers::{PlaintextSink, Queue, with_scratch};
 use super::peer::{PeerIdentity, peer_identity};
 use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
-use super::retry::{read_retrying, write_retrying};
 use crate::limits::{
     TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
     TLS_READ_MIN_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
@@ -175,7 +174,7 @@ impl<S: Stream> TlsStream<S> {
             // `buf`, unless that is small.
             let room = buf.len().saturating_sub(kept);
             let wanted = room.clamp(TLS_READ_MIN_BYTES, TLS_READ_MAX_BYTES);
-            let read = read_retrying(&mut self.socket, &mut scratch[kept..kept + wanted])?;
+            let read = self.socket.read(&mut scratch[kept..kept + wanted])?;
             if read == 0 {
                 self.input = Input::Cut;
                 return Ok(Received { ciphertext: 0, content: 0 });
@@ -235,7 +234,7 @@ impl<S: Stream> TlsStream<S> {
         let len = self.seal(data, sealed)?;
         // A key update that rustls put in front has to stay in front.
         let sent = match self.outgoing.is_empty() {
-            true => write_retrying(&mut self.socket, &sealed[..len])?,
+            true => write_or_blocked(&mut self.socket, &sealed[..len])?,
             false => 0,
         };
         self.outgoing.push(&sealed[sent..len]);
@@ -365,6 +364,14 @@ impl<S: Stream> Stream for TlsStream<S> {
             Output::Closing | Output::Closed => {}
         }
         self.flush()
+    }
+}
+
+/// How much the socket takes now, which may be nothing.
+fn write_or_blocked(socket: &mut impl Write, data: &[u8]) -> io::Result<usize> {
+    match socket.write(data) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        written => written,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
+use socket2::SockRef;
+
 use super::sockets::{self, SMALL_WINDOW};
 use super::{assert_same_bytes, expect_bytes};
 
@@ -44,6 +46,13 @@ impl Device {
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("dispatch takes the device's bytes");
+    }
+
+    /// Sends bytes of which the last is marked as urgent.
+    #[track_caller]
+    pub fn send_urgent(&mut self, bytes: &[u8]) {
+        let sent = SockRef::from(&self.stream).send_out_of_band(bytes);
+        assert_eq!(sent.expect("dispatch takes the device's bytes"), bytes.len());
     }
 
     /// Sends as much as fits into the buffers on the way, without waiting.

@@ -136,3 +136,17 @@ fn four_megabytes_go_both_ways_at_once() {
         driver.expect_received(id, &up);
     });
 }
+
+#[test]
+fn urgent_data_is_ordinary_data_in_its_place() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    for id in 0..10 {
+        let mut device = Device::connect(port);
+        assert_eq!(driver.expect_opened().1, id);
+        device.send(b"before");
+        device.send_urgent(b"!");
+        device.send(b"after");
+        driver.expect_received(id, b"before!after");
+    }
+}

@@ -61,9 +61,6 @@ impl Wire {
     }
 
     pub(super) fn read(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
-        if self.faults.rough && self.random.chance(2) {
-            return Err(ErrorKind::Interrupted.into());
-        }
         let shorten = self.faults.rough && self.random.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         let waiting = connection.inbound.len().min(into.len());
@@ -90,9 +87,6 @@ impl Wire {
     }
 
     pub(super) fn write(&mut self, id: Id, data: &[u8]) -> io::Result<usize> {
-        if self.faults.rough && self.random.chance(2) {
-            return Err(ErrorKind::Interrupted.into());
-        }
         let shorten = self.faults.rough && self.random.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         match connection.reset {
