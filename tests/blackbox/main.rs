@@ -1,7 +1,8 @@
-//! Black-box tests: the built program, real sockets on loopback, and nothing of its insides but
-//! the message codec, the bounds and what trusts any certificate. Each test is one sentence of the contract.
+//! Black-box tests: the built program, and real sockets on loopback. Of its insides they know what
+//! the harness imports: the message codec, the limits, and what trusts any certificate. Each test is
+//! one sentence of the contract.
 //!
-//! All of it is one binary, since a binary per topic would link the same harness ten times.
+//! They are one binary, since a binary per topic would link the same harness many times.
 
 mod harness;
 
