@@ -10,4 +10,5 @@ mod harness;
 mod parts;
 
 mod balancer;
+mod manifests;
 mod systemd;
