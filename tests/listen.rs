@@ -27,7 +27,8 @@ fn listening_with(args: &[&str], variables: &[(&str, &str)]) -> (Running, u16) {
 
 /// `dispatch listen` at a server, with that server's token.
 fn listening_at(server: &Dispatch, args: &[&str]) -> (Running, u16) {
-    listening_with(args, &[("PLACE_SERVER_SECRET", server.token())])
+    let args = [args, &["--accept", "any"]].concat();
+    listening_with(&args, &[("PLACE_SERVER_SECRET", server.token())])
 }
 
 fn url(server: &Dispatch) -> String {
@@ -64,6 +65,8 @@ fn a_datagram_is_shown_and_can_be_answered() {
     assert_shows(&listen.line(), &event);
     listen.type_in("set=22\n");
     assert_eq!(device.expect(b"set=22\n").port(), port);
+    let event = format!(r"SENT      127.0.0.1 port {}  7 bytes  set=22\n", device.port());
+    assert_shows(&listen.line(), &event);
 }
 
 #[test]
@@ -97,8 +100,6 @@ fn what_is_typed_goes_to_the_device_that_spoke_last() {
 #[test]
 fn what_is_typed_can_go_to_all() {
     let (mut listen, port) = listening(&["--to", "all"]);
-    listen.type_in("too early\n");
-    assert!(listen.error_line().contains("nobody is there"));
     let mut devices = [(); 3].map(|()| Device::connect(port));
     for _ in &devices {
         assert!(listen.line().contains("OPENED"));
@@ -107,6 +108,31 @@ fn what_is_typed_can_go_to_all() {
     for device in &mut devices {
         device.expect(b"lights out\n");
     }
+}
+
+#[test]
+fn what_is_typed_before_a_device_comes_waits_for_it() {
+    let (mut listen, port) = listening(&[]);
+    listen.type_in("hello\n");
+    assert!(listen.error_line().contains("waits for a device"));
+    listen.type_in("again\n");
+    listen.close_stdin();
+    let mut device = Device::connect(port);
+    device.expect(b"hello\nagain\n");
+    assert_shows(&listen.line(), "OPENED    127.0.0.1 id 0");
+    assert_shows(&listen.line(), r"SENT      127.0.0.1 id 0  6 bytes  hello\n");
+}
+
+#[test]
+fn any_byte_can_be_typed_as_it_is_shown() {
+    let (mut listen, port) = listening(&["--crlf"]);
+    let mut device = Device::connect(port);
+    assert!(listen.line().contains("OPENED"));
+    listen.type_in("\\x02level\\t\\\\\n");
+    device.expect(b"\x02level\t\\\r\n");
+    assert!(listen.line().contains("SENT"));
+    listen.type_in("C:\\dir\n");
+    assert!(listen.error_line().starts_with("not sent: \\dir is no escape"));
 }
 
 #[test]
@@ -177,7 +203,8 @@ fn what_makes_no_sense_is_one_line_and_exit_2() {
     let (token_file, url) = ("/nonexistent/token", "http://127.0.0.1:1");
     for args in [
         &["listen", "6001", "--accept", "lobby"][..],
-        &["listen", "6001", "--url", url, "--token-file", token_file],
+        &["listen", "6001", "--url", url],
+        &["listen", "6001", "--url", url, "--accept", "any", "--token-file", token_file],
     ] {
         let mut listen = Running::start(args, &[]);
         assert_eq!(listen.wait().code(), Some(2), "{args:?}");
@@ -189,8 +216,11 @@ fn what_makes_no_sense_is_one_line_and_exit_2() {
 #[test]
 fn a_server_that_is_not_there_is_one_line_and_exit_1() {
     let url = format!("http://127.0.0.1:{}", free_port());
-    let mut listen = Running::start(&["listen", "6001", "--url", &url], &[]);
-    assert!(listen.error_line().starts_with("could not connect to 127.0.0.1:"));
+    let args = ["listen", "6001", "--accept", "any", "--url", &url];
+    let mut listen = Running::start(&args, &[]);
+    let words = listen.error_line();
+    assert!(words.starts_with("could not connect to 127.0.0.1:"), "{words}");
+    assert_eq!(words.matches("127.0.0.1").count(), 1, "{words}");
     assert_eq!(listen.wait().code(), Some(1));
     listen.expect_no_more_errors();
 }
@@ -204,9 +234,10 @@ fn a_server_is_asked_with_the_token() {
     assert_shows(&listen.line(), "RECEIVED  127.0.0.1 id 0  5 bytes  hello");
 
     let wrong = [("PLACE_SERVER_SECRET", "wrong")];
-    let mut refused = Running::start(&["listen", "1", "--url", &url(&server)], &wrong);
+    let args = ["listen", "1", "--accept", "any", "--url", &url(&server)];
+    let mut refused = Running::start(&args, &wrong);
     let words = refused.error_line();
-    assert!(words.contains("token") && !words.contains("WARN"), "{words}");
+    assert!(words.contains("--token-file") && !words.contains("WARN"), "{words}");
     assert_eq!(refused.wait().code(), Some(1));
 }
 
@@ -254,8 +285,32 @@ fn a_server_can_be_asked_over_https() {
     }
     let other = CertifiedKey::self_signed("dispatch.example");
     let ca = server.files().write("other.pem", &other.certificate);
-    let args = ["listen", "6001", "--url", &url, "--ca", &ca];
+    let args = ["listen", "6001", "--accept", "any", "--url", &url, "--ca", &ca];
     let mut listen = Running::start(&args, &[("PLACE_SERVER_SECRET", server.token())]);
     assert_eq!(listen.wait().code(), Some(1));
-    assert!(listen.error_line().contains("certificate"));
+    let words = listen.error_line();
+    assert!(words.contains("certificate") && words.contains("--ca"), "{words}");
+}
+
+#[test]
+fn a_mix_up_of_http_and_https_is_said_in_words() {
+    let server = Dispatch::start();
+    let url = format!("https://{}", server.address());
+    let args = ["listen", "6001", "--accept", "any", "--insecure", "--url", &url];
+    let listen = Running::start(&args, &[]);
+    assert!(listen.error_line().contains("is asked by http://"));
+}
+
+#[test]
+fn a_server_can_neither_drive_the_terminal_nor_fill_our_memory() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let args = ["listen", "6001", "--accept", "any", "--url", &url];
+    let listen = Running::start(&args, &[]);
+    let (mut stream, _) = server.accept().unwrap();
+    let reply =
+        "HTTP/1.1 409 Conflict\r\nContent-Length: 20\r\n\r\n{\"error\":\"\u{202e}\\u001b[2J\"}";
+    stream.write_all(reply.as_bytes()).unwrap();
+    let words = listen.error_line();
+    assert_eq!(words, r"\u{202e}\u{1b}[2J");
 }

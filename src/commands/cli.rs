@@ -25,7 +25,8 @@ pub struct ListenArgs {
     /// Listen for TLS connections instead of plain TCP
     #[arg(long, conflicts_with = "udp")]
     pub tls: bool,
-    /// Addresses or ranges (10.0.0.0/8) that may connect, comma-separated; default: this machine
+    /// Addresses or ranges (10.0.0.0/8) that may connect, comma-separated, or any; default without
+    /// --url: this machine
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub accept: Vec<String>,
     /// Dispatch server to use; without it, one is started inside of this command
@@ -37,6 +38,9 @@ pub struct ListenArgs {
     /// Who gets what is typed
     #[arg(long, value_enum, value_name = "WHO", default_value_t = To::Last)]
     pub to: To,
+    /// End the lines that are typed with a carriage return and a line feed
+    #[arg(long)]
+    pub crlf: bool,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -5,16 +5,17 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
+use crate::commands::client;
 use crate::commands::url::{Scheme, Url};
-use crate::limits::{CURL_ANSWER_MAX, CURL_CONNECT_MAX, HEAD_MAX_BYTES, HEAD_MAX_FIELDS};
+use crate::limits::{CURL_ANSWER_MAX, HEAD_MAX_BYTES, HEAD_MAX_FIELDS};
 use crate::server::build_info::BUILD;
 
 /// Health check of a URL.
@@ -72,7 +73,7 @@ impl Unhealthy {
 impl fmt::Display for Unhealthy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unhealthy::Unreachable(why) => write!(f, "could not connect: {why}"),
+            Unhealthy::Unreachable(why) => write!(f, "{why}"),
             Unhealthy::NoAnswer(why) => write!(f, "no valid answer: {why}"),
             Unhealthy::Status(status) => write!(f, "answered with status {status}"),
         }
@@ -92,28 +93,10 @@ pub fn check(
     healthy: Healthy,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
 ) -> Result<u16, Unhealthy> {
-    let stream = connect(url).map_err(Unhealthy::Unreachable)?;
+    let stream = client::connect(url).map_err(Unhealthy::Unreachable)?;
     let until = Instant::now() + CURL_ANSWER_MAX;
     let status = ask(url, Deadlined { stream, until }, tls).map_err(Unhealthy::NoAnswer)?;
     if healthy.includes(status) { Ok(status) } else { Err(Unhealthy::Status(status)) }
-}
-
-/// Tries the addresses of the host one after the other.
-pub(crate) fn connect(url: &Url) -> io::Result<TcpStream> {
-    let addresses = (url.host.as_str(), url.port).to_socket_addrs()?;
-    let until = Instant::now() + CURL_CONNECT_MAX;
-    let mut failed = io::Error::other("the name has no address");
-    for address in addresses {
-        match connect_to(address, until) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = io::Error::new(error.kind(), format!("{address}: {error}")),
-        }
-    }
-    Err(failed)
-}
-
-fn connect_to(address: SocketAddr, until: Instant) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&address, remaining(until)?)
 }
 
 fn ask(
@@ -127,7 +110,7 @@ fn ask(
             let config = tls().map_err(io::Error::other)?;
             let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
             let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-            exchange(url, &mut rustls::StreamOwned::new(session, stream)).map_err(tls_in_words)
+            exchange(url, &mut rustls::StreamOwned::new(session, stream)).map_err(client::in_words)
         }
     }
 }
@@ -177,15 +160,15 @@ struct Deadlined {
 
 impl Read for Deadlined {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(remaining(self.until)?))?;
-        self.stream.read(buffer).map_err(in_words)
+        self.stream.set_read_timeout(Some(client::remaining(self.until)?))?;
+        self.stream.read(buffer).map_err(client::in_words)
     }
 }
 
 impl Write for Deadlined {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(remaining(self.until)?))?;
-        self.stream.write(bytes).map_err(in_words)
+        self.stream.set_write_timeout(Some(client::remaining(self.until)?))?;
+        self.stream.write(bytes).map_err(client::in_words)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -193,37 +176,12 @@ impl Write for Deadlined {
     }
 }
 
-/// Never zero, which would mean no timeout at all.
-fn remaining(until: Instant) -> io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(timed_out()) } else { Ok(left) }
-}
-
-/// What rustls says of a server without TLS is not for people.
-fn tls_in_words(error: io::Error) -> io::Error {
-    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match reason {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            io::Error::other("this is not TLS; an HTTP port is asked by http://")
-        }
-        Some(_) | None => error,
-    }
-}
-
-/// The system reports a timeout as "resource temporarily unavailable".
-fn in_words(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { timed_out() } else { error }
-}
-
-fn timed_out() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "took too long")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
+    use std::time::Duration;
 
     fn no_tls() -> Result<Arc<ClientConfig>, String> {
         Err("not asked for".to_owned())

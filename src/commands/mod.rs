@@ -4,6 +4,7 @@
 //! serves; a command makes a [`server::config::Config`] and hands it on.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod environment;
 pub mod health_check;
@@ -17,15 +18,15 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, CommandFactory, Parser};
 
 use crate::commands::cli::{Cli, ListenArgs, Sub};
 use crate::commands::config::Serve;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::health_check::{CurlArgs, Healthy};
 use crate::limits::LOG_FLUSH_MAX;
-use crate::logging;
+use crate::logging::{self, Destination};
 use crate::net::tls;
 use crate::protocol::http::openapi;
 use crate::protocol::http::routes::{BASE_PATHS, PAGE_PATH, ROUTES};
@@ -65,7 +66,7 @@ impl Command {
         match Cli::try_parse_from(args) {
             Ok(cli) => Ok(Self::asked(cli, environment)?),
             Err(error) if asks_for_text(&error) => Ok(Self::Print(error.render().to_string())),
-            Err(error) => Err(UsageError(one_line(&error.render().to_string()))),
+            Err(error) => Err(UsageError(one_line(&error))),
         }
     }
 
@@ -115,11 +116,40 @@ fn asks_for_text(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
-/// The first paragraph of clap's error; the rest are hints and the usage.
-fn one_line(rendered: &str) -> String {
+/// The first paragraph of clap's error, and the likely word where something is misspelt; the rest
+/// is the usage.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
     let lines = rendered.lines().map(str::trim).take_while(|line| !line.is_empty());
     let paragraph = lines.collect::<Vec<_>>().join(" ");
-    paragraph.strip_prefix("error: ").unwrap_or(&paragraph).to_owned()
+    let said = paragraph.strip_prefix("error: ").unwrap_or(&paragraph);
+    let mut tips = rendered.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tip = tips.find(|tip| tip.contains("similar")).map(str::to_owned);
+    match tip.or_else(|| swapped_flag(error)) {
+        Some(tip) => format!("{said}; {tip}"),
+        None => said.to_owned(),
+    }
+}
+
+/// The flag that is meant where two neighbouring letters are swapped, which clap does not see in
+/// short words.
+fn swapped_flag(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    let typed = typed.strip_prefix("--")?;
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let mut flags = commands.flat_map(clap::Command::get_arguments).filter_map(Arg::get_long);
+    let meant = flags.find(|flag| is_swapped(typed, flag))?;
+    Some(format!("a similar argument exists: '--{meant}'"))
+}
+
+fn is_swapped(typed: &str, meant: &str) -> bool {
+    let (typed, meant) = (typed.as_bytes(), meant.as_bytes());
+    (1..typed.len()).any(|at| {
+        let mut swapped = typed.to_vec();
+        swapped.swap(at - 1, at);
+        swapped == meant
+    })
 }
 
 fn routes() -> String {
@@ -142,7 +172,7 @@ fn serve(asked: Serve) -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return fail(2, &error),
     };
-    let log = match logging::init(asked.mode, &asked.log) {
+    let log = match logging::init(asked.mode, &asked.log, Destination::Stdout) {
         Ok(log) => log,
         Err(error) => return fail(1, &format!("the log cannot be started: {error}")),
     };
@@ -252,6 +282,9 @@ mod tests {
             ("--strict", "--curl"),
             ("-p 1 listen 2", "listen"),
             ("extra", "'extra'"),
+            ("--prot 1", "'--port'"),
+            ("lisen 6001", "'listen'"),
+            ("listen 6001 --upd", "'--udp'"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");

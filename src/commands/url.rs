@@ -39,10 +39,14 @@ impl Scheme {
 }
 
 impl Url {
+    /// The host as it stands in front of a port.
+    pub fn bracketed(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// The value of the `Host` header.
     pub fn authority(&self) -> String {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.bracketed();
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 }

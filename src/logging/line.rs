@@ -1,30 +1,18 @@
-//! The form of a log line: JSON for programs, or aligned words for eyes.
+//! A record of the log as one line of bounded length.
 //!
-//! Texts come from devices and drivers too. Whatever they contain, a record is one line, and
-//! nothing in it can pass for another field or drive a terminal.
+//! Whatever a text contains, nothing in it can pass for another line or another field.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Record};
 
+use super::form::{Form, escaped, is_unprintable, push, time_of_day};
 use super::json;
 use super::text::{Capped, name, start};
 use crate::limits::LOG_LINE_MAX_BYTES;
-
-/// How lines are written.
-#[derive(Debug, Clone)]
-pub enum Form {
-    /// One JSON object a line, the time in UTC.
-    Json,
-    /// For eyes, the time of day in this zone.
-    Plain(TimeZone),
-    /// The same with colours, for a terminal.
-    Coloured(TimeZone),
-}
 
 impl Form {
     /// The record as one line of bounded length, without its line break.
@@ -69,7 +57,7 @@ impl<'kvs> VisitSource<'kvs> for Words {
 }
 
 fn words(record: &Record<'_>, now: Timestamp, zone: &TimeZone, colour: &str) -> String {
-    let time = now.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string();
+    let time = time_of_day(now, zone);
     let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
     let level = name(record.level()).to_ascii_uppercase();
     let mut text = Capped::new(LOG_LINE_MAX_BYTES);
@@ -98,26 +86,6 @@ fn quoted(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unprintable) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unprintable(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// Control characters, and those that break a line or turn its direction on a screen.
-pub(crate) fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 const fn colour(level: Level) -> &'static str {
     match level {
         Level::Error => "\x1b[31m",
@@ -126,10 +94,6 @@ const fn colour(level: Level) -> &'static str {
         Level::Debug => "\x1b[34m",
         Level::Trace => "\x1b[90m",
     }
-}
-
-fn push(line: &mut String, words: fmt::Arguments<'_>) {
-    line.write_fmt(words).expect("writing to a String cannot fail");
 }
 
 #[cfg(test)]

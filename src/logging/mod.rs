@@ -1,29 +1,35 @@
 //! The log: which lines, in which form, and a writer that never holds up who logs.
 //!
 //! A line is made by the thread that logs and put into a bounded queue; a thread of its own
-//! writes it. When the reader of the log stalls, the queue fills, further lines are dropped and
-//! counted, and the next line that finds room carries the count. The choice of lines is
-//! env_logger's, the form of a line is [`mod@line`]'s.
+//! writes it ([`writer`]). When the reader of the log stalls, the queue fills, further lines are
+//! dropped and counted, and the next line that finds room carries the count. The choice of lines
+//! is env_logger's, the form of a line is [`mod@line`]'s. Deliberately absent: files, rotation and
+//! the network, which whoever starts us knows better.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 
-use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
+use crate::limits::LOG_LINES_QUEUED;
 
+pub mod form;
 mod json;
-pub mod line;
+mod line;
 pub mod settings;
 mod text;
-use line::Form;
+mod writer;
+
+use form::Form;
 use settings::{LogSettings, Mode};
+use writer::{Line, Writer};
 
 /// Crates that log what passes through them: payloads and keys.
 const PAYLOAD_LOGGERS: [&str; 3] = ["tungstenite", "mio", "rustls"];
@@ -44,16 +50,39 @@ impl Flusher {
     }
 }
 
-/// Starts the log of this process, to stdout.
+/// Where the lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// For the server.
+    Stdout,
+    /// For commands whose output is something else.
+    Stderr,
+}
+
+impl Destination {
+    /// As a file of its own: the buffer of the standard library would not say what is lost.
+    fn open(self) -> io::Result<File> {
+        let fd = match self {
+            Destination::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            Destination::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+        };
+        fd.map(File::from)
+    }
+}
+
+/// Starts the log of this process.
 ///
 /// # Errors
 /// No thread can be started, or there is a log already.
-pub fn init(mode: Mode, settings: &LogSettings) -> Result<Flusher, io::Error> {
-    let output = io::stdout();
+pub fn init(
+    mode: Mode,
+    settings: &LogSettings,
+    destination: Destination,
+) -> Result<Flusher, io::Error> {
+    let output = destination.open()?;
     let form = match mode {
         Mode::Production => Form::Json,
-        Mode::Development if output.is_terminal() => Form::Coloured(TimeZone::system()),
-        Mode::Development => Form::Plain(TimeZone::system()),
+        Mode::Development => Form::for_eyes(&output),
     };
     let (logger, flusher) = logger(form, settings, output)?;
     let most = logger.filter.filter();
@@ -70,26 +99,19 @@ fn logger(
 ) -> io::Result<(Logger, Flusher)> {
     let (queue, lines) = sync_channel(LOG_LINES_QUEUED);
     let counters = Arc::new(Counters::default());
-    let writer = Writer { lines, output, form: form.clone(), counters: Arc::clone(&counters) };
+    let writer = Writer::new(lines, output, form.clone(), Arc::clone(&counters));
     thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
     let flusher = Flusher { counters: Arc::clone(&counters) };
     Ok((Logger { filter: filter(settings), form, queue, counters }, flusher))
 }
 
-pub(crate) fn filter(settings: &LogSettings) -> env_logger::Logger {
+fn filter(settings: &LogSettings) -> env_logger::Logger {
     let mut builder = env_logger::Builder::new();
     match &settings.filter {
         Some(filter) => builder.parse_filters(filter),
         None => builder.filter_level(settings.level),
     };
     builder.build()
-}
-
-/// A finished line on its way to the writer.
-struct Line {
-    text: String,
-    /// Lines that found no room just before this one.
-    dropped: u64,
 }
 
 /// What both ends of the queue know.
@@ -137,7 +159,7 @@ impl Logger {
 }
 
 /// The most that a target may log, whatever the settings say.
-pub(crate) fn cap(target: &str) -> LevelFilter {
+fn cap(target: &str) -> LevelFilter {
     let family = target.split("::").next().unwrap_or(target);
     if family == "rustls" {
         // It warns of each alert that a peer chooses to send, in words of its own.
@@ -149,43 +171,12 @@ pub(crate) fn cap(target: &str) -> LevelFilter {
     }
 }
 
-/// The thread that writes.
-struct Writer<W> {
-    lines: Receiver<Line>,
-    output: W,
-    form: Form,
-    counters: Arc<Counters>,
-}
-
-impl<W: Write> Writer<W> {
-    /// Ends when the logger is dropped.
-    fn run(mut self) {
-        let mut batch = String::new();
-        while let Ok(first) = self.lines.recv() {
-            // While this thread sleeps, further lines wake nobody: under load that is one
-            // wake-up and one write for hundreds of lines.
-            thread::sleep(LOG_GATHER_PAUSE);
-            let mut count = 0;
-            for line in std::iter::once(first).chain(self.lines.try_iter()) {
-                self.form.append(&mut batch, &line.text, line.dropped);
-                count += 1;
-                // One write for what has piled up, but not for a queue that never empties.
-                if count >= LOG_LINES_QUEUED as u64 {
-                    break;
-                }
-            }
-            // Whoever read the log is gone, or its disk is full: there is nowhere to say so.
-            let _ = self.output.write_all(batch.as_bytes()).and_then(|()| self.output.flush());
-            batch.clear();
-            self.counters.waiting.fetch_sub(count, Ordering::AcqRel);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    use jiff::tz::TimeZone;
 
     const LONG: Duration = Duration::from_secs(20);
 

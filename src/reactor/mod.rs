@@ -55,6 +55,7 @@ use crate::protocol::http::routes::Statistics;
 
 #[cfg(feature = "testing")]
 pub use gauges::Gauges;
+pub use refusals::RefusedDevice;
 use state::ReadyQueues;
 pub use state::{Counters, Reactor, Settings};
 

@@ -40,6 +40,19 @@ impl<N: Net> Reactor<N> {
         });
     }
 
+    /// Has refused devices be kept for [`Reactor::take_refused_devices`].
+    pub fn keep_refused_devices(&mut self) {
+        self.refusals.audience = Audience::Poller(Vec::new());
+    }
+
+    /// The devices that were named since the last call; a turn names few.
+    pub fn take_refused_devices(&mut self) -> Vec<RefusedDevice> {
+        match &mut self.refusals.audience {
+            Audience::None => Vec::new(),
+            Audience::Poller(devices) => std::mem::take(devices),
+        }
+    }
+
     fn note_refusal(
         &mut self,
         key: PortKey,
@@ -55,6 +68,7 @@ impl<N: Net> Reactor<N> {
             1 => String::new(),
             count => format!(" ({count} times since it was last named)"),
         };
+        self.refusals.tell(peer, why, named.count);
         warn!(
             server_protocol:% = protocol, server_port = number, remote_ip:% = peer,
             accepted = false, count = named.count, left_out = named.left_out;
@@ -68,6 +82,28 @@ impl<N: Net> Reactor<N> {
 pub(super) struct RefusalLog {
     named: HashMap<IpAddr, Entry>,
     lines: RateLimit,
+    audience: Audience,
+}
+
+/// Who is told of refused devices beside the log.
+#[derive(Debug, Default)]
+enum Audience {
+    /// Nobody.
+    #[default]
+    None,
+    /// Whoever polls them.
+    Poller(Vec<RefusedDevice>),
+}
+
+/// A device that was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedDevice {
+    /// Its address.
+    pub address: IpAddr,
+    /// Why it did not get in.
+    pub why: String,
+    /// How often, since it was last named.
+    pub count: u64,
 }
 
 /// What is remembered of an address that was named.
@@ -126,6 +162,15 @@ impl RefusalLog {
         let left_out = left_out?;
         entry.note_named(reason, now);
         Some(Named { count: std::mem::take(&mut entry.unnamed), left_out })
+    }
+
+    fn tell(&mut self, address: IpAddr, why: &str, count: u64) {
+        match &mut self.audience {
+            Audience::None => {}
+            Audience::Poller(devices) => {
+                devices.push(RefusedDevice { address, why: why.to_owned(), count });
+            }
+        }
     }
 
     /// Makes room for one more address: those that would be named again anyway go first, and

@@ -14,13 +14,15 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::event::Event;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
+use mio::{Events, Interest, Poll, Waker};
 use nix::sys::prctl::set_timerslack;
 
 use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
@@ -29,7 +31,7 @@ use crate::net::readiness::Readiness;
 use crate::net::sockets::Sockets;
 use crate::net::tls::Reloadable;
 use crate::peers::keys::Source;
-use crate::reactor::{Reactor, Settings};
+use crate::reactor::{Reactor, RefusedDevice, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
 use crate::server::config::Config;
@@ -80,7 +82,16 @@ pub struct Server {
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
     service_manager: ServiceManager,
+    refused_devices: Option<RefusedDevices>,
     clock: Clock,
+}
+
+/// Where refused devices are told of, beside the log.
+pub struct RefusedDevices {
+    /// Takes as many as it has room for.
+    pub to: SyncSender<RefusedDevice>,
+    /// Wakes whoever takes them out.
+    pub waker: Arc<Waker>,
 }
 
 /// Serves until a signal ends it, on these listeners or else where the configuration says.
@@ -128,12 +139,26 @@ impl Server {
         }
         let (gather, clock) = (Gather::new(started), Clock::new(started));
         let service_manager = ServiceManager::open(&config.notify, started);
-        Ok(Self { poll, reactor, gather, certificate, service_manager, clock })
+        Ok(Self {
+            poll,
+            reactor,
+            gather,
+            certificate,
+            service_manager,
+            refused_devices: None,
+            clock,
+        })
     }
 
     /// The addresses that HTTP is served on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.reactor.http_addresses()
+    }
+
+    /// Tells of refused devices from now on.
+    pub fn tell_refused_devices(&mut self, to: RefusedDevices) {
+        self.reactor.keep_refused_devices();
+        self.refused_devices = Some(to);
     }
 
     /// Serves until a signal ends it; without signals, until the process ends.
@@ -202,12 +227,23 @@ impl Server {
         }
         let now = self.now();
         self.reactor.step(now);
+        self.hand_on_refused_devices();
         let ended = self.now();
         if let Some(next) = self.gather.handle_turn(now, ended) {
             // It returns at once when the time is over already.
             thread::sleep(next.saturating_duration_since(ended));
         }
         Ok(woken)
+    }
+
+    fn hand_on_refused_devices(&mut self) {
+        let Some(RefusedDevices { to, waker }) = &self.refused_devices else { return };
+        for device in self.reactor.take_refused_devices() {
+            // Where there is no room nobody reads, and the log has it too.
+            if to.try_send(device).is_ok() {
+                let _ = waker.wake();
+            }
+        }
     }
 
     fn watch(&self, signals: &Signals) -> io::Result<()> {

@@ -22,8 +22,9 @@ pub(super) fn parse_level(text: &str) -> Result<LevelFilter, String> {
     match text.to_ascii_lowercase().as_str() {
         "trace" => Ok(LevelFilter::Trace),
         "debug" => Ok(LevelFilter::Debug),
-        "info" | "notice" => Ok(LevelFilter::Info),
-        "warn" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        // We log nothing between info and warn, and who asks for notice wants no info.
+        "notice" | "warn" => Ok(LevelFilter::Warn),
         "error" | "fatal" => Ok(LevelFilter::Error),
         "none" | "off" => Ok(LevelFilter::Off),
         _ => Err(format!("{text:?} is not trace, debug, info, notice, warn, error, fatal or none")),
@@ -231,14 +232,14 @@ mod tests {
         use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
         let names = ["trace", "DEBUG", "info", "notice", "Warn", "error", "fatal", "none"];
         let levels = names.map(|name| parse_level(name).unwrap());
-        assert_eq!(levels, [Trace, Debug, Info, Info, Warn, Error, Error, Off]);
+        assert_eq!(levels, [Trace, Debug, Info, Warn, Warn, Error, Error, Off]);
         assert!(parse_level("loud").is_err());
     }
 
     #[test]
     fn a_log_filter_has_the_same_levels_by_module() {
         for (text, filter) in [
-            ("notice", "INFO"),
+            ("notice", "WARN"),
             ("warn,dispatch::reactor=trace", "WARN,dispatch::reactor=TRACE"),
             (" none , mio = Fatal ,", "OFF,mio=ERROR"),
             ("off/port 6001", "OFF/port 6001"),

@@ -1,44 +1,43 @@
 //! One loop over the connection, the keyboard and signals, for as long as a session lasts.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::commands::cli::To;
-use crate::limits::{LISTEN_LINES_QUEUED, LISTEN_MESSAGES_PER_TURN};
-use crate::logging::settings::LogSettings;
-use crate::protocol::accept_list::{AcceptList, parse_address};
-use crate::protocol::http::registration::Protocol;
+use crate::limits::{LISTEN_MESSAGES_PER_TURN, LISTEN_REFUSED_QUEUED};
+use crate::logging::form::Form;
+use crate::protocol::accept_list::parse_address;
 use crate::protocol::message::{self, Kind, Message};
+use crate::reactor::RefusedDevice;
+use crate::server::RefusedDevices;
 
+use super::devices::{Device, Devices};
 use super::interrupt::Interrupt;
-use super::peers::{Peer, Peers};
-use super::print::{Event, Form};
-use super::refused_devices::{self, Hints};
-use super::session::{Lost, PendingDevice, Sending, Session};
-use super::{say, stdin};
+use super::outgoing::Outgoing;
+use super::print::{self, Event};
+use super::request::PortRequest;
+use super::session::{Disconnected, Incoming, Sending, Session};
+use super::{refused_devices, say, stdin};
 
 const SESSION: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const WAKER: Token = Token(2);
 
 /// What wakes us, and what it is about.
-pub struct Watch {
+pub struct EventLoop {
     poll: Poll,
+    waker: Arc<Waker>,
     interrupt: Interrupt,
-    typed: Receiver<Vec<u8>>,
-    knocks: Receiver<IpAddr>,
-    hints: Hints,
+    refused: Option<Receiver<RefusedDevice>>,
+    outgoing: Outgoing,
     form: Form,
-    protocol: Protocol,
-    to: To,
+    request: PortRequest,
 }
 
 /// Why a session ends.
@@ -51,12 +50,12 @@ pub enum End {
     /// The events cannot be written.
     Unwritable(io::Error),
     /// The server is gone.
-    Lost(Lost),
+    Disconnected(Disconnected),
 }
 
-impl From<Lost> for End {
-    fn from(lost: Lost) -> Self {
-        End::Lost(lost)
+impl From<Disconnected> for End {
+    fn from(disconnected: Disconnected) -> Self {
+        End::Disconnected(disconnected)
     }
 }
 
@@ -71,72 +70,78 @@ impl From<io::Error> for End {
 
 /// Whether a turn left something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+pub enum Rest {
+    /// Nothing until something happens.
     Nothing,
+    /// There may be more.
     More,
 }
 
-impl Watch {
-    /// Takes over signals, log and standard input.
+impl EventLoop {
+    /// Takes over signals and standard input.
     ///
     /// # Errors
     /// The system refuses one of them.
     pub fn start(
-        settings: &LogSettings,
-        accept: AcceptList,
         form: Form,
-        protocol: Protocol,
-        to: To,
+        request: PortRequest,
+        outgoing: impl FnOnce(Receiver<Vec<u8>>) -> Outgoing,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let interrupt = Interrupt::install()?;
         let fd = interrupt.wake().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
-        let knocks = refused_devices::start(settings, accept, Arc::clone(&waker))?;
-        let typed = stdin::start(waker)?;
-        Ok(Self { poll, interrupt, typed, knocks, hints: Hints::default(), form, protocol, to })
+        let outgoing = outgoing(stdin::start(Arc::clone(&waker))?);
+        Ok(Self { poll, waker, interrupt, refused: None, outgoing, form, request })
+    }
+
+    /// Where a server of our own tells of devices that it refuses.
+    pub fn refused_devices(&mut self) -> RefusedDevices {
+        let (to, refused) = sync_channel(LISTEN_REFUSED_QUEUED);
+        self.refused = Some(refused);
+        RefusedDevices { to, waker: Arc::clone(&self.waker) }
     }
 
     /// Shows what comes and sends what is typed, until the session ends or should. It is closed
     /// then.
-    pub fn attend(&mut self, mut session: Session) -> End {
+    pub fn run_session(&mut self, mut session: Session) -> End {
         self.interrupt.set_connected(true);
-        let end = self.watch(&mut session);
+        let end = self.turn_until_end(&mut session);
         match &end {
             End::Asked | End::Unread | End::Unwritable(_) => session.close(),
-            End::Lost(_) => drop(session),
+            End::Disconnected(_) => drop(session),
         }
         self.interrupt.set_connected(false);
         // A signal that came in between finds nobody else to hear it.
         if self.interrupt.is_asked() { End::Asked } else { end }
     }
 
-    fn watch(&mut self, session: &mut Session) -> End {
+    fn turn_until_end(&mut self, session: &mut Session) -> End {
         let fd = session.tcp().as_raw_fd();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), SESSION, interest) {
-            return End::Lost(Lost(error.to_string()));
+            return End::Disconnected(Disconnected(error.to_string()));
         }
-        let mut peers = Peers::default();
+        let mut devices = Devices::default();
         loop {
-            if let Err(end) = self.turn(session, &mut peers) {
+            if let Err(end) = self.turn(session, &mut devices) {
                 return end;
             }
         }
     }
 
     /// Sleeps until something happens, and then tries everything.
-    fn turn(&mut self, session: &mut Session, peers: &mut Peers) -> Result<(), End> {
+    fn turn(&mut self, session: &mut Session, devices: &mut Devices) -> Result<(), End> {
         let mut rest = Rest::More;
         while rest == Rest::More {
             if self.interrupt.is_asked() {
                 return Err(End::Asked);
             }
-            self.tell_knocks();
+            self.tell_refused();
             let sending = session.flush(Instant::now())?;
-            rest = self.show_events(session, peers)?;
-            if sending == Sending::Done && self.send_typed(session, peers)? == Rest::More {
+            rest = self.show_events(session, devices)?;
+            if sending == Sending::Done && self.send_typed(session, devices)? == Rest::More {
                 rest = Rest::More;
             }
         }
@@ -152,79 +157,77 @@ impl Watch {
         }
     }
 
-    fn tell_knocks(&mut self) {
-        for ip in self.knocks.try_iter() {
-            if let Some(hint) = self.hints.hint(ip) {
-                say(&hint);
-            }
+    fn tell_refused(&self) {
+        for device in self.refused.iter().flat_map(Receiver::try_iter) {
+            say(&refused_devices::words(&device, &self.request.accept));
         }
     }
 
-    fn show_events(&self, session: &mut Session, peers: &mut Peers) -> Result<Rest, End> {
+    fn show_events(&self, session: &mut Session, devices: &mut Devices) -> Result<Rest, End> {
         let mut shown = String::new();
         let mut rest = Ok(Rest::More);
         for _ in 0..LISTEN_MESSAGES_PER_TURN {
             match session.poll_message() {
-                Ok(PendingDevice::Message(bytes)) => self.show(&bytes, peers, &mut shown),
-                Ok(PendingDevice::Other) => {}
-                Ok(PendingDevice::Nothing) => {
+                Ok(Incoming::Message(bytes)) => self.handle_message(&bytes, devices, &mut shown),
+                Ok(Incoming::Other) => {}
+                Ok(Incoming::Nothing) => {
                     rest = Ok(Rest::Nothing);
                     break;
                 }
-                Err(lost) => {
-                    rest = Err(End::Lost(lost));
+                Err(disconnected) => {
+                    rest = Err(End::Disconnected(disconnected));
                     break;
                 }
             }
         }
         // What came before the end is shown before it is told.
-        let mut output = io::stdout().lock();
-        output.write_all(shown.as_bytes())?;
-        output.flush()?;
+        write_out(&shown)?;
         rest
     }
 
-    fn show(&self, bytes: &[u8], peers: &mut Peers, shown: &mut String) {
+    fn handle_message(&self, bytes: &[u8], devices: &mut Devices, shown: &mut String) {
         match understand(bytes) {
-            Ok((kind, peer, data)) => {
-                peers.handle_event(kind, peer);
-                let event = Event { time: Timestamp::now(), kind, peer, data };
-                shown.push_str(&self.form.show(&event, self.protocol));
+            Ok((kind, device, data)) => {
+                devices.handle_event(kind, device);
+                shown.push_str(&self.show(kind, device, data));
             }
             Err(why) => say(&format!("the server sent a message that makes no sense: {why}")),
         }
     }
 
-    /// Sends a queue full of lines at most. While the socket is full, lines stay where they are.
-    fn send_typed(&self, session: &mut Session, peers: &Peers) -> Result<Rest, End> {
-        let mut rest = Rest::Nothing;
-        for line in self.typed.try_iter().take(LISTEN_LINES_QUEUED) {
-            rest = Rest::More;
-            let addressed = peers.addressed(self.to);
-            if addressed.is_empty() {
-                say("nobody is there to get what was typed");
-            }
-            for Peer { ip, id_or_port } in addressed {
-                let ip = ip.to_string();
-                let ip_address = ip.as_bytes();
-                session.send(&Message {
-                    kind: Kind::Write,
-                    ip_address,
-                    id_or_port,
-                    data: &line,
-                })?;
-            }
-        }
-        Ok(rest)
+    /// Sends some of what was typed. While the socket is full, it stays where it is.
+    fn send_typed(&mut self, session: &mut Session, devices: &Devices) -> Result<Rest, End> {
+        let Some((device, data)) = self.outgoing.poll_next(devices) else {
+            return Ok(Rest::Nothing);
+        };
+        session.send(&Message {
+            kind: Kind::Write,
+            ip_address: device.ip.to_string().as_bytes(),
+            id_or_port: device.id_or_port,
+            data: &data,
+        })?;
+        write_out(&self.show(Kind::Write, device, &data))?;
+        Ok(Rest::More)
+    }
+
+    fn show(&self, kind: Kind, device: Device, data: &[u8]) -> String {
+        let event = Event { time: Timestamp::now(), kind, device, data };
+        print::show(&self.form, &event, self.request.protocol)
     }
 }
 
-fn understand(bytes: &[u8]) -> Result<(Kind, Peer, &[u8]), String> {
+fn write_out(shown: &str) -> Result<(), End> {
+    let mut output = io::stdout().lock();
+    output.write_all(shown.as_bytes())?;
+    Ok(output.flush()?)
+}
+
+fn understand(bytes: &[u8]) -> Result<(Kind, Device, &[u8]), String> {
     let message = message::decode(bytes).map_err(|error| error.to_string())?;
     let ip = parse_address(message.ip_address).ok_or("its address is none")?;
     match message.kind {
         Kind::Opened | Kind::Closed | Kind::Received => {
-            Ok((message.kind, Peer { ip, id_or_port: message.id_or_port }, message.data))
+            Ok((message.kind, Device { ip, id_or_port: message.id_or_port }, message.data))
         }
         Kind::Write | Kind::Close => Err(format!("{} is for servers", message.kind.name())),
     }
@@ -233,6 +236,7 @@ fn understand(bytes: &[u8]) -> Result<(Kind, Peer, &[u8]), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn encoded(kind: Kind, ip_address: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -242,10 +246,10 @@ mod tests {
 
     #[test]
     fn events_are_understood() {
-        let peer = Peer { ip: IpAddr::from([10, 0, 0, 9]), id_or_port: 3 };
+        let device = Device { ip: IpAddr::from([10, 0, 0, 9]), id_or_port: 3 };
         let bytes = encoded(Kind::Opened, b"10.0.0.9");
-        assert_eq!(understand(&bytes), Ok((Kind::Opened, peer, &b""[..])));
-        assert_eq!(understand(&encoded(Kind::Received, b"::ffff:10.0.0.9")).unwrap().1, peer);
+        assert_eq!(understand(&bytes), Ok((Kind::Opened, device, &b""[..])));
+        assert_eq!(understand(&encoded(Kind::Received, b"::ffff:10.0.0.9")).unwrap().1, device);
     }
 
     #[test]

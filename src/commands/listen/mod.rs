@@ -7,39 +7,43 @@
 //! our own, which has a loop itself ([`dispatcher`]). They talk through bounded channels.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use jiff::tz::TimeZone;
 use log::LevelFilter;
 
 use crate::commands::cli::ListenArgs;
 use crate::commands::config;
 use crate::commands::environment::{ConfigError, Environment};
+use crate::logging::form::{Form, escaped};
 use crate::logging::settings::{LogSettings, Mode};
+use crate::logging::{self, Destination};
 use crate::net::random;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::http::response::Status;
 
 pub mod backoff;
+pub mod devices;
 pub mod dispatcher;
 pub mod event_loop;
 pub mod interrupt;
-pub mod peers;
+pub mod outgoing;
 pub mod print;
 pub mod refused_devices;
 pub mod request;
 pub mod session;
 pub mod stdin;
+pub mod typed;
 
-use backoff::Pauses;
-use event_loop::{End, Watch};
-use print::Form;
-use request::{Order, Server};
-use session::{Session, Unopened};
+use backoff::Backoff;
+use event_loop::{End, EventLoop};
+use outgoing::Outgoing;
+use request::{PortRequest, Server};
+use session::{ConnectError, Disconnected, Session};
+use typed::LineEnd;
 
 /// Shows what devices send, until it is interrupted.
 pub fn run(args: &ListenArgs, environment: &Environment) -> ExitCode {
@@ -85,62 +89,74 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<Unopened> for Failure {
-    fn from(unopened: Unopened) -> Self {
-        Failure::Other(unopened.to_string())
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Failure::Other(error.to_string())
     }
 }
 
 fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
-    let order = Order::from(args)?;
+    let request = PortRequest::from(args)?;
     let settings = log_settings(environment)?;
     let form = form(args.json, environment)?;
     let given = args.url.as_ref().map(|url| Server::from(url, args, environment)).transpose()?;
-    let mut watch = Watch::start(&settings, order.accept.clone(), form, order.protocol, args.to)
-        .map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
+    let cannot_start = |error: io::Error| Failure::Other(format!("cannot start: {error}"));
+    let _ =
+        logging::init(Mode::Development, &settings, Destination::Stderr).map_err(cannot_start)?;
+    let line_end = if args.crlf { LineEnd::CrLf } else { LineEnd::AsTyped };
+    let outgoing = |typed| Outgoing::new(typed, args.to, line_end);
+    let mut event_loop = EventLoop::start(form, request.clone(), outgoing).map_err(cannot_start)?;
     let server = match given {
         Some(server) => server,
-        None => dispatcher::start().map_err(Failure::Other)?,
+        None => dispatcher::start(event_loop.refused_devices()).map_err(Failure::Other)?,
     };
     let place = match &args.url {
         Some(url) => Place::Server(url.host.clone()),
         None => Place::Here,
     };
-    attend(&mut watch, &server, &order, &place)
+    run_sessions(&mut event_loop, &server, &request, &place)
 }
 
-/// Warnings, unless the environment wants to see more or less.
+/// Warnings, unless the environment wants to see more or less; without those that we tell
+/// ourselves.
 fn log_settings(environment: &Environment) -> Result<LogSettings, ConfigError> {
     let mut settings = config::log_settings(environment, Mode::Development)?;
     if environment.get("LOG_LEVEL")?.is_none() {
         settings.level = LevelFilter::Warn;
+        let quiet = "warn,dispatch::reactor::refusals=off,dispatch::reactor::http=off";
+        settings.filter.get_or_insert_with(|| quiet.to_owned());
     }
     Ok(settings)
 }
 
 fn form(json: bool, environment: &Environment) -> Result<Form, ConfigError> {
     // See https://no-color.org.
-    let colourless = environment.get("NO_COLOR")?.is_some();
-    Ok(match json {
-        true => Form::Json,
-        false if io::stdout().is_terminal() && !colourless => Form::Coloured(TimeZone::system()),
-        false => Form::Plain(TimeZone::system()),
+    let is_colourless = environment.get("NO_COLOR")?.is_some();
+    Ok(match (json, Form::for_eyes(&io::stdout())) {
+        (true, _) => Form::Json,
+        (false, form) if is_colourless => form.without_colours(),
+        (false, form) => form,
     })
 }
 
 /// One session after the other. The first must come about; one that is lost is tried again.
-fn attend(watch: &mut Watch, server: &Server, order: &Order, place: &Place) -> Result<(), Failure> {
-    let mut session = Session::open(server, order)?;
-    let mut pauses = Pauses::default();
+fn run_sessions(
+    event_loop: &mut EventLoop,
+    server: &Server,
+    request: &PortRequest,
+    place: &Place,
+) -> Result<(), Failure> {
+    let mut session = Session::open(server, request)?;
+    let mut backoff = Backoff::default();
     loop {
-        say(&announcement(order, place));
+        say(&announcement(request, place));
         let since = Instant::now();
-        match watch.attend(session) {
+        match event_loop.run_session(session) {
             End::Asked | End::Unread => return Ok(()),
             End::Unwritable(error) => return Err(Failure::Other(error.to_string())),
-            End::Lost(lost) => {
-                pauses.settle(since.elapsed());
-                session = reopen(server, order, &mut pauses, lost.0)?;
+            End::Disconnected(Disconnected(why)) => {
+                backoff.settle(since.elapsed());
+                session = reopen(server, request, &mut backoff, why)?;
             }
         }
     }
@@ -150,30 +166,30 @@ fn attend(watch: &mut Watch, server: &Server, order: &Order, place: &Place) -> R
 /// again.
 fn reopen(
     server: &Server,
-    order: &Order,
-    pauses: &mut Pauses,
+    request: &PortRequest,
+    backoff: &mut Backoff,
     mut why: String,
 ) -> Result<Session, Failure> {
     loop {
-        let pause = pauses.advance(random::uuid().unwrap_or_default().as_fields().0);
+        let pause = backoff.advance(random::uuid().unwrap_or_default().as_fields().0);
         say(&format!("connection lost: {why}; trying again in {:.1} s", pause.as_secs_f64()));
         thread::sleep(pause);
-        match Session::open(server, order) {
+        match Session::open(server, request) {
             Ok(session) => return Ok(session),
-            Err(unopened) if is_final(&unopened) => return Err(unopened.into()),
-            Err(unopened) => why = unopened.to_string(),
+            Err(error) if is_final(&error) => return Err(error.into()),
+            Err(error) => why = error.to_string(),
         }
     }
 }
 
 /// Whether asking again gets the same answer. A port that is taken may still be held by the
 /// session that was lost.
-fn is_final(unopened: &Unopened) -> bool {
+fn is_final(error: &ConnectError) -> bool {
     let lasting =
         [Status::BadRequest, Status::Unauthorized, Status::Forbidden, Status::MissingParameter];
-    match unopened {
-        Unopened::Refused { status, .. } => lasting.iter().any(|lasts| lasts.code() == *status),
-        Unopened::Failed(_) => false,
+    match error {
+        ConnectError::Refused { status, .. } => lasting.iter().any(|lasts| lasts.code() == *status),
+        ConnectError::Failed(_) => false,
     }
 }
 
@@ -185,38 +201,50 @@ enum Place {
     Server(String),
 }
 
-fn announcement(order: &Order, place: &Place) -> String {
-    let Order { protocol, port, accept } = order;
+fn announcement(request: &PortRequest, place: &Place) -> String {
+    let PortRequest { protocol, port, accept } = request;
     let protocol = protocol.to_string().to_uppercase();
-    let accept = accept.to_string().replace(',', ", ");
+    let accept = match accept.is_everything() {
+        true => "any device".to_owned(),
+        false => accept.to_string().replace(',', ", "),
+    };
     let of = match place {
         Place::Here => String::new(),
         Place::Server(host) => format!(" of {host}"),
     };
-    format!("listening on {protocol} port {port}{of} for {accept} — try: {}", trial(order, place))
+    let trial = trial(request, place).map(|trial| format!(" — try: {trial}")).unwrap_or_default();
+    format!("listening on {protocol} port {port}{of} for {accept}{trial}")
 }
 
-/// A command that plays the device.
-fn trial(Order { protocol, port, accept }: &Order, place: &Place) -> String {
+/// A command that plays the device, where we know one that gets in.
+fn trial(PortRequest { protocol, port, accept }: &PortRequest, place: &Place) -> Option<String> {
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-    let host = match (place, loopback.iter().find(|&&ip| accept.covers(ip))) {
-        (Place::Server(host), _) => host.clone(),
+    let own = loopback.into_iter().find(|&ip| accept.covers(ip));
+    let host = match (place, own) {
+        (Place::Server(host), _) if accept.is_everything() => host.clone(),
+        (Place::Server(host), Some(_)) if is_this_machine(host) => host.clone(),
+        (Place::Server(_), _) => return None,
         (Place::Here, Some(ip)) => ip.to_string(),
         (Place::Here, None) => "THIS_MACHINE".to_owned(),
     };
-    match protocol {
+    Some(match protocol {
         Protocol::Tcp => format!("nc {host} {port}"),
         Protocol::Udp => format!("echo hello | nc -u -w1 {host} {port}"),
         Protocol::Tls if host.contains(':') => {
             format!("openssl s_client -quiet -connect [{host}]:{port}")
         }
         Protocol::Tls => format!("openssl s_client -quiet -connect {host}:{port}"),
-    }
+    })
 }
 
-/// One line for the user. Where stderr is closed, nobody wants to know.
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// One line for the user, though a server may have put anything into it. Where stderr is closed,
+/// nobody wants to know.
 fn say(words: &str) {
-    let _ = writeln!(io::stderr(), "dispatch: {words}");
+    let _ = writeln!(io::stderr(), "dispatch: {}", escaped(words));
 }
 
 #[cfg(test)]
@@ -224,38 +252,44 @@ mod tests {
     use super::*;
     use crate::protocol::accept_list::AcceptList;
 
-    fn order(protocol: Protocol, accept: &str) -> Order {
-        Order { protocol, port: 6001, accept: AcceptList::parse(accept).unwrap() }
+    fn request(protocol: Protocol, accept: &str) -> PortRequest {
+        PortRequest { protocol, port: 6001, accept: AcceptList::parse(accept).unwrap() }
     }
 
     #[test]
     fn the_announcement_says_what_to_type() {
-        let line = announcement(&order(Protocol::Tcp, "127.0.0.0/8,::1"), &Place::Here);
+        let line = announcement(&request(Protocol::Tcp, "127.0.0.0/8,::1"), &Place::Here);
         let expected = "listening on TCP port 6001 for 127.0.0.0/8, ::1 — try: nc 127.0.0.1 6001";
         assert_eq!(line, expected);
         let remote = Place::Server("dispatch".to_owned());
-        let line = announcement(&order(Protocol::Udp, "10.0.0.0/8"), &remote);
-        assert!(line.starts_with("listening on UDP port 6001 of dispatch for 10.0.0.0/8 "));
+        let line = announcement(&request(Protocol::Udp, "0.0.0.0/0,::/0"), &remote);
+        assert!(line.starts_with("listening on UDP port 6001 of dispatch for any device "));
         assert!(line.ends_with("nc -u -w1 dispatch 6001"), "{line}");
     }
 
     #[test]
     fn the_trial_is_one_that_gets_in() {
-        let trial = |accept| trial(&order(Protocol::Tls, accept), &Place::Here);
+        let trial = |accept| trial(&request(Protocol::Tls, accept), &Place::Here).unwrap();
         assert!(trial("::1").ends_with("-connect [::1]:6001"));
         assert!(trial("10.0.0.0/8").ends_with("-connect THIS_MACHINE:6001"));
+        let at = |host: &str, accept| {
+            super::trial(&request(Protocol::Tcp, accept), &Place::Server(host.to_owned()))
+        };
+        assert_eq!(at("localhost", "127.0.0.1").as_deref(), Some("nc localhost 6001"));
+        assert_eq!(at("dispatch", "127.0.0.1"), None, "not from here");
+        assert_eq!(at("dispatch", "10.0.0.0/8"), None, "nobody knows from where");
     }
 
     #[test]
     fn a_port_that_is_taken_may_be_free_again_but_a_token_stays_wrong() {
-        let refused = |status| Unopened::Refused { status, why: String::new() };
+        let refused = |status| ConnectError::Refused { status, why: String::new() };
         for status in [400, 401, 403, 422] {
             assert!(is_final(&refused(status)), "{status}");
         }
         for status in [409, 408, 502, 503] {
             assert!(!is_final(&refused(status)), "{status}");
         }
-        assert!(!is_final(&Unopened::Failed("refused".to_owned())));
+        assert!(!is_final(&ConnectError::Failed("refused".to_owned())));
     }
 
     #[test]

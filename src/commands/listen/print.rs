@@ -3,65 +3,58 @@
 //! The data is a stranger's. Whatever it is, it begins no line of its own, and no byte of it
 //! drives the terminal. Pure: the time comes with the event.
 
-use std::fmt::{self, Write};
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use crate::commands::listen::peers::Peer;
-use crate::logging::line::is_unprintable;
+use crate::commands::listen::devices::Device;
+use crate::logging::form::{Form, is_unprintable, push, time_of_day};
 use crate::protocol::http::registration::{PortKind, Protocol};
 use crate::protocol::message::Kind;
 
 /// Bytes in a line of a hex dump.
 const DUMP_WIDTH: usize = 16;
 
-/// Something that a device did.
+/// Something that a device did, or that was sent to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     /// When we learned of it.
     pub time: Timestamp,
-    /// What it did.
+    /// What happened.
     pub kind: Kind,
     /// Which device.
-    pub peer: Peer,
-    /// What it sent.
+    pub device: Device,
+    /// What was received or sent.
     pub data: &'a [u8],
 }
 
-/// How events are shown.
-#[derive(Debug, Clone)]
-pub enum Form {
-    /// One JSON object a line, the time in UTC.
-    Json,
-    /// For eyes, the time of day in this zone.
-    Plain(TimeZone),
-    /// The same with colours, for a terminal.
-    Coloured(TimeZone),
+/// The event with the line break at its end; more than one line only for a hex dump.
+pub fn show(form: &Form, event: &Event<'_>, protocol: Protocol) -> String {
+    let numbered = match protocol.port_kind() {
+        PortKind::Stream => "id",
+        PortKind::Datagram => "port",
+    };
+    match form {
+        Form::Json => json(event, numbered),
+        Form::Plain(zone) => words(event, numbered, zone, &PLAIN),
+        Form::Coloured(zone) => words(event, numbered, zone, &COLOURED),
+    }
 }
 
-impl Form {
-    /// The event with the line break at its end; more than one line only for a hex dump.
-    pub fn show(&self, event: &Event<'_>, protocol: Protocol) -> String {
-        let numbered = match protocol.port_kind() {
-            PortKind::Stream => "id",
-            PortKind::Datagram => "port",
-        };
-        match self {
-            Form::Json => json(event, numbered),
-            Form::Plain(zone) => words(event, numbered, zone, &PLAIN),
-            Form::Coloured(zone) => words(event, numbered, zone, &COLOURED),
-        }
+/// What happened, in the words of a person who looks at a device.
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Opened | Kind::Closed | Kind::Received | Kind::Close => kind.name(),
+        Kind::Write => "SENT",
     }
 }
 
 fn json(event: &Event<'_>, numbered: &str) -> String {
     let mut fields = vec![
         ("time", Json::from(format!("{:.3}", event.time))),
-        ("type", Json::from(event.kind.name())),
-        ("ip", Json::from(event.peer.ip.to_string())),
-        (numbered, Json::from(event.peer.id_or_port)),
+        ("type", Json::from(name(event.kind))),
+        ("ip", Json::from(event.device.ip.to_string())),
+        (numbered, Json::from(event.device.id_or_port)),
     ];
     if event.kind.carries_data() {
         fields.push(("size", Json::from(event.data.len())));
@@ -89,16 +82,19 @@ struct Palette {
     opened: &'static str,
     closed: &'static str,
     received: &'static str,
+    sent: &'static str,
     reset: &'static str,
 }
 
-const PLAIN: Palette = Palette { faint: "", opened: "", closed: "", received: "", reset: "" };
+const PLAIN: Palette =
+    Palette { faint: "", opened: "", closed: "", received: "", sent: "", reset: "" };
 
 const COLOURED: Palette = Palette {
     faint: "\x1b[90m",
     opened: "\x1b[32m",
     closed: "\x1b[33m",
     received: "\x1b[36m",
+    sent: "\x1b[35m",
     reset: "\x1b[0m",
 };
 
@@ -107,16 +103,17 @@ impl Palette {
         match kind {
             Kind::Opened => self.opened,
             Kind::Closed => self.closed,
-            Kind::Received | Kind::Write | Kind::Close => self.received,
+            Kind::Received => self.received,
+            Kind::Write | Kind::Close => self.sent,
         }
     }
 }
 
 fn words(event: &Event<'_>, numbered: &str, zone: &TimeZone, palette: &Palette) -> String {
     let Palette { faint, reset, .. } = palette;
-    let time = event.time.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f");
-    let (kind, colour) = (event.kind.name(), palette.of(event.kind));
-    let Peer { ip, id_or_port } = event.peer;
+    let time = time_of_day(event.time, zone);
+    let (kind, colour) = (name(event.kind), palette.of(event.kind));
+    let Device { ip, id_or_port } = event.device;
     let mut line =
         format!("{faint}{time}{reset}  {colour}{kind:<8}{reset}  {ip} {numbered} {id_or_port}");
     if event.kind.carries_data() {
@@ -178,10 +175,6 @@ fn in_column(byte: &u8) -> char {
     if *byte == b' ' || byte.is_ascii_graphic() { char::from(*byte) } else { '.' }
 }
 
-fn push(line: &mut String, words: fmt::Arguments<'_>) {
-    line.write_fmt(words).expect("writing to a String cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,24 +184,29 @@ mod tests {
 
     fn event(kind: Kind, data: &[u8]) -> Event<'_> {
         let time = "2026-01-02T12:00:01.1239Z".parse().unwrap();
-        Event { time, kind, peer: Peer { ip: IpAddr::from([10, 1, 2, 3]), id_or_port: 7 }, data }
+        Event {
+            time,
+            kind,
+            device: Device { ip: IpAddr::from([10, 1, 2, 3]), id_or_port: 7 },
+            data,
+        }
     }
 
     fn received(data: &[u8]) -> String {
-        EYES.show(&event(Kind::Received, data), Protocol::Tcp)
+        show(&EYES, &event(Kind::Received, data), Protocol::Tcp)
     }
 
     fn parsed(kind: Kind, data: &[u8], protocol: Protocol) -> Json {
-        let line = Form::Json.show(&event(kind, data), protocol);
+        let line = show(&Form::Json, &event(kind, data), protocol);
         assert!(line.ends_with('\n') && line.lines().count() == 1, "{line}");
         serde_json::from_str(&line).unwrap()
     }
 
     #[test]
     fn a_connection_is_a_line_without_data() {
-        let line = EYES.show(&event(Kind::Opened, b""), Protocol::Tcp);
+        let line = show(&EYES, &event(Kind::Opened, b""), Protocol::Tcp);
         assert_eq!(line, "12:00:01.123  OPENED    10.1.2.3 id 7\n");
-        let line = EYES.show(&event(Kind::Closed, b""), Protocol::Tls);
+        let line = show(&EYES, &event(Kind::Closed, b""), Protocol::Tls);
         assert_eq!(line, "12:00:01.123  CLOSED    10.1.2.3 id 7\n");
     }
 
@@ -222,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_datagram_is_shown_with_its_port_even_when_it_is_empty() {
-        let line = EYES.show(&event(Kind::Received, b""), Protocol::Udp);
+        let line = show(&EYES, &event(Kind::Received, b""), Protocol::Udp);
         assert_eq!(line, "12:00:01.123  RECEIVED  10.1.2.3 port 7  0 bytes\n");
     }
 
@@ -250,9 +248,16 @@ mod tests {
             let shown = received(data.as_bytes());
             assert!(!shown.trim_end_matches('\n').contains("\n1"), "{shown:?}");
             assert!(shown.chars().all(|c| c == '\n' || !is_unprintable(c)), "{shown:?}");
-            let json = Form::Json.show(&event(Kind::Received, data.as_bytes()), Protocol::Tcp);
+            let json = show(&Form::Json, &event(Kind::Received, data.as_bytes()), Protocol::Tcp);
             assert!(json.trim_end().chars().all(|c| !is_unprintable(c)), "{json:?}");
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_shown_as_sent() {
+        let line = show(&EYES, &event(Kind::Write, b"on\r\n"), Protocol::Tcp);
+        assert_eq!(line, "12:00:01.123  SENT      10.1.2.3 id 7  4 bytes  on\\r\\n\n");
+        assert_eq!(parsed(Kind::Write, b"on", Protocol::Tcp)["type"], "SENT");
     }
 
     #[test]
@@ -278,7 +283,7 @@ mod tests {
     #[test]
     fn colours_change_nothing_but_colours() {
         let coloured = Form::Coloured(TimeZone::UTC);
-        let shown = coloured.show(&event(Kind::Received, b"a\nb"), Protocol::Tcp);
+        let shown = show(&coloured, &event(Kind::Received, b"a\nb"), Protocol::Tcp);
         let mut plain = shown.clone();
         for code in ["\x1b[90m", "\x1b[36m", "\x1b[0m"] {
             plain = plain.replace(code, "");

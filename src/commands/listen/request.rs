@@ -18,9 +18,12 @@ use crate::protocol::secret::Secret;
 /// Who may connect where `--accept` does not say it: this machine.
 const LOOPBACK: &str = "127.0.0.0/8,::1";
 
+/// What `any` stands for.
+const ANYBODY: &str = "0.0.0.0/0,::/0";
+
 /// A port that devices will use, and whom to hear there.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct PortRequest {
     /// How devices will talk.
     pub protocol: Protocol,
     /// Their port.
@@ -39,7 +42,7 @@ pub struct Server {
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-impl Order {
+impl PortRequest {
     /// What the command line asks for.
     ///
     /// # Errors
@@ -50,10 +53,7 @@ impl Order {
             (false, true) => Protocol::Tls,
             (false, false) => Protocol::Tcp,
         };
-        let accept = args.accept.join(",");
-        let accept = if args.accept.is_empty() { LOOPBACK } else { &accept };
-        let accept =
-            parse_addresses(accept).map_err(|error| ConfigError::new("--accept", &error))?;
+        let accept = accept(args).map_err(|error| ConfigError::new("--accept", &error))?;
         Ok(Self { protocol, port: args.port, accept })
     }
 
@@ -92,6 +92,21 @@ impl Server {
     }
 }
 
+fn accept(args: &ListenArgs) -> Result<AcceptList, String> {
+    if args.accept.is_empty() {
+        return match args.url {
+            None => parse_addresses(LOOPBACK),
+            // This machine, as seen from there, is nearly never what is meant.
+            Some(_) => Err("with --url, say which devices are meant: addresses or ranges such as \
+                            10.0.0.0/8, or any"
+                .to_owned()),
+        };
+    }
+    let is_any = |entry: &String| entry.trim().eq_ignore_ascii_case("any");
+    let entries = args.accept.iter().map(|entry| if is_any(entry) { ANYBODY } else { entry });
+    parse_addresses(&entries.collect::<Vec<_>>().join(","))
+}
+
 /// People paste what they have: the server's name alone, or the URL of one of its base paths.
 fn base_path(target: &str) -> String {
     let path = target.split_once('?').map_or(target, |(path, _)| path).trim_end_matches('/');
@@ -116,6 +131,7 @@ mod tests {
             url: None,
             token_file: None,
             to: To::Last,
+            crlf: false,
             json: false,
             ca: None,
             insecure: false,
@@ -130,18 +146,36 @@ mod tests {
 
     #[test]
     fn this_machine_alone_is_accepted_unless_told_otherwise() {
-        let order = Order::from(&args()).unwrap();
-        assert_eq!(order.accept.to_string(), "127.0.0.0/8,::1");
+        let request = PortRequest::from(&args()).unwrap();
+        assert_eq!(request.accept.to_string(), "127.0.0.0/8,::1");
         let wider = ListenArgs { accept: vec!["10.0.0.0/8".into(), "::1".into()], ..args() };
-        assert_eq!(Order::from(&wider).unwrap().accept.to_string(), "10.0.0.0/8,::1");
-        let wrong = ListenArgs { accept: vec!["lobby".into()], ..args() };
-        assert!(Order::from(&wrong).unwrap_err().to_string().starts_with("--accept: "));
+        assert_eq!(PortRequest::from(&wider).unwrap().accept.to_string(), "10.0.0.0/8,::1");
+        let wrong = ListenArgs { accept: vec!["::1".into(), "lobby".into()], ..args() };
+        let error = PortRequest::from(&wrong).unwrap_err().to_string();
+        assert!(error.starts_with("--accept: \"lobby\" "), "{error}");
+    }
+
+    #[test]
+    fn anybody_is_any() {
+        let any = ListenArgs { accept: vec!["Any".into()], ..args() };
+        assert!(PortRequest::from(&any).unwrap().accept.is_everything());
+    }
+
+    #[test]
+    fn of_another_server_it_must_be_said_who_is_accepted() {
+        let url = "http://dispatch:3000".parse().unwrap();
+        let unsaid = ListenArgs { url: Some(url), ..args() };
+        let error = PortRequest::from(&unsaid).unwrap_err().to_string();
+        assert!(error.starts_with("--accept: ") && error.contains("any"), "{error}");
+        let said = ListenArgs { accept: vec!["any".into()], ..unsaid };
+        assert!(PortRequest::from(&said).is_ok());
     }
 
     #[test]
     fn the_request_names_protocol_port_and_accept_list() {
-        let target =
-            |args: &ListenArgs, url: &str| Order::from(args).unwrap().target(&url.parse().unwrap());
+        let target = |args: &ListenArgs, url: &str| {
+            PortRequest::from(args).unwrap().target(&url.parse().unwrap())
+        };
         let query = "port=6001&accept=127.0.0.0%2F8%2C%3A%3A1";
         let expected = format!("/api/dispatch/v1/tcp_dispatch?{query}");
         assert_eq!(target(&args(), "http://a"), expected);

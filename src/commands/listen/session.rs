@@ -18,18 +18,18 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, WebSocket};
 
-use crate::commands::health_check;
+use crate::commands::client;
 use crate::commands::url::Scheme;
 use crate::limits::{
-    DRIVER_SILENCE_MAX, LISTEN_ANSWER_MAX, LISTEN_CLOSE_MAX, MESSAGE_MAX_BYTES,
-    MESSAGE_OVERHEAD_BYTES, PING_INTERVAL,
+    DRIVER_SILENCE_MAX, LISTEN_ANSWER_MAX, LISTEN_CLOSE_MAX, LISTEN_QUEUED_MAX_BYTES,
+    MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, PING_INTERVAL,
 };
 use crate::protocol::message::{self, Message};
 
-use super::request::{Order, Server};
+use super::request::{PortRequest, Server};
 
 /// Who we are in the log of the server.
-pub(super) const MODULE_ID: &str = "dispatch-listen";
+const MODULE_ID: &str = "dispatch-listen";
 
 /// A connection that is open, and with it the device port.
 pub struct Session {
@@ -50,7 +50,7 @@ pub enum Sending {
 
 /// What came from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PendingDevice {
+pub enum Incoming {
     /// A message.
     Message(Bytes),
     /// Something between the two ends, such as a ping.
@@ -61,7 +61,7 @@ pub enum PendingDevice {
 
 /// Why there is no session.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unopened {
+pub enum ConnectError {
     /// The server answered, and it is no.
     Refused {
         /// The status of HTTP.
@@ -73,29 +73,30 @@ pub enum Unopened {
     Failed(String),
 }
 
-impl fmt::Display for Unopened {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unopened::Refused { why, .. } | Unopened::Failed(why) => f.write_str(why),
+            ConnectError::Refused { status: 401, why } => {
+                write!(f, "{why} (it comes from --token-file or PLACE_SERVER_SECRET)")
+            }
+            ConnectError::Refused { why, .. } | ConnectError::Failed(why) => f.write_str(why),
         }
     }
 }
 
 /// Why a session ended that we did not end.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Lost(pub String);
+pub struct Disconnected(pub String);
 
 impl Session {
     /// Connects, shows the token and asks for the port.
     ///
     /// # Errors
     /// The server's refusal, or why it was not reached.
-    pub fn open(server: &Server, order: &Order) -> Result<Self, Unopened> {
-        let socket = Socket::connect(server).map_err(|error| {
-            Unopened::Failed(format!("could not connect to {}: {error}", server.url.authority()))
-        })?;
-        let failed = |error: io::Error| Unopened::Failed(error.to_string());
-        let socket = shake_hands(server, order, socket)?;
+    pub fn open(server: &Server, request: &PortRequest) -> Result<Self, ConnectError> {
+        let failed = |error: io::Error| ConnectError::Failed(error.to_string());
+        let socket = Socket::connect(server).map_err(failed)?;
+        let socket = shake_hands(server, request, socket)?;
         socket.get_ref().tcp().set_nonblocking(true).map_err(failed)?;
         let now = Instant::now();
         Ok(Self { socket, sending: Sending::Done, heard: now, ping_due: now + PING_INTERVAL })
@@ -110,17 +111,17 @@ impl Session {
     ///
     /// # Errors
     /// Why there will be no more.
-    pub fn poll_message(&mut self) -> Result<PendingDevice, Lost> {
+    pub fn poll_message(&mut self) -> Result<Incoming, Disconnected> {
         use tungstenite::Message::{Binary, Close, Frame, Ping, Pong, Text};
         let message = match self.socket.read() {
-            Err(error) if is_blocked(&error) => return Ok(PendingDevice::Nothing),
-            read => read.map_err(lost)?,
+            Err(error) if is_blocked(&error) => return Ok(Incoming::Nothing),
+            read => read.map_err(disconnected)?,
         };
         self.heard = Instant::now();
         match message {
-            Binary(bytes) => Ok(PendingDevice::Message(bytes)),
-            Close(frame) => Err(Lost(in_words(frame.as_ref()))),
-            Text(_) | Ping(_) | Pong(_) | Frame(_) => Ok(PendingDevice::Other),
+            Binary(bytes) => Ok(Incoming::Message(bytes)),
+            Close(frame) => Err(Disconnected(in_words(frame.as_ref()))),
+            Text(_) | Ping(_) | Pong(_) | Frame(_) => Ok(Incoming::Other),
         }
     }
 
@@ -128,7 +129,7 @@ impl Session {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn send(&mut self, message: &Message<'_>) -> Result<(), Lost> {
+    pub fn send(&mut self, message: &Message<'_>) -> Result<(), Disconnected> {
         let mut bytes = Vec::with_capacity(MESSAGE_OVERHEAD_BYTES + message.data.len());
         message::encode(message, &mut bytes);
         self.write(tungstenite::Message::Binary(bytes.into()))
@@ -138,9 +139,10 @@ impl Session {
     ///
     /// # Errors
     /// The connection is gone, or the server has been silent for too long to be there.
-    pub fn flush(&mut self, now: Instant) -> Result<Sending, Lost> {
+    pub fn flush(&mut self, now: Instant) -> Result<Sending, Disconnected> {
         if now.duration_since(self.heard) >= DRIVER_SILENCE_MAX {
-            return Err(Lost(format!("nothing came for {} s", DRIVER_SILENCE_MAX.as_secs())));
+            let why = format!("nothing came for {} s", DRIVER_SILENCE_MAX.as_secs());
+            return Err(Disconnected(why));
         }
         if now >= self.ping_due {
             self.ping_due = now + PING_INTERVAL;
@@ -149,7 +151,7 @@ impl Session {
         self.sending = match self.socket.flush() {
             Ok(()) => Sending::Done,
             Err(error) if is_blocked(&error) => Sending::Waiting,
-            Err(error) => return Err(lost(error)),
+            Err(error) => return Err(disconnected(error)),
         };
         Ok(self.sending)
     }
@@ -185,70 +187,81 @@ impl Session {
         }
     }
 
-    fn write(&mut self, message: tungstenite::Message) -> Result<(), Lost> {
+    fn write(&mut self, message: tungstenite::Message) -> Result<(), Disconnected> {
         match self.socket.write(message) {
             Ok(()) => Ok(()),
             // It was taken all the same.
             Err(error) if is_blocked(&error) => Ok(()),
-            Err(error) => Err(lost(error)),
+            Err(error) => Err(disconnected(error)),
         }
     }
 }
 
 fn shake_hands(
     server: &Server,
-    order: &Order,
+    request: &PortRequest,
     socket: Socket,
-) -> Result<WebSocket<Socket>, Unopened> {
+) -> Result<WebSocket<Socket>, ConnectError> {
     let scheme = match server.url.scheme {
         Scheme::Http => "ws",
         Scheme::Https => "wss",
     };
-    let target = order.target(&server.url);
+    let target = request.target(&server.url);
     let uri = format!("{scheme}://{}{target}", server.url.authority());
-    let uri = uri.parse().map_err(|error| Unopened::Failed(format!("the URL: {error}")))?;
+    let uri = uri.parse().map_err(|error| ConnectError::Failed(format!("the URL: {error}")))?;
     let request = ClientRequestBuilder::new(uri)
         .with_header("Authorization", format!("Bearer {}", server.token.expose()))
         .with_header("X-Module-ID", MODULE_ID);
-    let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX_BYTES));
+    // A server that pings us without end and does not read gets no more of our memory than this.
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_write_buffer_size(LISTEN_QUEUED_MAX_BYTES);
     match tungstenite::client::client_with_config(request, socket, Some(config)) {
         Ok((socket, _)) => Ok(socket),
         Err(HandshakeError::Interrupted(_)) => {
-            Err(Unopened::Failed("the server took too long to answer".to_owned()))
+            Err(ConnectError::Failed("the server took too long to answer".to_owned()))
         }
         Err(HandshakeError::Failure(Error::Http(response))) => Err(refusal(&response)),
         Err(HandshakeError::Failure(error)) => {
-            Err(Unopened::Failed(format!("no valid answer from the server: {}", words_of(error))))
+            let hint = match (&error, server.url.scheme) {
+                (Error::Protocol(_) | Error::HttpFormat(_), Scheme::Http) => {
+                    " (a TLS port is asked by https://)"
+                }
+                (_, Scheme::Http | Scheme::Https) => "",
+            };
+            let why = words_of(error);
+            Err(ConnectError::Failed(format!("no valid answer from the server: {why}{hint}")))
         }
     }
 }
 
 /// Our servers explain themselves in JSON, in one piece with the head. Of others, or where a
 /// proxy tears the answer apart, the status must do.
-fn refusal(response: &Response) -> Unopened {
+fn refusal(response: &Response) -> ConnectError {
     let status = response.status();
     let body = response.body().as_deref().unwrap_or_default();
     let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
     let why = match json["error"].as_str() {
-        Some(error) => error.replace(char::is_control, " "),
+        Some(error) => error.to_owned(),
         None => format!("the server answered with status {status}"),
     };
-    Unopened::Refused { status: status.as_u16(), why }
+    ConnectError::Refused { status: status.as_u16(), why }
 }
 
 fn is_blocked(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-fn lost(error: Error) -> Lost {
-    Lost(words_of(error))
+fn disconnected(error: Error) -> Disconnected {
+    Disconnected(words_of(error))
 }
 
 /// A user who reads "IO error" learns nothing from it.
 fn words_of(error: Error) -> String {
     use tungstenite::error::ProtocolError::{HandshakeIncomplete, ResetWithoutClosingHandshake};
     match error {
-        Error::Io(error) => error.to_string(),
+        Error::Io(error) => client::in_words(error).to_string(),
+        Error::WriteBufferFull(_) => "the server does not take what is sent to it".to_owned(),
         Error::Protocol(ResetWithoutClosingHandshake | HandshakeIncomplete) => {
             "the server ended the connection".to_owned()
         }
@@ -260,7 +273,6 @@ fn in_words(frame: Option<&CloseFrame>) -> String {
     match frame {
         None => "the server closed it".to_owned(),
         Some(CloseFrame { code, reason }) => {
-            let reason = reason.replace(char::is_control, " ");
             format!("the server closed it: {} {reason}", u16::from(*code)).trim_end().to_owned()
         }
     }
@@ -274,7 +286,7 @@ enum Socket {
 
 impl Socket {
     fn connect(server: &Server) -> io::Result<Self> {
-        let stream = health_check::connect(&server.url)?;
+        let stream = client::connect(&server.url)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LISTEN_ANSWER_MAX))?;
         stream.set_write_timeout(Some(LISTEN_ANSWER_MAX))?;

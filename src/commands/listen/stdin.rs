@@ -12,6 +12,8 @@ use mio::Waker;
 
 use crate::limits::{LISTEN_LINE_MAX_BYTES, LISTEN_LINES_QUEUED};
 
+use super::typed;
+
 /// Starts to read standard input. The waker is called for each line; the end of the input ends
 /// only the thread.
 ///
@@ -20,20 +22,27 @@ use crate::limits::{LISTEN_LINE_MAX_BYTES, LISTEN_LINES_QUEUED};
 pub fn start(waker: Arc<Waker>) -> io::Result<Receiver<Vec<u8>>> {
     let (lines, typed) = sync_channel(LISTEN_LINES_QUEUED);
     let read = move || read_lines(io::stdin().lock(), &lines, || drop(waker.wake()));
-    thread::Builder::new().name("typing".to_owned()).spawn(read)?;
+    thread::Builder::new().name("stdin".to_owned()).spawn(read)?;
     Ok(typed)
 }
 
-/// Hands on each line with its line break, until the input or the receiver is gone.
+/// Hands on each line with its line break, a long one in pieces between which no escape is cut, until the input or the receiver is gone.
 fn read_lines(mut input: impl BufRead, lines: &SyncSender<Vec<u8>>, wake: impl Fn()) {
+    let mut line = Vec::new();
     loop {
-        let mut line = Vec::new();
         let mut piece = input.by_ref().take(LISTEN_LINE_MAX_BYTES as u64);
-        match piece.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if lines.send(line).is_err() => return,
-            Ok(_) => wake(),
+        let read = piece.read_until(b'\n', &mut line);
+        let is_over = !matches!(read, Ok(1..));
+        if line.is_empty() {
+            return;
         }
+        let whole = if is_over { line.len() } else { line.len() - typed::unfinished(&line) };
+        let rest = line.split_off(whole);
+        if lines.send(line).is_err() || is_over {
+            return;
+        }
+        wake();
+        line = rest;
     }
 }
 
@@ -58,6 +67,14 @@ mod tests {
     fn a_long_line_comes_in_pieces() {
         let lines = lines_of(&[b'x'; LISTEN_LINE_MAX_BYTES + 1]);
         assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [LISTEN_LINE_MAX_BYTES, 1]);
+    }
+
+    #[test]
+    fn no_escape_is_cut() {
+        let input = [&[b'x'; LISTEN_LINE_MAX_BYTES - 2][..], b"\\x02y\n"].concat();
+        let lines = lines_of(&input);
+        assert_eq!(lines[1], b"\\x02y\n");
+        assert_eq!(lines.concat(), input);
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Connections that commands make to a server, and words for what goes wrong with them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use rustls::CertificateError;
+
+use crate::commands::url::Url;
+use crate::limits::CURL_CONNECT_MAX;
+
+/// Tries the addresses of the host one after the other.
+///
+/// # Errors
+/// In words that name the host.
+pub fn connect(url: &Url) -> io::Result<TcpStream> {
+    let until = Instant::now() + CURL_CONNECT_MAX;
+    let named = |address: Option<SocketAddr>, error: io::Error| {
+        // An address that was typed need not be said twice.
+        let at = match address {
+            Some(address) if url.host.parse::<IpAddr>().is_err() => format!(" ({})", address.ip()),
+            Some(_) | None => String::new(),
+        };
+        let words = format!("could not connect to {}:{}{at}: {error}", url.bracketed(), url.port);
+        io::Error::new(error.kind(), words)
+    };
+    let addresses = (url.host.as_str(), url.port).to_socket_addrs();
+    let mut failed = named(None, io::Error::other("the name has no address"));
+    for address in addresses.map_err(|error| named(None, error))? {
+        match connect_to(address, until) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = named(Some(address), error),
+        }
+    }
+    Err(failed)
+}
+
+fn connect_to(address: SocketAddr, until: Instant) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&address, remaining(until)?)
+}
+
+/// How long there still is, and never zero, which would mean no timeout at all.
+///
+/// # Errors
+/// The time is over.
+pub fn remaining(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+}
+
+/// The same error, in words for people. The system reports a timeout as "resource temporarily
+/// unavailable", and what rustls says is for programmers.
+pub fn in_words(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return timed_out();
+    }
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match reason {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            io::Error::other("this is not TLS; an HTTP port is asked by http://")
+        }
+        // An authority of the same name with another key shows as a bad signature.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => io::Error::other(
+            "its certificate comes from no authority that is trusted here; \
+                 --ca names a file with another, --insecure trusts any",
+        ),
+        Some(_) | None => error,
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "took too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_host_that_does_not_answer_is_named_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let words = |host: &str| {
+            let url = format!("http://{host}:{port}/").parse().unwrap();
+            connect(&url).unwrap_err().to_string()
+        };
+        let error = words("127.0.0.1");
+        assert!(error.starts_with(&format!("could not connect to 127.0.0.1:{port}: ")), "{error}");
+        assert_eq!(error.matches("127.0.0.1").count(), 1, "{error}");
+        assert!(words("localhost").contains(&format!("localhost:{port} (")));
+    }
+
+    #[test]
+    fn tls_is_explained() {
+        let issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let words = |error| in_words(io::Error::other(error)).to_string();
+        assert!(words(issuer).contains("--ca"));
+        let http = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(words(http).contains("http://"));
+    }
+}
