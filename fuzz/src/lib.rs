@@ -12,7 +12,7 @@ mod session;
 
 // What `session` needs of the simulation.
 #[path = "../../tests/simulation/network/mod.rs"]
-#[allow(dead_code, reason = "a session needs a part of it")]
+#[allow(dead_code, unused_imports, reason = "a session needs a part of it")]
 mod network;
 #[path = "../../tests/simulation/rng.rs"]
 #[allow(dead_code, reason = "a session needs a part of it")]

@@ -19,102 +19,145 @@ pub struct Op {
 /// The kinds of things that happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    DriverAsks,
-    DriverWrites,
-    DriverWritesMuch,
-    DriverClosesDevice,
-    DriverPings,
-    DriverSendsNonsense,
-    DriverTrespasses,
-    DriverMisbehaves,
-    DriverSaysClose,
-    DriverHangsUp,
-    DriverResets,
-    DriverStopsReading,
-    DriverReadsAgain,
-    DriverReadsSlowly,
-    DriverIsFlooded,
-    DriverStopsAnswering,
-    DeviceConnects,
-    DevicesConnectAndVanish,
-    DevicesCrowd,
-    DeviceSends,
-    DeviceFloods,
-    DeviceFinishes,
-    DeviceMisbehaves,
-    DeviceResets,
-    DeviceStopsReading,
-    DeviceReadsSlowly,
-    DeviceReadsAgain,
-    PeersSendDatagrams,
-    DatagramsBlocked,
-    DatagramsFlow,
-    DatagramFails,
-    ClientAsks,
-    ClientsCrowd,
-    ClientDawdles,
-    ClientLeaves,
-    DescriptorsRunOut,
-    DescriptorsReturn,
-    PortTaken,
-    PortFree,
-    RoughTimes,
-    SmoothTimes,
-    Moment,
-    Seconds,
-    Minutes,
-    Settles,
+    Driver(DriverAction),
+    Device(DeviceAction),
+    Datagrams(DatagramAction),
+    Client(ClientAction),
+    System(SystemAction),
+    Passes(Time),
     Shutdown,
 }
 
+/// What drivers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverAction {
+    Asks,
+    Writes,
+    WritesMuch,
+    ClosesDevice,
+    Pings,
+    SendsNonsense,
+    Trespasses,
+    Misbehaves,
+    SaysClose,
+    HangsUp,
+    Resets,
+    StopsReading,
+    ReadsAgain,
+    ReadsSlowly,
+    IsFlooded,
+    StopsAnswering,
+}
+
+/// What devices do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceAction {
+    Connects,
+    ManyConnectAndVanish,
+    ManyConnect,
+    Sends,
+    Floods,
+    Finishes,
+    Misbehaves,
+    Resets,
+    StopsReading,
+    ReadsSlowly,
+    ReadsAgain,
+}
+
+/// What happens on UDP ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatagramAction {
+    Come,
+    AreBlocked,
+    Flow,
+    Fail,
+}
+
+/// What HTTP clients do that are no drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAction {
+    Asks,
+    ManyAsk,
+    Dawdles,
+    Leaves,
+}
+
+/// What the system does to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemAction {
+    DescriptorsRunOut,
+    DescriptorsReturn,
+    PortIsTaken,
+    PortIsFree,
+    GetsRough,
+    GetsSmooth,
+}
+
+/// Time that passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    Moment,
+    Seconds,
+    Minutes,
+    /// As much as it takes until nothing happens any more: none.
+    UntilRest,
+}
+
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 46] = [
-    (What::DriverAsks, 10),
-    (What::DriverWrites, 14),
-    (What::DriverWritesMuch, 2),
-    (What::DriverClosesDevice, 4),
-    (What::DriverPings, 3),
-    (What::DriverSendsNonsense, 3),
-    (What::DriverTrespasses, 3),
-    (What::DriverMisbehaves, 2),
-    (What::DriverSaysClose, 2),
-    (What::DriverHangsUp, 2),
-    (What::DriverResets, 2),
-    (What::DriverStopsReading, 3),
-    (What::DriverReadsAgain, 3),
-    (What::DriverReadsSlowly, 3),
-    (What::DriverIsFlooded, 4),
-    (What::DriverStopsAnswering, 1),
-    (What::DeviceConnects, 14),
-    (What::DevicesConnectAndVanish, 1),
-    (What::DevicesCrowd, 1),
-    (What::DeviceSends, 16),
-    (What::DeviceFloods, 6),
-    (What::DeviceFinishes, 4),
-    (What::DeviceMisbehaves, 2),
-    (What::DeviceResets, 3),
-    (What::DeviceStopsReading, 2),
-    (What::DeviceReadsSlowly, 2),
-    (What::DeviceReadsAgain, 2),
-    (What::PeersSendDatagrams, 6),
-    (What::DatagramsBlocked, 2),
-    (What::DatagramsFlow, 2),
-    (What::DatagramFails, 1),
-    (What::ClientAsks, 3),
-    (What::ClientsCrowd, 1),
-    (What::ClientDawdles, 1),
-    (What::ClientLeaves, 1),
-    (What::DescriptorsRunOut, 2),
-    (What::DescriptorsReturn, 2),
-    (What::PortTaken, 1),
-    (What::PortFree, 1),
-    (What::RoughTimes, 3),
-    (What::SmoothTimes, 2),
-    (What::Moment, 10),
-    (What::Seconds, 5),
-    (What::Minutes, 1),
-    (What::Settles, 8),
-    (What::Shutdown, 0),
+const WEIGHTS: [(What, usize); 45] = [
+    (What::Driver(DriverAction::Asks), 10),
+    (What::Driver(DriverAction::Writes), 14),
+    (What::Driver(DriverAction::WritesMuch), 2),
+    (What::Driver(DriverAction::ClosesDevice), 4),
+    (What::Driver(DriverAction::Pings), 3),
+    (What::Driver(DriverAction::SendsNonsense), 3),
+    (What::Driver(DriverAction::Trespasses), 3),
+    (What::Driver(DriverAction::Misbehaves), 2),
+    (What::Driver(DriverAction::SaysClose), 2),
+    (What::Driver(DriverAction::HangsUp), 2),
+    (What::Driver(DriverAction::Resets), 2),
+    (What::Driver(DriverAction::StopsReading), 3),
+    (What::Driver(DriverAction::ReadsAgain), 3),
+    (What::Driver(DriverAction::ReadsSlowly), 3),
+    (What::Driver(DriverAction::IsFlooded), 4),
+    (What::Driver(DriverAction::StopsAnswering), 1),
+    (What::Device(DeviceAction::Connects), 14),
+    (What::Device(DeviceAction::ManyConnectAndVanish), 1),
+    (What::Device(DeviceAction::ManyConnect), 1),
+    (What::Device(DeviceAction::Sends), 16),
+    (What::Device(DeviceAction::Floods), 6),
+    (What::Device(DeviceAction::Finishes), 4),
+    (What::Device(DeviceAction::Misbehaves), 2),
+    (What::Device(DeviceAction::Resets), 3),
+    (What::Device(DeviceAction::StopsReading), 2),
+    (What::Device(DeviceAction::ReadsSlowly), 2),
+    (What::Device(DeviceAction::ReadsAgain), 2),
+    (What::Datagrams(DatagramAction::Come), 6),
+    (What::Datagrams(DatagramAction::AreBlocked), 2),
+    (What::Datagrams(DatagramAction::Flow), 2),
+    (What::Datagrams(DatagramAction::Fail), 1),
+    (What::Client(ClientAction::Asks), 3),
+    (What::Client(ClientAction::ManyAsk), 1),
+    (What::Client(ClientAction::Dawdles), 1),
+    (What::Client(ClientAction::Leaves), 1),
+    (What::System(SystemAction::DescriptorsRunOut), 2),
+    (What::System(SystemAction::DescriptorsReturn), 2),
+    (What::System(SystemAction::PortIsTaken), 1),
+    (What::System(SystemAction::PortIsFree), 1),
+    (What::System(SystemAction::GetsRough), 3),
+    (What::System(SystemAction::GetsSmooth), 2),
+    (What::Passes(Time::Moment), 10),
+    (What::Passes(Time::Seconds), 5),
+    (What::Passes(Time::Minutes), 1),
+    (What::Passes(Time::UntilRest), 8),
+];
+
+/// What a history begins with: most things need a driver to happen to.
+const BEGINNING: [What; 3] = [
+    What::Driver(DriverAction::Asks),
+    What::Driver(DriverAction::Asks),
+    What::Passes(Time::UntilRest),
 ];
 
 /// In so many of a hundred histories the shutdown comes in the middle.
@@ -122,23 +165,22 @@ const EARLY_SHUTDOWN_PERCENT: usize = 15;
 
 /// The history of a seed.
 pub fn history(seed: u64, steps: usize) -> Vec<Op> {
-    let mut random = Rng::new(seed);
-    let mut ops: Vec<Op> = (0..steps).map(|_| any_op(&mut random)).collect();
-    // Most things need a driver to happen to.
-    for (op, what) in ops.iter_mut().zip([What::DriverAsks, What::DriverAsks, What::Settles]) {
+    let mut rng = Rng::new(seed);
+    let mut ops: Vec<Op> = (0..steps).map(|_| any_op(&mut rng)).collect();
+    for (op, what) in ops.iter_mut().zip(BEGINNING) {
         op.what = what;
     }
-    if steps > 0 && random.chance(EARLY_SHUTDOWN_PERCENT) {
+    if steps > 0 && rng.chance(EARLY_SHUTDOWN_PERCENT) {
         let from = steps / 2;
-        ops[from + random.below(steps - from)].what = What::Shutdown;
+        ops[from + rng.below(steps - from)].what = What::Shutdown;
     }
     ops
 }
 
-fn any_op(random: &mut Rng) -> Op {
+fn any_op(rng: &mut Rng) -> Op {
     let total: usize = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-    let mut at = random.below(total);
-    let mut what = What::Settles;
+    let mut at = rng.below(total);
+    let mut what = What::Passes(Time::UntilRest);
     for (candidate, weight) in WEIGHTS {
         if at < weight {
             what = candidate;
@@ -146,5 +188,5 @@ fn any_op(random: &mut Rng) -> Op {
         }
         at -= weight;
     }
-    Op { what, who: random.below(1 << 16), amount: random.below(1 << 16), seed: random.number() }
+    Op { what, who: rng.below(1 << 16), amount: rng.below(1 << 16), seed: rng.number() }
 }

@@ -30,8 +30,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dispatch::testing::reactor::Gauges;
 
+use dispatch::testing::limits::{Ceilings, QUEUED_LEAST_BYTES};
+
+use history::{DatagramAction, DeviceAction, DriverAction, Op, Time, What};
 use report::Report;
 use runner::run;
+use world::{Scenario, World};
+
+const ASKS: What = What::Driver(DriverAction::Asks);
+const WRITES_MUCH: What = What::Driver(DriverAction::WritesMuch);
+const CONNECTS: What = What::Device(DeviceAction::Connects);
+const RESTS: What = What::Passes(Time::UntilRest);
 
 /// Histories that `cargo test` runs; `HISTORIES` sets another number.
 const HISTORIES: u64 = 1_500;
@@ -108,15 +117,52 @@ fn replay() {
     }
 }
 
-/// A history that once failed; `cargo test` runs it for ever.
-fn replays_well(seed: u64, steps: usize) {
-    if let Err(failure) = run(seed, steps) {
-        panic!("{failure}");
+/// Plays a history in a world with such ceilings: what happens, to whom, how much of it, and the
+/// seed that decides over the rest.
+fn plays_well(ceilings: Ceilings, history: &[(What, usize, usize, u64)]) {
+    let scenario = Scenario { ceilings, has_tls: false, has_https: false };
+    let mut world = World::new(scenario, 1).unwrap();
+    for &(what, who, amount, seed) in history {
+        world.apply(&Op { what, who, amount, seed }).unwrap();
     }
+    world.finish().unwrap();
 }
 
 #[test]
-fn a_gathered_message_is_not_counted_after_it_was_dealt_with() {
-    replays_well(900_927, 80);
-    replays_well(901_551, 80);
+fn connections_whose_proxy_header_is_awaited_count_for_the_ceilings() {
+    let ceilings = Ceilings { devices: 4, devices_per_port: 3, ..Ceilings::default() };
+    let connect = [3, 13, 23, 33, 43, 53].map(|amount| (CONNECTS, 0, amount, amount as u64));
+    plays_well(ceilings, &[&[(ASKS, 0, 1, 1)][..], &connect].concat());
+}
+
+#[test]
+fn datagrams_that_wait_are_forgotten_where_they_are_too_much_in_all() {
+    let ceilings = Ceilings { queued_bytes: QUEUED_LEAST_BYTES, ..Ceilings::default() };
+    plays_well(
+        ceilings,
+        &[
+            (ASKS, 0, 0, 1),
+            (ASKS, 1, 0, 2),
+            (RESTS, 0, 0, 3),
+            (What::Datagrams(DatagramAction::AreBlocked), 0, 0, 4),
+            (WRITES_MUCH, 0, 0, 5),
+            (WRITES_MUCH, 1, 0, 6),
+            (RESTS, 0, 0, 7),
+            (What::Passes(Time::Seconds), 0, 5_000, 8),
+        ],
+    );
+}
+
+#[test]
+fn a_gathered_message_is_not_counted_after_it_was_processed() {
+    plays_well(
+        Ceilings::default(),
+        &[
+            (ASKS, 22_264, 7_341, 14_613_810_612_432_754_440),
+            (RESTS, 0, 0, 1),
+            (CONNECTS, 27_100, 22_669, 6_363_923_365_733_284_587),
+            (WRITES_MUCH, 3_945, 364, 15_996_150_075_767_192_700),
+            (What::Driver(DriverAction::IsFlooded), 59_901, 32_130, 4_163_140_018_681_688_385),
+        ],
+    );
 }

@@ -18,8 +18,8 @@ const HEADER_BYTES: usize = 2 + 2 + 4 + 4;
 pub fn stretch(stream: usize, offset: usize, len: usize) -> Vec<u8> {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
     let pattern = PATTERN.get_or_init(|| {
-        let mut random = Rng::new(7);
-        (0..PATTERN_BYTES).map(|_| random.number() as u8).collect()
+        let mut rng = Rng::new(7);
+        (0..PATTERN_BYTES).map(|_| rng.number() as u8).collect()
     });
     let mut at = (stream * 7_919 + offset) % PATTERN_BYTES;
     let mut bytes = Vec::with_capacity(len);

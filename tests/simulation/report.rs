@@ -33,15 +33,17 @@ impl Report {
         self.tls_devices += other.tls_devices;
         self.told_slow += other.told_slow;
         self.overload_cuts += other.overload_cuts;
-        self.add_gauges(other.gauges);
+        self.gauges = sum(self.gauges, other.gauges);
     }
+}
 
-    fn add_gauges(&mut self, other: Gauges) {
-        let gauges = &mut self.gauges;
-        gauges.congested += other.congested;
-        gauges.parked += other.parked;
-        gauges.holding += other.holding;
-        gauges.pending_devices += other.pending_devices;
-        gauges.closings += other.closings;
+/// The sum of what was stuck at two times.
+pub fn sum(one: Gauges, other: Gauges) -> Gauges {
+    Gauges {
+        congested: one.congested + other.congested,
+        parked: one.parked + other.parked,
+        holding: one.holding + other.holding,
+        pending_devices: one.pending_devices + other.pending_devices,
+        closings: one.closings + other.closings,
     }
 }

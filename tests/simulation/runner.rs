@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::history::{self, Op};
 use crate::report::Report;
-use crate::world::World;
+use crate::world::{Scenario, World};
 
 /// Histories that are tried to find a shorter one.
 const SHRINKING_RUNS: usize = 400;
@@ -82,10 +82,10 @@ fn attempt(seed: u64, ops: &[Op]) -> Result<Report, String> {
 }
 
 fn play(seed: u64, ops: &[Op]) -> Result<Report, String> {
-    let mut world = World::new(seed)?;
+    let mut world = World::new(Scenario::of(seed), seed)?;
     for op in ops {
         world.apply(op)?;
     }
-    world.end_well()?;
+    world.finish()?;
     Ok(world.report())
 }

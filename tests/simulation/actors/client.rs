@@ -1,6 +1,6 @@
 //! An HTTP client of the simulation that is no driver.
 
-use crate::actors::driver::Conduct;
+use crate::actors::behaviour::Behaviour;
 use crate::actors::line::Line;
 use crate::network::{Id, Standing, Wire};
 
@@ -15,7 +15,7 @@ const REQUESTS: [&str; 4] = [
 /// One client.
 pub struct ClientActor {
     line: Line,
-    conduct: Conduct,
+    behaviour: Behaviour,
     outgoing: Vec<u8>,
     expected: usize,
     answered: usize,
@@ -25,11 +25,11 @@ pub struct ClientActor {
 
 impl ClientActor {
     /// A client that sends some requests at once, or a part of one.
-    pub fn new(line: Line, amount: usize, conduct: Conduct) -> Self {
+    pub fn new(line: Line, amount: usize, behaviour: Behaviour) -> Self {
         let count = 1 + amount % 5;
         let requests = (0..count).map(|at| REQUESTS[(amount + at) % REQUESTS.len()]);
         let mut outgoing: Vec<u8> = requests.flat_map(str::bytes).collect();
-        if conduct == Conduct::Bad {
+        if behaviour == Behaviour::Faulty {
             let unfinished = amount % outgoing.len();
             outgoing = match amount % 3 {
                 0 => b"\x16\x03\x01 no HTTP at all \r\n\r\n".to_vec(),
@@ -39,7 +39,7 @@ impl ClientActor {
         }
         let standing = Standing::Open;
         let incoming = Vec::new();
-        Self { line, conduct, outgoing, expected: count, answered: 0, incoming, standing }
+        Self { line, behaviour, outgoing, expected: count, answered: 0, incoming, standing }
     }
 
     pub fn id(&self) -> Id {
@@ -51,7 +51,7 @@ impl ClientActor {
         if self.standing != Standing::Open {
             return Ok(());
         }
-        let len = self.outgoing.len().min(1 + wire.random.below(self.outgoing.len()));
+        let len = self.outgoing.len().min(1 + wire.rng.below(self.outgoing.len()));
         let sent = self.line.send(wire, &self.outgoing[..len]);
         self.outgoing.drain(..sent);
         let (bytes, standing) = self.line.receive(wire, usize::MAX)?;
@@ -66,7 +66,7 @@ impl ClientActor {
 
     /// A well-behaved client has an answer to each of its requests.
     pub fn check(&self) -> Result<(), String> {
-        match self.conduct == Conduct::Good && self.answered != self.expected {
+        match self.behaviour == Behaviour::Correct && self.answered != self.expected {
             true => Err(format!("{} answers to {} requests", self.answered, self.expected)),
             false => Ok(()),
         }

@@ -3,32 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::actors::driver::Conduct;
+use crate::actors::behaviour::{Behaviour, Pace};
 use crate::actors::line::{Goodbye, Line};
 use crate::network::{Id, Standing, Wire};
 use crate::pattern::{Record, stretch};
-
-/// How a peer reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// All that there is.
-    Full,
-    /// At most so many bytes in a turn.
-    Slow(usize),
-    /// Nothing.
-    Stalled,
-}
-
-impl Pace {
-    /// How much it reads in a turn.
-    pub fn most(self) -> Option<usize> {
-        match self {
-            Pace::Full => Some(usize::MAX),
-            Pace::Slow(most) => Some(most),
-            Pace::Stalled => None,
-        }
-    }
-}
 
 /// Whether drivers may ever hear of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +24,7 @@ pub struct DeviceActor {
     pub port: u16,
     pub address: IpAddr,
     pub admission: Admission,
-    pub conduct: Conduct,
+    pub behaviour: Behaviour,
     pub pace: Pace,
     /// What it sends before everything else: a PROXY header, of a load balancer.
     preamble: Vec<u8>,
@@ -85,7 +63,7 @@ impl DeviceActor {
             port,
             address,
             admission: Admission::Due,
-            conduct: Conduct::Good,
+            behaviour: Behaviour::Correct,
             pace: Pace::Full,
             preamble_len: preamble.len(),
             preamble,
@@ -126,7 +104,7 @@ impl DeviceActor {
 
     /// Whether nothing that is written to it may be lost while it is there.
     pub fn is_promised_all(&self) -> bool {
-        self.conduct == Conduct::Good && !self.is_excused
+        self.behaviour == Behaviour::Correct && !self.is_excused
     }
 
     /// Whether it is connected for all that it knows.
@@ -147,14 +125,14 @@ impl DeviceActor {
             self.send(wire);
         }
         let Some(most) = self.pace.most() else { return Ok(()) };
-        let (bytes, standing) = match (self.line.receive(wire, most), self.conduct) {
+        let (bytes, standing) = match (self.line.receive(wire, most), self.behaviour) {
             (Ok(received), _) => received,
             // We may say what we think of it.
-            (Err(_), Conduct::Bad) => (Vec::new(), Standing::Open),
-            (Err(why), Conduct::Good) => return Err(format!("device {}: {why}", self.number)),
+            (Err(_), Behaviour::Faulty) => (Vec::new(), Standing::Open),
+            (Err(why), Behaviour::Correct) => return Err(format!("device {}: {why}", self.number)),
         };
         self.incoming.extend_from_slice(&bytes);
-        self.relay()?;
+        self.check_input()?;
         self.standing = standing;
         if standing != Standing::Open {
             wire.peer_close(self.id());
@@ -164,15 +142,15 @@ impl DeviceActor {
     }
 
     fn send(&mut self, wire: &mut Wire) {
-        let len = match wire.random.chance(20) {
-            true => 1 + wire.random.below(2_000),
+        let len = match wire.rng.chance(20) {
+            true => 1 + wire.rng.below(2_000),
             false => 100_000,
         };
         let bytes = stretch(self.number, self.sent, len.min(self.to_send));
         let sent = self.line.send(wire, &bytes);
         self.sent += sent;
         self.to_send -= sent;
-        let may_finish = self.line.is_established() || self.conduct == Conduct::Bad;
+        let may_finish = self.line.is_established() || self.behaviour == Behaviour::Faulty;
         if self.is_finishing && self.to_send == 0 && may_finish && !self.has_finished {
             self.has_finished = true;
             self.line.finish(wire, self.goodbye());
@@ -193,11 +171,11 @@ impl DeviceActor {
     /// Sends something that breaks TLS, where there is TLS.
     pub fn misbehave(&mut self) {
         if self.line.is_established() && self.line.forge() {
-            (self.conduct, self.to_send) = (Conduct::Bad, 0);
+            (self.behaviour, self.to_send) = (Behaviour::Faulty, 0);
         }
     }
 
-    fn relay(&mut self) -> Result<(), String> {
+    fn check_input(&mut self) -> Result<(), String> {
         let mut at = 0;
         while let Some((record, len)) = Record::decode(&self.incoming[at..])
             .map_err(|why| format!("device {}: {why}", self.number))?

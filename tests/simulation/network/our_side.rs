@@ -8,9 +8,7 @@ use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH};
 
 use dispatch::testing::net::Token;
 
-use super::{
-    Connection, Id, Listening, Reset, STALE_TOKENS, Side, Udp, Wire, is_unreachable, take,
-};
+use super::wire::{Id, Listening, Reset, STALE_TOKENS, Side, Udp, Wire, is_unreachable, take};
 
 impl Wire {
     pub(super) fn listen(&mut self, port: u16, token: Token) -> io::Result<Id> {
@@ -61,7 +59,7 @@ impl Wire {
     }
 
     pub(super) fn read(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
-        let shorten = self.faults.rough && self.random.chance(20);
+        let shorten = self.faults.rough && self.rng.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         let waiting = connection.inbound.len().min(into.len());
         if waiting == 0 && !into.is_empty() {
@@ -76,7 +74,7 @@ impl Wire {
             };
         }
         // As if the rest had come only now.
-        let taken = if shorten { 1 + self.random.below(waiting) } else { waiting };
+        let taken = if shorten { 1 + self.rng.below(waiting) } else { waiting };
         into[..taken].copy_from_slice(&take(&mut connection.inbound, taken));
         connection.inbound_read += taken;
         self.activity += 1;
@@ -87,7 +85,7 @@ impl Wire {
     }
 
     pub(super) fn write(&mut self, id: Id, data: &[u8]) -> io::Result<usize> {
-        let shorten = self.faults.rough && self.random.chance(20);
+        let shorten = self.faults.rough && self.rng.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         match connection.reset {
             Reset::Untold => {
@@ -105,7 +103,7 @@ impl Wire {
             return Ok(data.len());
         }
         let room = (connection.outbound_most - connection.outbound.len()).min(data.len());
-        let taken = if shorten && room > 0 { 1 + self.random.below(room) } else { room };
+        let taken = if shorten && room > 0 { 1 + self.rng.below(room) } else { room };
         connection.outbound.extend(&data[..taken]);
         connection.wants_room |= taken < data.len();
         let has_room = connection.wants_room && connection.has_room();
@@ -202,24 +200,6 @@ impl Wire {
         self.stale.push_back(token);
         if self.stale.len() > STALE_TOKENS {
             self.stale.pop_front();
-        }
-    }
-
-    /// The peer finds its connection reset; a part of what was on its way to it is lost.
-    pub(super) fn reset_peer(&mut self, id: Id) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.peer_reset {
-            return;
-        }
-        connection.peer_reset = true;
-        let arrived = self.random.below(connection.outbound.len() + 1);
-        connection.outbound.truncate(arrived);
-    }
-
-    pub(super) fn forget_if_gone(&mut self, id: Id) {
-        let gone = |c: &Connection| c.ours == Side::Gone && c.theirs == Side::Gone;
-        if self.connections.get(&id).is_some_and(gone) {
-            self.connections.remove(&id);
         }
     }
 }

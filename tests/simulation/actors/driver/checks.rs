@@ -6,36 +6,23 @@ use dispatch::testing::protocol::accept_list::parse_address;
 use dispatch::testing::protocol::http::registration::Protocol;
 use dispatch::testing::protocol::message::{self, Kind, Message};
 
-use super::{BALANCED_PEER, DriverActor, FIRST_PEER_PORT, Stage};
+use crate::actors::addresses::{BALANCED_PEER, FIRST_PEER_PORT};
 use crate::actors::device::DeviceActor;
 use crate::pattern::{Record, stretch};
 
-/// What a driver heard of a device.
-pub struct Heard {
-    pub device: usize,
-    /// Where in the device's stream it may have begun to hear.
-    starts: Vec<usize>,
-    pub len: usize,
-    pub is_open: bool,
-}
-
-impl Heard {
-    /// Whether it heard the device's stream up to here.
-    pub fn reaches(&self, end: usize) -> bool {
-        self.len == 0 || self.starts.iter().any(|start| start + self.len == end)
-    }
-}
+use super::actor::{DriverActor, Stage};
+use super::heard::Heard;
 
 impl DriverActor {
-    pub(super) fn relay(&mut self, devices: &[DeviceActor], turn: u64) -> Result<(), String> {
+    pub(super) fn check_input(&mut self, devices: &[DeviceActor], turn: u64) -> Result<(), String> {
         let incoming = std::mem::take(&mut self.incoming);
         let mut at = 0;
         if self.stage == Stage::Asking {
-            at = self.hear_answer(&incoming, turn)?;
+            at = self.check_answer(&incoming, turn)?;
         }
         if self.stage == Stage::Live {
             while let Some((first, payload, len)) = frame_in(&incoming[at..])? {
-                self.hear_frame(first, payload, devices)?;
+                self.check_frame(first, payload, devices)?;
                 at += len;
             }
         }
@@ -43,7 +30,7 @@ impl DriverActor {
         Ok(())
     }
 
-    fn hear_answer(&mut self, bytes: &[u8], turn: u64) -> Result<usize, String> {
+    fn check_answer(&mut self, bytes: &[u8], turn: u64) -> Result<usize, String> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(0);
         };
@@ -61,7 +48,7 @@ impl DriverActor {
         }
     }
 
-    fn hear_frame(
+    fn check_frame(
         &mut self,
         first: u8,
         payload: &[u8],
@@ -73,7 +60,7 @@ impl DriverActor {
         match first {
             0x82 => {
                 let message = message::decode(payload).map_err(|error| error.to_string())?;
-                self.hear_message(&message, devices)
+                self.check_message(&message, devices)
             }
             0x88 => {
                 let code = payload.first_chunk().map_or(1005, |two| u16::from_be_bytes(*two));
@@ -99,7 +86,7 @@ impl DriverActor {
         }
     }
 
-    fn hear_message(
+    fn check_message(
         &mut self,
         message: &Message<'_>,
         devices: &[DeviceActor],
@@ -109,20 +96,20 @@ impl DriverActor {
             return Err(format!("driver {} heard of {address}, uncovered", self.number));
         }
         match (self.protocol, message.kind) {
-            (Protocol::Udp, Kind::Received) => self.relay_datagram(message),
+            (Protocol::Udp, Kind::Received) => self.check_datagram(message),
             (Protocol::Udp, kind) => Err(format!("{} on UDP", kind.name())),
             (Protocol::Tcp | Protocol::Tls, Kind::Opened) => {
-                self.hear_opened(message.id_or_port, address, devices)
+                self.check_opened(message.id_or_port, address, devices)
             }
-            (Protocol::Tcp | Protocol::Tls, Kind::Received) => self.hear_bytes(message, devices),
+            (Protocol::Tcp | Protocol::Tls, Kind::Received) => self.check_bytes(message, devices),
             (Protocol::Tcp | Protocol::Tls, Kind::Closed) => {
-                self.hear_closed(message.id_or_port, devices)
+                self.check_closed(message.id_or_port, devices)
             }
             (Protocol::Tcp | Protocol::Tls, kind) => Err(format!("{} from us", kind.name())),
         }
     }
 
-    fn hear_opened(
+    fn check_opened(
         &mut self,
         id: u64,
         address: IpAddr,
@@ -152,7 +139,7 @@ impl DriverActor {
         Ok(())
     }
 
-    fn hear_closed(&mut self, id: u64, devices: &[DeviceActor]) -> Result<(), String> {
+    fn check_closed(&mut self, id: u64, devices: &[DeviceActor]) -> Result<(), String> {
         let number = self.number;
         let heard = self.heard.get_mut(&id).filter(|heard| heard.is_open);
         let heard = heard.ok_or_else(|| format!("driver {number}: CLOSED of {id} unopened"))?;
@@ -163,7 +150,11 @@ impl DriverActor {
         }
     }
 
-    fn hear_bytes(&mut self, message: &Message<'_>, devices: &[DeviceActor]) -> Result<(), String> {
+    fn check_bytes(
+        &mut self,
+        message: &Message<'_>,
+        devices: &[DeviceActor],
+    ) -> Result<(), String> {
         let (number, id, data) = (self.number, message.id_or_port, message.data);
         let heard = self.heard.get_mut(&id).filter(|heard| heard.is_open);
         let heard = heard.ok_or_else(|| format!("driver {number}: RECEIVED of {id} unopened"))?;
@@ -194,7 +185,7 @@ impl DriverActor {
         }
     }
 
-    fn relay_datagram(&mut self, message: &Message<'_>) -> Result<(), String> {
+    fn check_datagram(&mut self, message: &Message<'_>) -> Result<(), String> {
         let (record, len) = Record::decode(message.data)?.ok_or("a datagram was cut")?;
         if len != message.data.len() {
             return Err("two datagrams in one RECEIVED".into());

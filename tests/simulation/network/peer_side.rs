@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::{
+use super::wire::{
     BACKLOG, Connection, DATAGRAMS_WAITING, Id, RECEIVE_BUFFER_BYTES, Reset, SEND_BUFFER_BYTES,
     Side, Standing, Wire, take,
 };

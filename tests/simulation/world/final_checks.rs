@@ -5,11 +5,12 @@ use std::time::Duration;
 use dispatch::testing::limits::{SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
 use dispatch::testing::protocol::http::registration::Protocol;
 
-use super::{Checked, Progress, World};
-use crate::actors::device::Pace;
-use crate::actors::driver::{Conduct, DriverActor, Stage};
+use crate::actors::behaviour::{Behaviour, Pace};
+use crate::actors::driver::{DriverActor, Stage};
 use crate::network::Faults;
 use crate::report::Report;
+
+use super::state::{Checked, Progress, World};
 
 /// All that stalls or does not answer is over after so long: the longest timeout is 75 s.
 const ALL_TIMEOUTS: Duration = Duration::from_secs(160);
@@ -22,12 +23,12 @@ const LAST_WRITES: usize = 5;
 
 impl World {
     /// Everybody behaves from now on; at the end nothing may be left.
-    pub fn end_well(&mut self) -> Checked {
-        self.make_peace();
+    pub fn finish(&mut self) -> Checked {
+        self.stop_faults();
         if self.stage == Progress::Serving {
             self.advance(ALL_TIMEOUTS)?;
             self.check_codes()?;
-            self.check_truth()?;
+            self.check_state()?;
             self.check_pongs()?;
             self.check_last_words()?;
             self.check_leaving()?;
@@ -35,7 +36,7 @@ impl World {
         self.check_stopping()
     }
 
-    fn make_peace(&mut self) {
+    fn stop_faults(&mut self) {
         let mut wire = self.net.wire();
         wire.faults = Faults::default();
         wire.set_datagrams_blocked(false);
@@ -94,13 +95,14 @@ impl World {
         for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
             open.iter().try_for_each(|&device| self.check_last_written(driver, device))?;
         }
-        self.check_truth()
+        self.check_state()
     }
 
     fn check_last_written(&self, driver: &DriverActor, device: usize) -> Checked {
         let actor = &self.devices[device];
-        let is_promised =
-            actor.conduct == Conduct::Good && actor.closed_by.is_empty() && !actor.is_excused;
+        let is_promised = actor.behaviour == Behaviour::Correct
+            && actor.closed_by.is_empty()
+            && !actor.is_excused;
         let written = driver.written.get(&device).copied().unwrap_or(0);
         let got = actor.got.get(&driver.number).copied().unwrap_or(0);
         match driver.protocol != Protocol::Udp && is_promised && got < written {
@@ -139,7 +141,8 @@ impl World {
             self.settle()?;
         }
         let is_in_time = self.now + SHUTDOWN_MAX < by + SHUTDOWN_DRAIN_MAX;
-        let stays = |driver: &&DriverActor| driver.conduct == Conduct::Good && !driver.is_leaving;
+        let stays =
+            |driver: &&DriverActor| driver.behaviour == Behaviour::Correct && !driver.is_leaving;
         for driver in self.drivers.iter().filter(|driver| driver.is_to_be_told).filter(stays) {
             if is_in_time && driver.has_devices() {
                 return Err("a driver was told of our end before that of its devices".into());
@@ -162,7 +165,7 @@ impl World {
             tls_devices: self.drivers.iter().filter(by_tls).map(|d| d.heard.len()).sum(),
             told_slow: self.drivers.iter().filter(|d| d.close_code == Some(1013)).count(),
             overload_cuts: self.cuts,
-            gauges: self.gauges.gauges,
+            gauges: self.gauges,
         }
     }
 }

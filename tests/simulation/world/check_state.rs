@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use dispatch::testing::protocol::http::registration::{PortKind, Protocol};
 
-use super::{Checked, Progress, World, device_port};
+use crate::actors::addresses::FIRST_PEER_PORT;
+use crate::actors::behaviour::Behaviour;
 use crate::actors::device::Admission;
-use crate::actors::driver::{Conduct, DriverActor, FIRST_PEER_PORT, Stage};
+use crate::actors::driver::{DriverActor, Stage};
 use crate::network::{Standing, is_unreachable};
 use crate::pattern::Record;
+
+use super::scenario::device_port;
+use super::state::{Checked, Progress, World};
 
 impl World {
     /// Datagrams arrive as they were written, in order.
@@ -33,7 +37,7 @@ impl World {
     }
 
     /// Who keeps to the rules is not closed.
-    pub(super) fn check_nobody_wronged(&self) -> Checked {
+    pub(super) fn check_no_unjust_close(&self) -> Checked {
         if self.stage != Progress::Serving {
             return Ok(());
         }
@@ -44,12 +48,12 @@ impl World {
                 return Err(format!("driver {} was refused with {status}", driver.number));
             }
         }
-        self.check_farewells()?;
-        self.check_wronged()
+        self.check_goodbyes()?;
+        self.check_close_codes()
     }
 
     /// Devices that drivers know of are told of our end. To us, others may be in their handshake.
-    fn check_farewells(&self) -> Checked {
+    fn check_goodbyes(&self) -> Checked {
         for device in self.devices.iter().filter(|device| device.was_cut) {
             let mut heard = self.drivers.iter().flat_map(|driver| driver.heard.values());
             if heard.any(|heard| heard.device == device.number) {
@@ -60,7 +64,7 @@ impl World {
     }
 
     /// What drivers know, once everything is at rest and nobody has misbehaved any more.
-    pub fn check_truth(&self) -> Checked {
+    pub(super) fn check_state(&self) -> Checked {
         for driver in self.drivers.iter().filter(|driver| driver.is_sound()) {
             if !driver.has_sent_all() {
                 return Err(format!("driver {} is not read any longer", driver.number));
@@ -71,7 +75,7 @@ impl World {
                 if heard.is_open != device.is_open() && device.standing != Standing::Open {
                     return Err(format!("driver {name} thinks that {id} is open"));
                 }
-                let is_whole = device.conduct == Conduct::Good
+                let is_whole = device.behaviour == Behaviour::Correct
                     && device.closed_by.is_empty()
                     && !device.is_excused;
                 let may_be_cut = !heard.is_open && !device.is_finishing;
@@ -128,7 +132,7 @@ impl World {
     /// What a driver wrote to a device that is still there has arrived.
     fn check_written(&self, driver: &DriverActor, device: usize, is_open: bool) -> Checked {
         let actor = &self.devices[device];
-        let is_sound = actor.is_open() && is_open && actor.conduct == Conduct::Good;
+        let is_sound = actor.is_open() && is_open && actor.behaviour == Behaviour::Correct;
         let written = driver.written.get(&device).copied().unwrap_or(0);
         let got = actor.got.get(&driver.number).copied().unwrap_or(0);
         match is_sound && actor.closed_by.is_empty() && got != written {

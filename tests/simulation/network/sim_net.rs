@@ -11,7 +11,7 @@ use std::rc::Rc;
 use dispatch::testing::net::datagrams::DatagramBatch;
 use dispatch::testing::net::{Net, Stream, Token};
 
-use super::{Id, Wire};
+use super::wire::{Id, Wire};
 
 /// A network in memory. Its clones are the same network.
 #[derive(Clone)]

@@ -8,25 +8,29 @@ use dispatch::testing::limits::{Ceilings, QUEUED_LEAST_BYTES};
 use dispatch::testing::net::tls::{SelfSigned, device_config};
 use dispatch::testing::protocol::http::registration::Protocol;
 
-use super::device_port;
 use crate::actors::line::KEY;
 use crate::rng::Rng;
+
+/// The port of HTTP.
+pub(super) const HTTP_PORT: u16 = 3_000;
 
 /// In so many of a hundred worlds one of the ports has TLS: handshakes take time.
 const TLS_PERCENT: usize = 12;
 
 /// The settings of a world.
-pub struct Terms {
-    pub(super) ceilings: Ceilings,
-    pub(super) has_tls: bool,
-    pub(super) has_https: bool,
+pub struct Scenario {
+    pub ceilings: Ceilings,
+    pub has_tls: bool,
+    pub has_https: bool,
 }
 
-impl Terms {
-    pub(super) fn new(random: &mut Rng) -> Self {
-        let ceilings = ceilings(random);
-        let has_tls = random.chance(TLS_PERCENT);
-        Self { ceilings, has_tls, has_https: has_tls && random.chance(50) }
+impl Scenario {
+    /// The settings that a seed names.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5151);
+        let ceilings = ceilings(&mut rng);
+        let has_tls = rng.chance(TLS_PERCENT);
+        Self { ceilings, has_tls, has_https: has_tls && rng.chance(50) }
     }
 
     /// Whether so little may be queued that peers are cut off who did nothing wrong.
@@ -43,10 +47,15 @@ impl Terms {
     }
 }
 
+/// The device port that `who` picks.
+pub(super) fn device_port(who: usize) -> u16 {
+    6_001 + (who % 2) as u16
+}
+
 /// In most worlds there is room for everybody, in some there is little of one thing.
-fn ceilings(random: &mut Rng) -> Ceilings {
+fn ceilings(rng: &mut Rng) -> Ceilings {
     let plenty = Ceilings::default();
-    match random.below(20) {
+    match rng.below(20) {
         0 => Ceilings { drivers: 3, ports: 2, ..plenty },
         1 => Ceilings { devices: 4, devices_per_port: 3, ..plenty },
         2 => Ceilings { devices_per_address: 1, ..plenty },
