@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::commands::url::Url;
 
@@ -147,6 +148,18 @@ pub struct Cli {
 pub enum Sub {
     /// Listen on a port and show what devices send, without a driver
     Listen(ListenArgs),
+    /// Print what makes a shell complete our command line
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, for `man`
+    #[command(hide = true)]
+    Man {
+        /// That of one command
+        command: Option<String>,
+    },
 }
 
 #[cfg(test)]

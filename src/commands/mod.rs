@@ -9,6 +9,7 @@ pub mod config;
 pub mod environment;
 pub mod health_check;
 pub mod listen;
+pub mod reference;
 pub mod secrets;
 pub mod socket_activation;
 pub mod url;
@@ -82,6 +83,12 @@ impl Command {
     fn asked(cli: Cli, environment: &Environment) -> Result<Self, ConfigError> {
         match cli {
             Cli { subcommand: Some(Sub::Listen(args)), .. } => Ok(Self::Listen(args)),
+            Cli { subcommand: Some(Sub::Completions { shell }), .. } => {
+                Ok(Self::Print(reference::completions(shell)))
+            }
+            Cli { subcommand: Some(Sub::Man { command }), .. } => {
+                Ok(Self::Print(reference::manual_page(command.as_deref())?))
+            }
             Cli { curl: Some(url), strict, ca, insecure, .. } => {
                 let healthy =
                     if strict { Healthy::SuccessOnly } else { Healthy::BelowServerErrors };
