@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// While a session is opened, the server may be silent for so long; more than the time by which
-/// it delays the answer to a wrong token.
+/// While a session is opened, the server may be silent for so long.
 pub const LISTEN_ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// At the end, the server has this long to confirm that the connection is closed.

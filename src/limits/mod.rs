@@ -238,23 +238,24 @@ pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 // ---- Wrong tokens ---------------------------------------------------------------------------
 
-/// Wrong tokens from one address that are answered at once; typing errors are no attack.
-pub const WRONG_TOKENS_FREE: u32 = 3;
+/// Wrong tokens that an address (IPv6: a /64) has at once. Several drivers with an old token behind
+/// one address come back together; a token of 16 random characters is not found with so few.
+pub const WRONG_TOKENS_MAX: u32 = 100;
 
-/// The first delayed answer to a wrong token; each further one is delayed twice as long.
-pub const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(250);
+/// An address gets one of them back in this time: 20 a second, so that whoever shares it waits for
+/// a moment only.
+pub const WRONG_TOKEN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The longest such delay. A driver with a wrong token must still get its answer before it
-/// takes the service for dead.
-pub const WRONG_TOKEN_DELAY_MAX: Duration = Duration::from_secs(5);
-
-/// Wrong tokens of an address are forgotten after so long without another one.
-pub const WRONG_TOKENS_FORGOTTEN: Duration = Duration::from_secs(300);
+/// What an address without any is told to wait, in whole seconds as HTTP has it.
+pub const WRONG_TOKENS_RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Addresses whose wrong tokens are remembered.
 pub const WRONG_TOKEN_ADDRESSES: usize = 4_096;
 
 // ---- Command line ---------------------------------------------------------------------------
+
+/// A secret with fewer characters is warned of: it can be guessed.
+pub const SECRET_SHORT_CHARACTERS: usize = 16;
 
 /// Longest secret, in a variable or a file; it must fit in a request head.
 pub const SECRET_MAX_BYTES: usize = 4 << 10;
@@ -368,7 +369,7 @@ const _: () = {
     assert!(CLOSINGS_UNLISTED_MAX < CLOSINGS_MAX);
     assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(Ceilings::DEFAULT.queued_bytes > 4 * MESSAGE_MAX_BYTES);
-    assert!(LISTEN_ANSWER_MAX.as_secs() > 2 * WRONG_TOKEN_DELAY_MAX.as_secs());
+    assert!(WRONG_TOKEN_INTERVAL.as_millis() < 1_000 * WRONG_TOKENS_RETRY_AFTER_SECONDS as u128);
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
     assert!(DEVICE_PROGRESS_BYTES < DEVICE_BACKLOG_BYTES);

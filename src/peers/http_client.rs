@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::collections::timers::Armed;
 use crate::limits::{
@@ -44,8 +44,6 @@ enum Stage {
     Head { until: Instant },
     /// Between two requests, of which the next must begin by then.
     Idle { until: Instant },
-    /// A refusal that is held back for a while.
-    Delaying { until: Instant, answer: Vec<u8> },
     /// An answer on its way out; the next request is read after it.
     Answering { until: Instant },
     /// The last answer is queued.
@@ -95,7 +93,6 @@ impl<S: Stream> HttpClient<S> {
             Stage::Handshake { until }
             | Stage::Head { until }
             | Stage::Idle { until }
-            | Stage::Delaying { until, .. }
             | Stage::Answering { until } => Some(until),
             Stage::Last => None,
         }
@@ -123,7 +120,6 @@ impl<S: Stream> HttpClient<S> {
                 Flushed::Part(_) => return Ok(Progress::Waiting),
                 Flushed::All => self.enter(Stage::Idle { until: now + KEEP_ALIVE_TIMEOUT }, now),
             },
-            Stage::Delaying { .. } => return Ok(Progress::Waiting),
             Stage::Last => return Ok(Progress::Over),
             Stage::Head { .. } | Stage::Idle { .. } => {}
         }
@@ -149,22 +145,7 @@ impl<S: Stream> HttpClient<S> {
         self.enter(stage, now);
     }
 
-    /// Queues a last answer, to be sent after `delay`.
-    pub(crate) fn answer_later(
-        &mut self,
-        response: &Response,
-        request_id: &str,
-        mode: ResponseMode,
-        delay: Duration,
-        now: Instant,
-    ) {
-        let mut answer = Vec::new();
-        let mode = ResponseMode { persistence: Persistence::Close, ..mode };
-        response.write(&mut answer, request_id, mode);
-        self.enter(Stage::Delaying { until: now + delay, answer }, now);
-    }
-
-    /// Since when it waits for the client, or the client for an answer that is held back.
+    /// Since when it waits for the client.
     pub(crate) fn waiting_since(&self) -> Instant {
         self.since
     }
@@ -172,7 +153,7 @@ impl<S: Stream> HttpClient<S> {
     /// Whether the client has yet to be given an answer, be it to a request that is not complete.
     pub(crate) fn owes_answer(&self) -> bool {
         match self.stage {
-            Stage::Handshake { .. } | Stage::Head { .. } | Stage::Delaying { .. } => true,
+            Stage::Handshake { .. } | Stage::Head { .. } => true,
             Stage::Idle { .. } | Stage::Answering { .. } | Stage::Last => false,
         }
     }
@@ -190,7 +171,6 @@ impl<S: Stream> HttpClient<S> {
                 self.connection.is_readable()
             }
             Stage::Answering { .. } => self.connection.is_writable(),
-            Stage::Delaying { .. } => false,
             Stage::Last => true,
         }
     }
@@ -204,21 +184,15 @@ impl<S: Stream> HttpClient<S> {
     pub(crate) fn operations(&self) -> u32 {
         match self.stage {
             Stage::Handshake { .. } => HANDSHAKE_OPERATIONS,
-            Stage::Head { .. }
-            | Stage::Idle { .. }
-            | Stage::Delaying { .. }
-            | Stage::Answering { .. }
-            | Stage::Last => REQUEST_OPERATIONS,
+            Stage::Head { .. } | Stage::Idle { .. } | Stage::Answering { .. } | Stage::Last => {
+                REQUEST_OPERATIONS
+            }
         }
     }
 
     fn handle_overdue(&mut self, buffers: &mut BufferPool) -> Progress {
         match std::mem::replace(&mut self.stage, Stage::Last) {
             Stage::Head { .. } => Progress::Refused(Refusal::timeout()),
-            Stage::Delaying { answer, .. } => {
-                self.outbox.extend(buffers, &answer);
-                Progress::Over
-            }
             Stage::Answering { .. } => {
                 // Who does not take an answer in all this time is not waited for any longer.
                 self.outbox.clear(buffers);
@@ -279,7 +253,6 @@ impl<S: Stream> HttpClient<S> {
             Stage::Idle { .. }
             | Stage::Handshake { .. }
             | Stage::Head { .. }
-            | Stage::Delaying { .. }
             | Stage::Answering { .. }
             | Stage::Last => {}
         }
@@ -288,6 +261,8 @@ impl<S: Stream> HttpClient<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::net::scripted::{Room, Scripted, Step, make_room, say};
     use crate::protocol::http::response::Status;
@@ -326,11 +301,6 @@ mod tests {
             let mode = ResponseMode { persistence, ..ResponseMode::LAST };
             let response = Response::Json("{}".into());
             self.http.answer(&response, "id", mode, &mut self.buffers, self.now);
-        }
-
-        fn refuse_after(&mut self, delay: Duration) {
-            let response = Refusal::unauthorized().into();
-            self.http.answer_later(&response, "id", ResponseMode::LAST, delay, self.now);
         }
 
         fn socket(&mut self) -> &mut Scripted {
@@ -499,18 +469,6 @@ mod tests {
         assert_waiting(harness.step_after(ANSWER_TIMEOUT - BLINK));
         assert_over(harness.step_after(BLINK));
         assert_eq!(harness.buffers.queued_bytes(), 0);
-    }
-
-    #[test]
-    fn a_delayed_refusal_waits_its_time_whatever_the_client_says() {
-        let mut harness = harness([Step::bytes(GET)]);
-        assert_requested(harness.step(), "/a");
-        harness.refuse_after(Duration::from_secs(2));
-        assert_waiting(harness.say(GET));
-        assert!(!harness.http.is_ready() && harness.http.outbox.is_empty());
-        assert_eq!(harness.http.deadline(), Some(harness.now + Duration::from_secs(2)));
-        assert_over(harness.step_after(Duration::from_secs(2)));
-        assert!(harness.http.outbox.len() > 100);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
 use crate::protocol::address::address_group;
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Refusal, Response, ResponseMode, Status};
-use crate::protocol::http::routes::{self, Route};
+use crate::protocol::http::routes::{self, Gate, Route};
 
 use super::Reactor;
 use super::accept::Pause;
@@ -184,22 +184,17 @@ impl<N: Net> Reactor<N> {
 
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let request_id = new_request_id();
-        let answered = match routes::route(request, &self.settings.secret) {
+        let answered = match routes::route(request, self.gate(key)) {
             Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
-            Ok(Route::Statistics) => {
-                self.note_right_token(key);
-                Ok(Response::Json(self.statistics().to_json()))
-            }
+            Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
             Ok(Route::PlainRegister { protocol, tls }) => {
-                self.note_right_token(key);
                 let judged = self.tls_config(protocol, &tls);
                 Err(judged.err().unwrap_or_else(Refusal::upgrade_required))
             }
             Ok(Route::Register { registration, websocket_key }) => {
-                self.note_right_token(key);
                 match self.register(key, request, registration, &websocket_key, &request_id) {
                     Ok(()) => return,
                     Err(refusal) => Err(refusal),
@@ -209,9 +204,25 @@ impl<N: Net> Reactor<N> {
         };
         let response = answered.unwrap_or_else(Response::from);
         self.log_answer(request, &response, &request_id);
-        match is_guess(request, &response) {
-            true => self.answer_guess(key, &response, &request_id, ResponseMode::of(request)),
-            false => self.answer(key, &response, &request_id, ResponseMode::of(request)),
+        if is_guess(request, &response) {
+            self.count_guess(key);
+        }
+        self.answer(key, &response, &request_id, ResponseMode::of(request));
+    }
+
+    /// Whether tokens from this client's address are looked at.
+    fn gate(&self, key: HttpClientKey) -> Gate<'_> {
+        let peer = self.http_clients.get(key).map(|http| http.peer);
+        match peer.is_some_and(|peer| self.auth_throttle.is_spent(peer, self.now)) {
+            true => Gate::Shut,
+            false => Gate::Open(&self.settings.secret),
+        }
+    }
+
+    fn count_guess(&mut self, key: HttpClientKey) {
+        self.counters.wrong_tokens += 1;
+        if let Some(http) = self.http_clients.get(key) {
+            self.auth_throttle.record_failure(http.peer, self.now);
         }
     }
 
@@ -225,24 +236,6 @@ impl<N: Net> Reactor<N> {
         let Some(http) = self.http_clients.get_mut(key) else { return };
         http.answer(response, request_id, mode, &mut self.buffers, self.now);
         self.budget.spend_bytes(ANSWER_BYTES_FACTOR * http.queued_bytes());
-    }
-
-    /// Answers a wrong token, the later the more there were from the same address.
-    fn answer_guess(
-        &mut self,
-        key: HttpClientKey,
-        response: &Response,
-        request_id: &str,
-        mode: ResponseMode,
-    ) {
-        let Some(http) = self.http_clients.get_mut(key) else { return };
-        self.counters.wrong_tokens += 1;
-        let delay = self.guesses.handle_wrong(http.peer, self.now);
-        if delay.is_zero() {
-            http.answer(response, request_id, mode, &mut self.buffers, self.now);
-        } else {
-            http.answer_later(response, request_id, mode, delay, self.now);
-        }
     }
 
     fn log_answer(&mut self, request: &Request, response: &Response, request_id: &str) {
@@ -272,13 +265,6 @@ impl<N: Net> Reactor<N> {
             status = refusal.status.code(), left_out = left_out;
             "{what} refused: {refusal}"
         );
-    }
-
-    /// A right token clears its address of the wrong ones before it.
-    fn note_right_token(&mut self, key: HttpClientKey) {
-        if let Some(http) = self.http_clients.get(key) {
-            self.guesses.handle_right(http.peer);
-        }
     }
 }
 

@@ -35,7 +35,7 @@ use crate::protocol::envelope::FRAME_MAX_BYTES;
 use crate::protocol::http::registration::PortKind;
 use crate::protocol::secret::Secret;
 
-use super::auth_throttle::Guesses;
+use super::auth_throttle::AuthThrottle;
 use super::overload::Overload;
 use super::refusals::RefusalLog;
 use super::shutdown::Phase;
@@ -90,7 +90,7 @@ pub struct Reactor<N: Net> {
     pub(super) buffers: BufferPool,
     pub(super) scratch: Scratch,
     pub(super) certificates: Certificates,
-    pub(super) guesses: Guesses,
+    pub(super) auth_throttle: AuthThrottle,
     pub(super) log_limits: LogLimits,
     pub(super) refusals: RefusalLog,
     pub(super) counters: Counters,
@@ -122,7 +122,7 @@ impl<N: Net> Reactor<N> {
             buffers: BufferPool::default(),
             scratch: Scratch::with_room(),
             certificates: Certificates::default(),
-            guesses: Guesses::default(),
+            auth_throttle: AuthThrottle::default(),
             log_limits: LogLimits::default(),
             refusals: RefusalLog::default(),
             counters: Counters::default(),

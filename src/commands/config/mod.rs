@@ -13,7 +13,7 @@ use log::LevelFilter;
 use crate::commands::cli::Cli;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
-use crate::limits::Ceilings;
+use crate::limits::{Ceilings, SECRET_SHORT_CHARACTERS};
 use crate::logging::settings::{LogSettings, Mode};
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::secret::Secret;
@@ -138,7 +138,10 @@ impl Settings<'_> {
         let found =
             secrets::find(self.environment)?.filter(|secret| secret.expose() != DEFAULT_SECRET);
         match (found, mode) {
-            (Some(secret), _) => Ok(secret),
+            (Some(secret), _) => {
+                warnings.extend(warning_of_short(&secret));
+                Ok(secret)
+            }
             (None, Mode::Production) => {
                 Err(ConfigError::new(SECRET_NAME, "production needs a secret of its own"))
             }
@@ -227,10 +230,24 @@ impl Settings<'_> {
     }
 }
 
+/// Says that a secret can be guessed.
+fn warning_of_short(secret: &Secret) -> Option<String> {
+    let short = secret.expose().chars().count() < SECRET_SHORT_CHARACTERS;
+    short.then(|| {
+        format!(
+            "the secret has fewer than {SECRET_SHORT_CHARACTERS} characters and can be guessed; \
+             openssl rand -hex 32 makes a good one"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
+
+    /// A secret of which nothing is to be said.
+    const LONG: (&str, &str) = (SECRET_NAME, "sixteen-letters!");
 
     /// A secrets folder that is not there, so that no test depends on the machine's.
     const NOWHERE: (&str, &str) = ("SECRETS_PATH", "/nonexistent");
@@ -315,8 +332,8 @@ mod tests {
             let error = serve("", &[production, (SECRET_NAME, secret)]).unwrap_err();
             assert!(error.starts_with(SECRET_NAME), "{error}");
         }
-        let serve = serve("", &[production, ("SERVER_SECRET", "own")]).unwrap();
-        assert_eq!(serve.server.secret.expose(), "own");
+        let serve = serve("", &[production, ("SERVER_SECRET", LONG.1)]).unwrap();
+        assert_eq!(serve.server.secret.expose(), LONG.1);
         assert_eq!(serve.log.level, LevelFilter::Info);
         assert!(serve.warnings.is_empty());
     }
@@ -329,11 +346,20 @@ mod tests {
     }
 
     #[test]
+    fn a_short_secret_is_warned_of_but_taken() {
+        let short = serve("", &[("SG_ENV", "production"), (SECRET_NAME, "fifteen-letters")]);
+        let short = short.unwrap();
+        assert_eq!(short.server.secret.expose(), "fifteen-letters");
+        let [warning] = &short.warnings[..] else { panic!("{:?}", short.warnings) };
+        assert!(warning.contains("16 characters") && !warning.contains("letters"), "{warning}");
+        assert!(serve("", &[LONG]).unwrap().warnings.is_empty());
+    }
+
+    #[test]
     fn workers_are_accepted_with_a_warning() {
-        let own = (SECRET_NAME, "own");
-        assert!(serve("-w 1", &[own]).unwrap().warnings.is_empty());
-        assert_eq!(serve("-w 4", &[own]).unwrap().warnings.len(), 1);
-        assert_eq!(serve("", &[own, ("SG_PROCESS_COUNT", "2")]).unwrap().warnings.len(), 1);
+        assert!(serve("-w 1", &[LONG]).unwrap().warnings.is_empty());
+        assert_eq!(serve("-w 4", &[LONG]).unwrap().warnings.len(), 1);
+        assert_eq!(serve("", &[LONG, ("SG_PROCESS_COUNT", "2")]).unwrap().warnings.len(), 1);
     }
 
     #[test]

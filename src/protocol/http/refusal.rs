@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::limits::{HEAD_MAX_BYTES, RETRY_AFTER_SECONDS};
+use crate::limits::{HEAD_MAX_BYTES, RETRY_AFTER_SECONDS, WRONG_TOKENS_RETRY_AFTER_SECONDS};
 
 /// The methods of every route, as `Allow` shows them.
 const ALLOWED_METHODS: &str = "GET, HEAD";
@@ -31,6 +31,8 @@ pub enum Status {
     MissingParameter,
     /// 426: the route is for WebSocket only.
     UpgradeRequired,
+    /// 429: the address has offered too many wrong tokens.
+    TooManyRequests,
     /// 431: the head is too long.
     HeadTooLarge,
     /// 503: at a limit.
@@ -51,6 +53,7 @@ impl Status {
             Status::UriTooLong => 414,
             Status::MissingParameter => 422,
             Status::UpgradeRequired => 426,
+            Status::TooManyRequests => 429,
             Status::HeadTooLarge => 431,
             Status::Unavailable => 503,
         }
@@ -69,6 +72,7 @@ impl Status {
             Status::UriTooLong => "URI Too Long",
             Status::MissingParameter => "Unprocessable Content",
             Status::UpgradeRequired => "Upgrade Required",
+            Status::TooManyRequests => "Too Many Requests",
             Status::HeadTooLarge => "Request Header Fields Too Large",
             Status::Unavailable => "Service Unavailable",
         }
@@ -166,6 +170,12 @@ impl Refusal {
         Self::new(Status::UpgradeRequired, message)
     }
 
+    /// 429, whatever token was offered.
+    pub fn too_many_wrong_tokens() -> Self {
+        let message = "too many wrong tokens from this address; try again in a second";
+        Self::new(Status::TooManyRequests, message)
+    }
+
     /// 431.
     pub fn head_too_large(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Status::HeadTooLarge, message)
@@ -196,6 +206,9 @@ impl Refusal {
             Status::MethodNotAllowed => vec![("Allow", ALLOWED_METHODS.into())],
             Status::UpgradeRequired => {
                 vec![("Upgrade", "websocket".into()), ("Sec-WebSocket-Version", "13".into())]
+            }
+            Status::TooManyRequests => {
+                vec![("Retry-After", WRONG_TOKENS_RETRY_AFTER_SECONDS.to_string().into())]
             }
             Status::Unavailable => vec![("Retry-After", RETRY_AFTER_SECONDS.to_string().into())],
             Status::BadRequest

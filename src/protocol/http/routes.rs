@@ -1,6 +1,6 @@
 //! The routes: what is asked for, who may ask, and in which order a request is found wanting.
 //!
-//! 404, 405, 401, 426 or 400 for the handshake, 403 for a foreign web page, then 422 or 400 for
+//! 404, 405, 429 or 401, 426 or 400 for the handshake, 403 for a foreign web page, then 422 or 400 for
 //! a parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer.
 //! Bad keys alone are told before the 426. Opening the port, and what can go wrong with it, is
 //! not known here.
@@ -100,11 +100,20 @@ pub enum Route {
     },
 }
 
-/// Finds out what a request wants. It must show `secret` where a token is needed.
+/// How a request that needs a token is met.
+#[derive(Debug, Clone, Copy)]
+pub enum Gate<'a> {
+    /// It must show this one.
+    Open(&'a Secret),
+    /// Its address has offered too many wrong ones: whatever it shows is not looked at.
+    Shut,
+}
+
+/// Finds out what a request wants.
 ///
 /// # Errors
 /// The answer to a request that is not good.
-pub fn route(request: &Request, secret: &Secret) -> Result<Route, Refusal> {
+pub fn route(request: &Request, gate: Gate<'_>) -> Result<Route, Refusal> {
     let endpoint = find(&request.path).ok_or_else(Refusal::not_found)?;
     match request.method {
         Method::Get | Method::Head => {}
@@ -116,17 +125,18 @@ pub fn route(request: &Request, secret: &Secret) -> Result<Route, Refusal> {
         Endpoint::Ready => Ok(Route::Ready),
         Endpoint::Version => Ok(Route::Version),
         Endpoint::Statistics => {
-            authorise(request, secret)?;
+            authorise(request, gate)?;
             Ok(Route::Statistics)
         }
         Endpoint::Register(protocol) => {
-            authorise(request, secret)?;
+            authorise(request, gate)?;
             register(request, protocol)
         }
     }
 }
 
-fn authorise(request: &Request, secret: &Secret) -> Result<(), Refusal> {
+fn authorise(request: &Request, gate: Gate<'_>) -> Result<(), Refusal> {
+    let Gate::Open(secret) = gate else { return Err(Refusal::too_many_wrong_tokens()) };
     match token_of(request) {
         Some(token) if secret.matches(&token) => Ok(()),
         Some(_) | None => Err(Refusal::unauthorized()),
@@ -245,7 +255,7 @@ mod tests {
     }
 
     fn asked(line: &str, fields: &str) -> Result<Route, Refusal> {
-        route(&request(line, fields), &Secret::new("t".to_owned()))
+        route(&request(line, fields), Gate::Open(&Secret::new("t".to_owned())))
     }
 
     fn code(line: &str, fields: &str) -> u16 {
@@ -324,6 +334,16 @@ mod tests {
         }
         assert_eq!(code(&format!("GET {path}?bearer_token=t"), HANDSHAKE), 422);
         assert_eq!(code(&format!("GET {path}?bearer_token=t&port=0"), HANDSHAKE), 400);
+    }
+
+    #[test]
+    fn at_a_shut_gate_no_token_helps_and_what_needs_none_is_answered() {
+        let asked = |line: &str| route(&request(line, ""), Gate::Shut);
+        for line in ["GET /api/server?bearer_token=t", "GET /api/server/tcp_dispatch"] {
+            assert_eq!(asked(line).unwrap_err().status.code(), 429, "{line}");
+        }
+        assert_eq!(asked("GET /api/server/healthz"), Ok(Route::Health));
+        assert_eq!(asked("GET /nowhere").unwrap_err().status.code(), 404);
     }
 
     #[test]
