@@ -3,11 +3,19 @@
 #[path = "blackbox/harness/mod.rs"]
 mod harness;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::thread;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use harness::{free_port, run};
+
+/// No line of the log between those that are looked at.
+const QUIET: (&str, &str) = ("LOG_LEVEL", "none");
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -139,6 +147,45 @@ fn a_listener_that_cannot_be_bound_is_named() {
     assert_eq!(output.status.code(), Some(1), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
     assert!(line.contains("127.0.0.1") && line.contains(&port) && line.contains("in use"));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_one_line_and_exit_2() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (absent, pipe) = (folder.join("absent.pem"), folder.join("pipe.pem"));
+    let _ = fs::remove_file(&pipe);
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    for file in [&absent, &pipe, &folder] {
+        let file = file.to_str().unwrap();
+        let line = complaint(2, &["-p", "0", "--tls-cert", file, "--tls-key", file], &[QUIET]);
+        assert!(line.contains(file), "{line}");
+        let args = ["listen", "1", "--url", "http://127.0.0.1:1", "--accept", "any"];
+        let line = complaint(2, &[&args[..], &["--token-file", file]].concat(), &[]);
+        assert!(line.contains(file), "{line}");
+    }
+}
+
+#[test]
+fn programs_that_read_the_log_are_told_of_start_errors_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let own = ("PLACE_SERVER_SECRET", "a secret of its own");
+    for (code, args, variables) in [
+        (1, &["-p", &port][..], &[own, QUIET][..]),
+        (2, &["--nonsense"], &[own]),
+        (2, &[], &[]),
+        (2, &["--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"], &[own, QUIET]),
+    ] {
+        let variables = [variables, &[("SG_ENV", "production")]].concat();
+        let output = run(args, &variables);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let said = text(&output.stderr);
+        let lines = text(&output.stdout);
+        let last = lines.lines().last().unwrap();
+        let line: serde_json::Value = serde_json::from_str(last).unwrap();
+        assert_eq!(line["level"], "error");
+        assert_eq!(format!("dispatch: {}\n", line["message"].as_str().unwrap()), said);
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::commands::config::Serve;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::health_check::{CurlArgs, Healthy};
 use crate::limits::LOG_FLUSH_MAX;
+use crate::logging::settings::Mode;
 use crate::logging::{self, Destination};
 use crate::net::tls;
 use crate::protocol::http::openapi;
@@ -38,7 +39,7 @@ use crate::server::{self, descriptors};
 pub fn run(args: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
     match Command::parse(args, environment) {
         Ok(command) => command.run(environment),
-        Err(error) => fail(2, &error),
+        Err(error) => fail_start(2, config::mode_of(environment), &error),
     }
 }
 
@@ -177,11 +178,13 @@ fn docs() -> String {
 fn serve(asked: Serve) -> ExitCode {
     let listeners = match socket_activation::listeners() {
         Ok(listeners) => listeners,
-        Err(error) => return fail(2, &error),
+        Err(error) => return fail_start(2, asked.mode, &error),
     };
     let log = match logging::init(asked.mode, &asked.log, Destination::Stdout) {
         Ok(log) => log,
-        Err(error) => return fail(1, &format!("the log cannot be started: {error}")),
+        Err(error) => {
+            return fail_start(1, asked.mode, &format!("the log cannot be started: {error}"));
+        }
     };
     log::info!(version = BUILD.version, commit = BUILD.commit; "dispatch starts");
     for warning in &asked.warnings {
@@ -192,7 +195,7 @@ fn serve(asked: Serve) -> ExitCode {
     log.flush(LOG_FLUSH_MAX);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, &error),
+        Err(error) => fail_start(error.exit_code(), asked.mode, &error),
     }
 }
 
@@ -210,6 +213,15 @@ fn print(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The same for a server, whose log is read by a program in production.
+fn fail_start(code: u8, mode: Mode, why: &impl Display) -> ExitCode {
+    match mode {
+        Mode::Production => drop(print(&logging::json_error(&why.to_string()))),
+        Mode::Development => {}
+    }
+    fail(code, why)
 }
 
 /// One line on stderr. It may be closed, and then there is nobody to tell.

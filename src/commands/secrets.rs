@@ -3,12 +3,12 @@
 //! It comes from the environment or a file, never from the command line, which every user of
 //! the machine can read in `/proc`.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::commands::environment::{ConfigError, Environment};
 use crate::limits::SECRET_MAX_BYTES;
+use crate::net::files;
 use crate::protocol::secret::Secret;
 
 /// The variable, and the name of the file, that should hold the token.
@@ -25,17 +25,26 @@ pub const DEFAULT_SECRET: &str = "testing";
 /// # Errors
 /// A variable that is no text, or a file that is there and cannot be read.
 pub fn find(environment: &Environment) -> Result<Option<Secret>, ConfigError> {
-    let folder = environment.get("SECRETS_PATH")?.unwrap_or_else(|| "/run/secrets".to_owned());
+    let folder = folder(environment)?;
     for name in [SECRET_NAME, OLDER_NAME] {
         let found = match environment.get(name)? {
             Some(text) => Some(checked(&text).map_err(|why| ConfigError::new(name, &why))?),
-            None => in_folder(Path::new(&folder), name)?,
+            None => in_folder(&folder, name)?,
         };
         if let Some(secret) = found.filter(|secret| !secret.expose().is_empty()) {
             return Ok(Some(secret));
         }
     }
     Ok(None)
+}
+
+/// Why a token that may be in the folder cannot be seen there, where that is so.
+///
+/// # Errors
+/// A variable that is no text.
+pub fn why_unseen(environment: &Environment) -> Result<Option<String>, ConfigError> {
+    let path = folder(environment)?.join(SECRET_NAME);
+    Ok(path.try_exists().err().map(|error| format!("{}: {error}", path.display())))
 }
 
 /// Reads the token from a file that the user named.
@@ -48,10 +57,15 @@ pub fn from_file(path: &Path) -> Result<Secret, ConfigError> {
     if secret.expose().is_empty() { Err(named("holds no token")) } else { Ok(secret) }
 }
 
+fn folder(environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let given = environment.get("SECRETS_PATH")?;
+    Ok(given.map_or_else(|| PathBuf::from("/run/secrets"), PathBuf::from))
+}
+
 fn in_folder(folder: &Path, name: &str) -> Result<Option<Secret>, ConfigError> {
     let path: PathBuf = folder.join(name);
-    // A folder that we may not look into holds nothing for us, and no variable needs it; a file
-    // that is there and cannot be read is a mistake.
+    // A folder that we may not look into may well hold nothing for us; a file that is there and
+    // cannot be read is a mistake.
     if !path.try_exists().unwrap_or(false) {
         return Ok(None);
     }
@@ -61,17 +75,17 @@ fn in_folder(folder: &Path, name: &str) -> Result<Option<Secret>, ConfigError> {
 }
 
 fn read(path: &Path) -> io::Result<Secret> {
-    let mut text = String::new();
-    // One byte more than allowed shows that there is more; a device file may never end.
-    File::open(path)?.take(SECRET_MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    // An editor's line break is no part of the secret, and so may come on top.
+    let bytes = files::read(path, SECRET_MAX_BYTES + 2)?;
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8 text"))?;
     checked(&text).map_err(io::Error::other)
 }
 
 fn checked(text: &str) -> Result<Secret, String> {
+    let text = without_newline(text);
     if text.len() > SECRET_MAX_BYTES {
         return Err(format!("a secret is at most {SECRET_MAX_BYTES} bytes long"));
     }
-    let text = without_newline(text);
     // A header field loses them on its way, so such a secret would turn every driver away.
     if text != text.trim() {
         return Err("a secret can't begin or end with a blank".to_owned());
@@ -161,6 +175,8 @@ mod tests {
         let folder = Folder::new("bad");
         let long = folder.write("long", &[b'x'; SECRET_MAX_BYTES + 1]);
         assert!(from_file(&long).unwrap_err().to_string().contains("at most"));
+        let longer = folder.write("longer", &[b'x'; SECRET_MAX_BYTES + 9]);
+        assert!(from_file(&longer).unwrap_err().to_string().contains("longer than"));
         let binary = folder.write(SECRET_NAME, &[0xff, 0xfe]);
         let error = find_with(&folder, &[]).unwrap_err().to_string();
         assert!(error.starts_with(SECRET_NAME), "{error}");

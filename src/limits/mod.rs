@@ -308,7 +308,7 @@ pub const TLS_BARREN_MAX_BYTES: usize = 64 << 10;
 pub const TLS_DISCARDS_MAX: usize = 64;
 
 /// Largest certificate or key file; a chain of a hundred certificates is a fifth of it.
-pub const TLS_FILE_MAX_BYTES: u64 = 1 << 20;
+pub const TLS_FILE_MAX_BYTES: usize = 1 << 20;
 
 /// UDP peers behind load balancers that a port remembers the way back to. When they are more,
 /// all are forgotten, and remembered again with their next datagram.

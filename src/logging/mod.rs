@@ -92,6 +92,13 @@ pub fn init(
     Ok(flusher)
 }
 
+/// The line, with its line break, that tells programs of an error from which there is no log.
+pub fn json_error(message: &str) -> String {
+    let mut record = Record::builder();
+    let record = record.level(Level::Error).target(module_path!());
+    Form::Json.line(&record.args(format_args!("{message}")).build(), Timestamp::now()) + "\n"
+}
+
 fn logger(
     form: Form,
     settings: &LogSettings,

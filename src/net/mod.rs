@@ -8,6 +8,7 @@
 
 pub mod connection;
 pub mod datagrams;
+pub mod files;
 pub mod outbox;
 pub mod random;
 pub mod readiness;

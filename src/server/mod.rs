@@ -72,6 +72,16 @@ impl fmt::Display for StartError {
     }
 }
 
+impl StartError {
+    /// What the process exits with: 2 where something that was named cannot be used, else 1.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            StartError::Tls(_) => 2,
+            StartError::Bind { .. } | StartError::System(_) => 1,
+        }
+    }
+}
+
 impl std::error::Error for StartError {}
 
 /// A server whose listeners are open.

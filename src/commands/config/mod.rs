@@ -78,6 +78,11 @@ pub fn log_settings(environment: &Environment, mode: Mode) -> Result<LogSettings
     Ok(LogSettings { level: level.unwrap_or(default), filter })
 }
 
+/// Which kind of installation this is, as far as can be said of one that is configured wrongly.
+pub fn mode_of(environment: &Environment) -> Mode {
+    Settings { environment }.mode().unwrap_or(Mode::Development)
+}
+
 /// Stands for the flag of a setting that only a variable can give.
 const NO_FLAG: &str = "";
 
@@ -143,7 +148,11 @@ impl Settings<'_> {
                 Ok(secret)
             }
             (None, Mode::Production) => {
-                Err(ConfigError::new(SECRET_NAME, "production needs a secret of its own"))
+                let mut why = "production needs a secret of its own".to_owned();
+                if let Some(unseen) = secrets::why_unseen(self.environment)? {
+                    why = format!("{why}, and where it may be cannot be looked into: {unseen}");
+                }
+                Err(ConfigError::new(SECRET_NAME, &why))
             }
             (None, Mode::Development) => {
                 warnings.push(format!("the secret is the default one; set {SECRET_NAME}"));
@@ -255,7 +264,7 @@ mod tests {
     fn serve(line: &str, variables: &[(&str, &str)]) -> Result<Serve, String> {
         let words = std::iter::once("dispatch").chain(line.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap();
-        let all = variables.iter().copied().chain([NOWHERE]);
+        let all = [NOWHERE].into_iter().chain(variables.iter().copied());
         Serve::from(&cli, &Environment::of(all)).map_err(|error| error.to_string())
     }
 
@@ -336,6 +345,15 @@ mod tests {
         assert_eq!(serve.server.secret.expose(), LONG.1);
         assert_eq!(serve.log.level, LevelFilter::Info);
         assert!(serve.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_folder_of_secrets_that_cannot_be_looked_into_is_named() {
+        // A name that is too long fails for root, too.
+        let long = format!("/{}", "x".repeat(300));
+        let error = serve("", &[("SG_ENV", "production"), ("SECRETS_PATH", &long)]).unwrap_err();
+        assert!(error.starts_with(SECRET_NAME) && error.contains(&long), "{error}");
+        assert!(serve("", &[("SECRETS_PATH", &long)]).is_ok(), "development has a default");
     }
 
     #[test]

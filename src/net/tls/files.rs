@@ -1,7 +1,6 @@
 //! Certificate and key of our own listener: read from files, and again when they change.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use rustls::ServerConfig;
 
 use super::{certify, load_key, parse_chain, parse_key, server_config};
 use crate::limits::TLS_FILE_MAX_BYTES;
+use crate::net::files;
 
 /// What our own HTTP listener serves: HTTP/1.1 with the certificate (and chain) and key from
 /// these PEM files.
@@ -83,14 +83,7 @@ fn stamp(path: &Path) -> Stamp {
 
 /// A whole file, if it is of a size that such files have.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| at(path)(error.to_string()))?;
-    let mut bounded = file.take(TLS_FILE_MAX_BYTES + 1);
-    bounded.read_to_end(&mut bytes).map_err(|error| at(path)(error.to_string()))?;
-    if bytes.len() as u64 > TLS_FILE_MAX_BYTES {
-        return Err(at(path)(format!("larger than {TLS_FILE_MAX_BYTES} bytes")));
-    }
-    Ok(bytes)
+    files::read(path, TLS_FILE_MAX_BYTES).map_err(|error| at(path)(error.to_string()))
 }
 
 fn at(path: &Path) -> impl Fn(String) -> String {
