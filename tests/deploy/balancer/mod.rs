@@ -118,6 +118,16 @@ fn drivers_and_devices_are_soon_with_another_dispatcher_and_no_port_is_split() {
     undisturbed("its link is mended", &mut || network.mend(3));
     undisturbed("HAProxy is reloaded", &mut || balancer.reload());
     moved("one stops after that", &mut || site.end(1, "TERM"));
+    // The upgrade of docs/operating.md: a port that moves goes to one that is upgraded.
+    undisturbed("the others are to get no more ports", &mut || {
+        balancer.command("set weight drivers/d2 0");
+        balancer.command("set weight drivers/d3 0");
+        site.start(1);
+    });
+    let before = splits.ports();
+    moved("the next one stops", &mut || site.end(3, "TERM"));
+    let after = splits.ports();
+    assert_eq!((after.get(&1), after.get(&2)), (before.get(&3), before.get(&2)));
 }
 
 /// Whether nobody is in a gap that lasts.

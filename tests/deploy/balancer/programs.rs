@@ -1,6 +1,8 @@
 //! The balancer's programs: HAProxy with `haproxy.cfg`, and `udp.nft` with `udp-follow`.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -54,6 +56,15 @@ impl Balancer {
     /// Has HAProxy read its configuration again.
     pub fn reload(&self) {
         kill(Pid::from_raw(self.haproxy.id() as i32), Signal::SIGUSR2).expect("it runs");
+    }
+
+    /// Gives a command to HAProxy, which must have nothing to say to it.
+    pub fn command(&self, command: &str) {
+        let mut socket = UnixStream::connect(self.folder.file("admin.sock")).expect("it listens");
+        socket.write_all(format!("{command}\n").as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("it answers");
+        assert_eq!(answer.trim(), "", "{command}");
     }
 
     fn log(&self, program: &str) -> String {
