@@ -53,6 +53,8 @@ pub enum Section {
     Echo,
     /// Datagrams from devices
     Udp,
+    /// Datagrams to devices
+    UdpToDevice,
     /// One port with many drivers
     Fanout,
     /// Devices that connect, say one line and close
@@ -81,6 +83,8 @@ pub enum Writes {
     Each,
     /// A write for each device and read.
     Gathered,
+    /// A datagram for each message.
+    Datagrams,
 }
 
 /// What the benchmarks start themselves for.

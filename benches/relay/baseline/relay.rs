@@ -4,7 +4,8 @@
 //! no check, no unmasking, no limit, no fairness. One read per event, another only where the
 //! read was full; a write that finds no room waits for it, and everything else with it. Toward
 //! devices there are two baselines: one walks the lengths of what one read brought and writes
-//! *each* message by itself, the other writes once per device and read, what was *gathered*.
+//! *each* message by itself, the other writes once per device and read, what was *gathered*. A third
+//! one sends each message as a datagram.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 
-use super::sockets::{listen, waiting, write_whole};
+use super::sockets::{listen, send_whole, waiting, write_whole};
 use crate::options::Writes;
 use crate::wire::HEADERS_MAX_BYTES;
 use crate::wire::to_driver::push_headers;
@@ -235,7 +236,10 @@ impl Baseline {
             Some(0) | None => return Ok(Step::Done),
             Some(length) => length,
         };
-        self.walk(index, kept + length)?;
+        match self.writes {
+            Writes::Each | Writes::Gathered => self.walk(index, kept + length)?,
+            Writes::Datagrams => self.send_datagrams(index, kept + length)?,
+        }
         Ok(if length == READ_BYTES { Step::More } else { Step::Done })
     }
 
@@ -254,20 +258,33 @@ impl Baseline {
             at += part.len();
             rest -= part.len();
             let Some(Some(device)) = devices.get_mut(id as usize) else { continue };
-            match writes {
-                Writes::Each => write_whole(&mut device.stream, part)?,
-                Writes::Gathered => {
-                    if device.gathered.is_empty() {
-                        dirty.push(id as usize);
-                    }
-                    device.gathered.extend_from_slice(part);
-                }
+            if *writes == Writes::Each {
+                write_whole(&mut device.stream, part)?;
+                continue;
             }
+            if device.gathered.is_empty() {
+                dirty.push(id as usize);
+            }
+            device.gathered.extend_from_slice(part);
         }
         driver.rest = (id, rest);
         driver.kept.clear();
         driver.kept.extend_from_slice(&buffer[at..end]);
         self.write_gathered()
+    }
+
+    /// Sends each message that is there in full to the port that it names.
+    fn send_datagrams(&mut self, index: usize, end: usize) -> io::Result<()> {
+        let mut at = 0;
+        while let Some((header, size, port)) = write_headers(&self.buffer[at..end]) {
+            let Some(data) = self.buffer[at..end].get(header..header + size) else { break };
+            send_whole(&self.udp, data, (Ipv4Addr::LOCALHOST, port as u16).into())?;
+            at += header + size;
+        }
+        let kept = &mut self.drivers[index].kept;
+        kept.clear();
+        kept.extend_from_slice(&self.buffer[at..end]);
+        Ok(())
     }
 
     fn write_gathered(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpListener, TcpStream, UdpSocket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// With a queue that takes a burst, which mio's own listener does not have.
@@ -31,11 +31,22 @@ pub fn write_whole(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match waiting(stream.write(bytes))? {
             Some(written) => bytes = &bytes[written..],
-            None => {
-                let mut room = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-                poll(&mut room, PollTimeout::from(1_000u16))?;
-            }
+            None => wait_for_room(stream)?,
         }
     }
+    Ok(())
+}
+
+/// Sends a datagram, and waits for room where there is none.
+pub fn send_whole(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    while waiting(socket.send_to(datagram, to))?.is_none() {
+        wait_for_room(socket)?;
+    }
+    Ok(())
+}
+
+fn wait_for_room(socket: &impl AsFd) -> io::Result<()> {
+    let mut room = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut room, PollTimeout::from(1_000u16))?;
     Ok(())
 }

@@ -11,5 +11,6 @@ pub mod driver;
 pub mod flood;
 pub mod handshake;
 pub mod loader;
+pub mod receivers;
 pub mod schedule;
 pub mod senders;

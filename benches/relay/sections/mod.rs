@@ -15,6 +15,7 @@ mod idle;
 mod linear;
 mod tls;
 mod udp;
+mod udp_to_device;
 
 use std::io;
 
@@ -42,6 +43,7 @@ fn measure(bench: &Bench, section: Section) -> io::Result<()> {
         Section::DriverToDevice => driver_to_device::flat_out(bench),
         Section::Echo => echo::both_loops(bench),
         Section::Udp => udp::datagrams(bench),
+        Section::UdpToDevice => udp_to_device::datagrams(bench),
         Section::Fanout => fanout::many_drivers(bench),
         Section::Churn => churn::short_lives(bench),
         Section::Idle => idle::crowds(bench),
