@@ -65,6 +65,8 @@ pub enum Section {
     Linear,
     /// Bytes and handshakes over TLS
     Tls,
+    /// Messages of 100 to 50,000 devices
+    Scale,
 }
 
 /// The direction in which bytes go.

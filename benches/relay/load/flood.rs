@@ -10,7 +10,10 @@ use crate::wire::to_relay::Mask;
 /// Sends between two looks at the other end, where each is small.
 const SENDS_PER_LOOK: usize = 16;
 
-/// Rounds between two questions to the kernel who can send again.
+/// The same where each of many devices is to have its turn.
+const SENDS_PER_LOOK_MAX: usize = 1_024;
+
+/// Rounds between two questions to the kernel which devices can send again.
 const ROUNDS_PER_WAIT: usize = 16;
 
 /// Chunks from this size on begin with a relay that is behind.
@@ -28,14 +31,16 @@ pub fn from_devices(load: &mut Load<'_>, devices: usize, chunk: usize) -> io::Re
     if chunk >= BEHIND_FROM_BYTES {
         fall_behind(load, devices, chunk)?;
     }
-    let (mut window, mut round) = (load.window(), 0);
+    let sends = SENDS_PER_LOOK.max(devices).min(SENDS_PER_LOOK_MAX);
+    let (mut window, mut round, mut next) = (load.window(), 0, 0);
     loop {
         if let Some(sample) = load.step(&mut window, load.bytes_to_drivers / copies)? {
             return Ok(sample);
         }
         let mut moved = 0;
-        for send in 0..SENDS_PER_LOOK.max(devices) {
-            moved += load.send(send % devices, chunk)?;
+        for _ in 0..sends {
+            moved += load.send(next % devices, chunk)?;
+            next += 1;
         }
         moved += load.receive_checked()?;
         round += 1;

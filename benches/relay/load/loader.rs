@@ -11,7 +11,7 @@ use super::bench::Bench;
 use super::device::{Device, Line, READ_BYTES};
 use super::driver::{Driver, Link};
 use super::handshake::shake;
-use crate::process::ports::connect;
+use crate::process::ports::{connect, own_address_of};
 use crate::process::relay::Relay;
 use crate::process::sample::Sample;
 use crate::process::subject::Subject;
@@ -43,6 +43,7 @@ pub struct Load<'a> {
     events: Events,
     scratch: Vec<u8>,
     protocol: Protocol,
+    origins: Origins,
     counter: Option<Counter>,
 }
 
@@ -51,6 +52,15 @@ pub struct Load<'a> {
 enum Protocol {
     Tcp,
     Tls,
+}
+
+/// Where devices are.
+#[derive(Debug, Clone, Copy)]
+enum Origins {
+    /// All at one address, which has ports for 28,000.
+    One,
+    /// Each at its own.
+    Many,
 }
 
 impl<'a> Load<'a> {
@@ -91,8 +101,14 @@ impl<'a> Load<'a> {
             events: Events::with_capacity(1024),
             scratch: vec![0; READ_BYTES],
             protocol: Protocol::Tcp,
+            origins: Origins::One,
             counter: None,
         })
+    }
+
+    /// From now on each device has an address of its own.
+    pub fn spread_out(self) -> Self {
+        Self { origins: Origins::Many, ..self }
     }
 
     /// From now on the relay's system calls are counted in each window, where that is possible.
@@ -141,7 +157,11 @@ impl<'a> Load<'a> {
     }
 
     fn add_device(&mut self) -> io::Result<()> {
-        let stream = connect(self.relay.device_port, Ipv4Addr::LOCALHOST)?;
+        let from = match self.origins {
+            Origins::One => Ipv4Addr::LOCALHOST,
+            Origins::Many => own_address_of(self.devices.len()),
+        };
+        let stream = connect(self.relay.device_port, from)?;
         let line = match self.protocol {
             Protocol::Tcp => Line::Plain(self.register(stream, self.devices.len())?),
             Protocol::Tls => {

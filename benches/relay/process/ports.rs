@@ -37,6 +37,11 @@ pub fn address_of(nth: u64) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, (nth % 200) as u8 + 2)
 }
 
+/// A loopback address for this one alone, as each device of a building has its own.
+pub fn own_address_of(nth: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + nth as u32)
+}
+
 /// Connects to a relay.
 pub fn connect(to: u16, from: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;

@@ -39,13 +39,27 @@ impl Bench {
         subjects: &[Subject],
         mut run: impl FnMut(&Subject) -> io::Result<Sample>,
     ) -> io::Result<Samples> {
-        let mut samples = vec![Vec::new(); subjects.len()];
+        let [samples] = self.compare_parts(subjects, |subject| Ok([run(subject)?]))?;
+        Ok(samples)
+    }
+
+    /// The same where a run has several parts, each with a sample of its own.
+    pub fn compare_parts<const PARTS: usize>(
+        &self,
+        subjects: &[Subject],
+        mut run: impl FnMut(&Subject) -> io::Result<[Sample; PARTS]>,
+    ) -> io::Result<[Samples; PARTS]> {
+        let mut found = [const { Samples::new() }; PARTS];
+        found.iter_mut().for_each(|samples| samples.resize(subjects.len(), Vec::new()));
         for _ in 0..self.options.runs {
-            for (subject, samples) in subjects.iter().zip(&mut samples) {
-                samples.push(undisturbed(|| run(subject))?);
+            for (nth, subject) in subjects.iter().enumerate() {
+                let parts = undisturbed(|| run(subject))?;
+                for (samples, part) in found.iter_mut().zip(parts) {
+                    samples[nth].push(part);
+                }
             }
         }
-        Ok(samples)
+        Ok(found)
     }
 
     /// Measures the subjects, then counts their system calls.
@@ -76,16 +90,23 @@ impl Bench {
 }
 
 /// Repeats a run in which others took too much; the least disturbed one counts.
-fn undisturbed(mut run: impl FnMut() -> io::Result<Sample>) -> io::Result<Sample> {
+fn undisturbed<const PARTS: usize>(
+    mut run: impl FnMut() -> io::Result<[Sample; PARTS]>,
+) -> io::Result<[Sample; PARTS]> {
     let mut best = run()?;
     for _ in 1..TRIES {
-        if best.others.unwrap_or(0.0) <= OTHERS_MAX {
+        if others(&best) <= OTHERS_MAX {
             break;
         }
         let again = run()?;
-        if again.others < best.others {
+        if others(&again) < others(&best) {
             best = again;
         }
     }
     Ok(best)
+}
+
+/// The most that others took during a part.
+fn others(parts: &[Sample]) -> f64 {
+    parts.iter().filter_map(|part| part.others).fold(0.0, f64::max)
 }

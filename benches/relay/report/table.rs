@@ -5,14 +5,14 @@ use super::statistics::{median, spread};
 use crate::load::bench::Bench;
 use crate::process::sample::Sample;
 
-/// What a ratio should be.
+/// What a ratio, or a figure that has no baseline, should be.
 #[derive(Clone, Copy)]
 pub enum Bar {
     /// Nothing is asked of it.
     None,
-    /// At least so much of the baseline.
+    /// At least so much.
     AtLeast(f64),
-    /// At most so much of the baseline.
+    /// At most so much.
     AtMost(f64),
 }
 
@@ -49,7 +49,7 @@ impl Bench {
     /// A figure of dispatch, which comes first, and of what it is compared with.
     pub fn row(&self, what: &str, bar: Bar, samples: &Samples, figure: impl Fn(&Sample) -> f64) {
         let [dispatch, other, ..] = &samples[..] else {
-            return self.lone_row(what, &samples[0], figure);
+            return self.lone_row(what, Bar::None, &samples[0], figure);
         };
         let (ours, theirs) = (figures(dispatch, &figure), figures(other, &figure));
         let ratio = median(&ours) / median(&theirs);
@@ -75,10 +75,26 @@ impl Bench {
     }
 
     /// A figure that has no baseline.
-    pub fn lone_row(&self, what: &str, samples: &[Sample], figure: impl Fn(&Sample) -> f64) {
+    pub fn lone_row(
+        &self,
+        what: &str,
+        bar: Bar,
+        samples: &[Sample],
+        figure: impl Fn(&Sample) -> f64,
+    ) {
         let ours = figures(samples, &figure);
-        let (middle, around, busy) = (digits(median(&ours)), spread(&ours), busy(samples));
-        println!("{what:<44}{middle:>12}{around:>7.1}{:>35} {busy:>9} {:>9}", "", "");
+        let (middle, around) = (median(&ours), spread(&ours));
+        let (verdict, busy) = (bar.verdict(middle), busy(samples));
+        let middle = digits(middle);
+        println!("{what:<44}{middle:>12}{around:>7.1}{:>26}  {verdict:<9} {busy:>9}", "");
+    }
+
+    /// A figure that was made of others, for dispatch and for what it is compared with. The bar
+    /// is for the one of dispatch.
+    pub fn derived_row(&self, what: &str, bar: Bar, [ours, theirs]: [f64; 2]) {
+        let verdict = bar.verdict(ours);
+        let (ours, theirs) = (digits(ours), digits(theirs));
+        println!("{what:<44}{ours:>12}{:>7}{theirs:>12}{:>16}{verdict:<9}", "", "");
     }
 
     /// A title over what follows.

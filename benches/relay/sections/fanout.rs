@@ -28,6 +28,7 @@ pub fn many_drivers(bench: &Bench) -> io::Result<()> {
         let first = *alone.get_or_insert(median(&costs));
         bench.lone_row(
             &format!("{drivers} drivers: cost in times of one"),
+            Bar::None,
             &samples[0],
             |sample| sample.cost() / first,
         );

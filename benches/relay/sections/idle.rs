@@ -9,6 +9,7 @@ use crate::process::memory::{Memory, wake_ups};
 use crate::process::ports::free_port;
 use crate::process::sample::Sample;
 use crate::process::subject::Subject;
+use crate::report::table::Bar;
 
 const DEVICES: usize = 10_000;
 const DRIVERS: usize = 1_000;
@@ -46,7 +47,7 @@ fn crowd(
         format!("{count} {what}s idle: wake-ups/s"),
     ];
     for (name, samples) in names.iter().zip(&found) {
-        bench.lone_row(name, samples, |sample| sample.count);
+        bench.lone_row(name, Bar::None, samples, |sample| sample.count);
     }
     Ok(())
 }

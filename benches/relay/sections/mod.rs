@@ -13,6 +13,7 @@ mod echo;
 mod fanout;
 mod idle;
 mod linear;
+mod scale;
 mod tls;
 mod udp;
 mod udp_to_device;
@@ -49,5 +50,6 @@ fn measure(bench: &Bench, section: Section) -> io::Result<()> {
         Section::Idle => idle::crowds(bench),
         Section::Linear => linear::among_idle(bench),
         Section::Tls => tls::bulk_and_handshakes(bench),
+        Section::Scale => scale::numbers_of_devices(bench),
     }
 }
