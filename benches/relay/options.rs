@@ -67,6 +67,8 @@ pub enum Section {
     Tls,
     /// Messages of 100 to 50,000 devices
     Scale,
+    /// What others notice of crowds that leave, flood and join
+    Crowds,
 }
 
 /// The direction in which bytes go.

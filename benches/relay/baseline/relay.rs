@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 
-use super::sockets::{listen, send_whole, waiting, write_whole};
+use super::sockets::{listen, send_whole, write_whole};
 use crate::options::Writes;
 use crate::wire::HEADERS_MAX_BYTES;
+use crate::wire::nonblocking::waiting;
 use crate::wire::to_driver::push_headers;
 use crate::wire::to_relay::write_headers;
 

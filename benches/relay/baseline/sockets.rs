@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::wire::nonblocking::waiting;
+
 /// With a queue that takes a burst, which mio's own listener does not have.
 pub fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
@@ -15,15 +17,6 @@ pub fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&at.into())?;
     socket.listen(4096)?;
     Ok(TcpListener::from_std(socket.into()))
-}
-
-/// `None` when nothing waits.
-pub fn waiting<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Writes all of it, and waits for room where there is none.

@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::wire::buffered::Buffered;
+use crate::wire::nonblocking::waiting;
 use crate::wire::pattern::Pattern;
 
 /// The most that one read takes from a device.
@@ -33,17 +34,10 @@ impl Device {
         if !self.writable {
             return Ok(0);
         }
-        match self.line.write(pattern.slice(id as u64, self.sent, chunk)) {
-            Ok(written) => {
-                self.sent += written as u64;
-                Ok(written)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.writable = false;
-                Ok(0)
-            }
-            Err(error) => Err(error),
-        }
+        let written = waiting(self.line.write(pattern.slice(id as u64, self.sent, chunk)))?;
+        self.writable = written.is_some();
+        self.sent += written.unwrap_or(0) as u64;
+        Ok(written.unwrap_or(0))
     }
 
     /// Reads once, if there is something, and checks it; says how many bytes.
@@ -51,11 +45,9 @@ impl Device {
         if !self.readable {
             return Ok(0);
         }
-        let length = match self.line.read(room) {
-            Ok(0) => return Err(io::Error::other("the relay closed a device's connection")),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
+        let length = match waiting(self.line.read(room))? {
+            Some(0) => return Err(io::Error::other("the relay closed a device's connection")),
+            length => length.unwrap_or(0),
         };
         // A short read proves the socket empty, and with TLS only one that gave nothing.
         self.readable = length == room.len() || (length > 0 && !self.line.short_read_means_empty());

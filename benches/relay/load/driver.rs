@@ -1,11 +1,33 @@
 //! One driver of the loader.
 
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpStream as StdStream};
+use std::time::Duration;
 
 use mio::net::TcpStream;
 
+use crate::process::ports::connect;
+use crate::process::relay::Relay;
+use crate::wire::nonblocking::waiting;
 use crate::wire::pattern::Pattern;
 use crate::wire::to_driver::{Event, Incoming};
+
+/// A port is open within this time.
+const OPEN_MAX: Duration = Duration::from_secs(30);
+
+/// Connects a driver and waits until its port is open.
+pub fn open_port(relay: &Relay, protocol: &str, port: u16) -> io::Result<(StdStream, Incoming)> {
+    let mut stream = connect(relay.driver_port, Ipv4Addr::LOCALHOST)?;
+    let mut incoming = Incoming::default();
+    if let Some(request) = relay.request(protocol, port) {
+        stream.set_read_timeout(Some(OPEN_MAX))?;
+        stream.write_all(request.as_bytes())?;
+        while !incoming.skip_head()? {
+            incoming.fill(&mut stream)?;
+        }
+    }
+    Ok((stream, incoming))
+}
 
 /// One driver.
 pub struct Driver {
@@ -41,11 +63,7 @@ impl Driver {
         &mut self,
         handle: &mut impl FnMut(&mut Link<'_>, Event<'_>) -> io::Result<()>,
     ) -> io::Result<usize> {
-        let bytes = match self.incoming.fill(&mut self.stream) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
+        let bytes = waiting(self.incoming.fill(&mut self.stream))?.unwrap_or(0);
         self.readable = false;
         let mut link = Link { received: &mut self.received, outgoing: &mut self.outgoing };
         while let Some(event) = self.incoming.next()? {
@@ -64,13 +82,9 @@ impl Driver {
         if self.outgoing.is_empty() || !self.writable {
             return Ok(0);
         }
-        let written = match self.stream.write(&self.outgoing[self.sent..]) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.writable = false;
-                return Ok(0);
-            }
-            Err(error) => return Err(error),
+        let Some(written) = waiting(self.stream.write(&self.outgoing[self.sent..]))? else {
+            self.writable = false;
+            return Ok(0);
         };
         self.sent += written;
         if self.sent == self.outgoing.len() {

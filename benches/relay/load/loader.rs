@@ -1,6 +1,6 @@
 //! A relay with its drivers and devices.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpStream as StdStream};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::bench::Bench;
 use super::device::{Device, Line, READ_BYTES};
-use super::driver::{Driver, Link};
+use super::driver::{Driver, Link, open_port};
 use super::handshake::shake;
 use crate::process::ports::{connect, own_address_of};
 use crate::process::relay::Relay;
@@ -17,7 +17,7 @@ use crate::process::sample::Sample;
 use crate::process::subject::Subject;
 use crate::process::system_calls::Counter;
 use crate::process::window::Window;
-use crate::wire::to_driver::{Event, Incoming};
+use crate::wire::to_driver::Event;
 
 /// What is connected must be announced within this time.
 const SETUP_MAX: Duration = Duration::from_secs(30);
@@ -118,15 +118,7 @@ impl<'a> Load<'a> {
 
     /// Connects a driver and waits until its port is open.
     pub fn join(&mut self, protocol: &str, port: u16) -> io::Result<()> {
-        let mut stream = connect(self.relay.driver_port, Ipv4Addr::LOCALHOST)?;
-        let mut incoming = Incoming::default();
-        if let Some(request) = self.relay.request(protocol, port) {
-            stream.set_read_timeout(Some(SETUP_MAX))?;
-            stream.write_all(request.as_bytes())?;
-            while !incoming.skip_head()? {
-                incoming.fill(&mut stream)?;
-            }
-        }
+        let (stream, incoming) = open_port(&self.relay, protocol, port)?;
         let stream = self.register(stream, FIRST_DRIVER + self.drivers.len())?;
         self.drivers.push(Driver::new(stream, incoming));
         Ok(())
@@ -153,6 +145,26 @@ impl<'a> Load<'a> {
         }
         let all = self.devices.len();
         self.drivers.iter_mut().for_each(|driver| driver.received.resize(all, 0));
+        Ok(())
+    }
+
+    /// Connects more drivers of the devices' port, and waits until each knows each device.
+    pub fn join_late(&mut self, drivers: usize) -> io::Result<()> {
+        let deadline = Instant::now() + SETUP_MAX;
+        let (mut joined, mut announced) = (0, 0);
+        while joined < drivers || announced < drivers * self.devices.len() {
+            if joined < drivers {
+                self.join("tcp", self.relay.device_port)?;
+                joined += 1;
+            }
+            self.receive(|_, event| {
+                announced += usize::from(matches!(event, Event::Opened(_)));
+                Ok(())
+            })?;
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the relay did not announce all devices"));
+            }
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! Deliberately absent: shapes, bars and rows, and everything that only one section does.
 
 pub mod bench;
+pub mod bystander;
 pub mod device;
 pub mod driver;
 pub mod flood;

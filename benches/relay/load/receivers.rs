@@ -8,6 +8,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
+use crate::wire::nonblocking::waiting;
 use crate::wire::pattern::Pattern;
 
 /// What each socket asks the kernel for.
@@ -72,20 +73,12 @@ impl Receivers {
         let mut received = 0;
         let ready: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
         for receiver in ready {
-            while let Some(length) = self.read(receiver)? {
+            while let Some(length) = waiting(self.sockets[receiver].recv(&mut self.scratch))? {
                 self.check(pattern, receiver, length)?;
                 received += 1;
             }
         }
         Ok(received)
-    }
-
-    fn read(&mut self, receiver: usize) -> io::Result<Option<usize>> {
-        match self.sockets[receiver].recv(&mut self.scratch) {
-            Ok(length) => Ok(Some(length)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Some may be missing, none may come twice or late.

@@ -22,7 +22,7 @@ pub const RELAY_CPU: usize = 0;
 const LOADER_CPU: usize = 1;
 
 /// A spinner ends by itself after this long, should nobody end it.
-const SPIN_MAX: Duration = Duration::from_secs(1_200);
+const SPIN_MAX: Duration = Duration::from_secs(3_600);
 
 /// Spinners on both CPUs, the loader's last, or none.
 pub struct Machine {

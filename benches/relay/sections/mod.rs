@@ -6,6 +6,7 @@
 
 mod bulk;
 mod churn;
+mod crowds;
 mod device_to_driver;
 mod device_to_driver_rate;
 mod driver_to_device;
@@ -51,5 +52,6 @@ fn measure(bench: &Bench, section: Section) -> io::Result<()> {
         Section::Linear => linear::among_idle(bench),
         Section::Tls => tls::bulk_and_handshakes(bench),
         Section::Scale => scale::numbers_of_devices(bench),
+        Section::Crowds => crowds::beside_a_bystander(bench),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod buffered;
 mod frame;
+pub mod nonblocking;
 pub mod pattern;
 pub mod random;
 pub mod to_driver;
