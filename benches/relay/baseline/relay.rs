@@ -22,6 +22,8 @@ use crate::wire::to_driver::push_headers;
 use crate::wire::to_relay::write_headers;
 
 const READ_BYTES: usize = 64 << 10;
+/// A message that is sent as a datagram must be there in full.
+const MESSAGE_MAX_BYTES: usize = HEADERS_MAX_BYTES + (64 << 10);
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 const DRIVER_LISTENER: Token = Token(0);
@@ -98,7 +100,8 @@ impl Baseline {
             drivers: Vec::new(),
             devices: Vec::new(),
             ready: Vec::new(),
-            buffer: vec![0; HEADERS_MAX_BYTES + READ_BYTES],
+            // In front of what is read lies what is left of the last message.
+            buffer: vec![0; MESSAGE_MAX_BYTES + READ_BYTES],
             headers: Vec::new(),
             writes,
             dirty: Vec::new(),

@@ -23,7 +23,7 @@ const SEND_BYTES: usize = 64 << 10;
 const HEADERS_BYTES: usize = 32;
 
 /// What has not arrived after so long without another never will.
-const LOST_AFTER: Duration = Duration::from_millis(200);
+const LOST_AFTER: Duration = Duration::from_millis(500);
 
 /// One or eight drivers of one port, to one device or many.
 pub fn datagrams(bench: &Bench) -> io::Result<()> {
