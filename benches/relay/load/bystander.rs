@@ -2,15 +2,19 @@
 //!
 //! A device on a port of its own sends something and its driver answers, and a health check is
 //! asked, again and again. The longest that an answer takes is what can be seen from outside of the
-//! relay's longest turn: an answer takes no less than what is left of a turn.
+//! relay's longest turn: an answer takes no less than what is left of a turn. What the relay's CPU
+//! did meanwhile says the same on a machine on which others run, too.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::driver::open_port;
 use crate::process::ports::{connect, free_port};
 use crate::process::relay::Relay;
+use crate::process::running::cpu_of;
 use crate::wire::nonblocking::waiting;
 use crate::wire::to_driver::{Event, Incoming};
 use crate::wire::to_relay::Mask;
@@ -82,12 +86,12 @@ impl Bystander {
     }
 
     /// The longest way from the device to its driver and back.
-    pub fn longest_echo(&self) -> Duration {
+    pub fn longest_echo(&self) -> Wait {
         self.echo.clock.longest
     }
 
     /// The longest that a health check took.
-    pub fn longest_health_check(&self) -> Duration {
+    pub fn longest_health_check(&self) -> Wait {
         self.health.clock.longest
     }
 
@@ -99,20 +103,31 @@ impl Bystander {
 
 /// How long answers took.
 struct Clock {
+    relay: Pid,
     question: Question,
-    longest: Duration,
+    longest: Wait,
+}
+
+/// What passed from a question to its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wait {
+    /// By the clock.
+    pub time: Duration,
+    /// CPU time of the relay.
+    pub work: Duration,
 }
 
 enum Question {
-    /// Since then an answer is awaited.
-    Asked(Instant),
+    /// Since then, and since so much CPU time of the relay, an answer is awaited.
+    Asked(Instant, Duration),
     /// Then it is time for the next.
     Rests(Instant),
 }
 
 impl Clock {
-    fn new() -> Self {
-        Self { question: Question::Rests(Instant::now()), longest: Duration::ZERO }
+    fn new(relay: &Relay) -> Self {
+        let (relay, question) = (relay.process(), Question::Rests(Instant::now()));
+        Self { relay, question, longest: Wait::default() }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -120,19 +135,22 @@ impl Clock {
     }
 
     fn is_asked(&self) -> bool {
-        matches!(self.question, Question::Asked(_))
+        matches!(self.question, Question::Asked(..))
     }
 
-    fn asked(&mut self, now: Instant) {
-        self.question = Question::Asked(now);
+    fn asked(&mut self, now: Instant) -> io::Result<()> {
+        self.question = Question::Asked(now, cpu_of(self.relay)?);
+        Ok(())
     }
 
-    fn answered(&mut self) {
+    fn answered(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        if let Question::Asked(since) = self.question {
-            self.longest = self.longest.max(now - since);
+        if let Question::Asked(since, worked) = self.question {
+            self.longest.time = self.longest.time.max(now - since);
+            self.longest.work = self.longest.work.max(cpu_of(self.relay)? - worked);
         }
         self.question = Question::Rests(now + REST);
+        Ok(())
     }
 }
 
@@ -156,12 +174,12 @@ impl Echo {
         }
         driver.set_nonblocking(true)?;
         device.set_nonblocking(true)?;
-        let clock = Clock::new();
+        let clock = Clock::new(relay);
         Ok(Self { clock, device, driver, incoming, outgoing: Vec::new(), returned: 0 })
     }
 
     fn ask(&mut self, now: Instant) -> io::Result<()> {
-        self.clock.asked(now);
+        self.clock.asked(now)?;
         self.returned = 0;
         self.device.write_all(&CHUNK)
     }
@@ -194,7 +212,7 @@ impl Echo {
             length => self.returned += length.unwrap_or(0),
         }
         if self.returned == CHUNK.len() {
-            self.clock.answered();
+            self.clock.answered()?;
         }
         Ok(())
     }
@@ -211,11 +229,11 @@ impl Health {
     fn connect(relay: &Relay) -> io::Result<Self> {
         let stream = connect(relay.driver_port, Ipv4Addr::LOCALHOST)?;
         stream.set_nonblocking(true)?;
-        Ok(Self { clock: Clock::new(), stream, answer: Vec::new() })
+        Ok(Self { clock: Clock::new(relay), stream, answer: Vec::new() })
     }
 
     fn ask(&mut self, now: Instant) -> io::Result<()> {
-        self.clock.asked(now);
+        self.clock.asked(now)?;
         self.answer.clear();
         self.stream.write_all(HEALTH_CHECK)
     }
@@ -231,7 +249,7 @@ impl Health {
         }
         // It has no body.
         if self.answer.ends_with(b"\r\n\r\n") {
-            self.clock.answered();
+            self.clock.answered()?;
             return self.check();
         }
         Ok(())

@@ -16,7 +16,7 @@ pub struct Memory {
 impl Memory {
     /// What a relay has now.
     pub fn of(relay: &Relay) -> io::Result<Self> {
-        let text = read_to_string(format!("/proc/{}/smaps_rollup", relay.pid()))?;
+        let text = read_to_string(format!("/proc/{}/smaps_rollup", relay.process()))?;
         let resident = number_after(&text, "Rss:")? << 10;
         Ok(Self { resident, proportional: number_after(&text, "Pss:")? << 10 })
     }
@@ -24,7 +24,7 @@ impl Memory {
 
 /// How often a relay has waited, and was woken.
 pub fn wake_ups(relay: &Relay) -> io::Result<u64> {
-    let status = read_to_string(format!("/proc/{}/status", relay.pid()))?;
+    let status = read_to_string(format!("/proc/{}/status", relay.process()))?;
     number_after(&status, "voluntary_ctxt_switches:")
 }
 

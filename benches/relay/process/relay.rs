@@ -4,6 +4,8 @@ use std::io;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::machine::RELAY_CPU;
 use super::ports::{free_port, is_listening};
 use super::running::{Running, Stopped, start_on};
@@ -46,8 +48,8 @@ impl Relay {
     }
 
     /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.process.0.id()
+    pub fn process(&self) -> Pid {
+        self.process.pid()
     }
 
     /// What a driver must say first, if anything.

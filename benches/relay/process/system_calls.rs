@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{ChildStderr, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::running::Running;
 
@@ -26,7 +27,7 @@ impl Counter {
     /// does nothing until its input ends.
     pub fn find() -> io::Result<Option<Self>> {
         let idle = Running(Command::new("cat").stdin(Stdio::piped()).spawn()?);
-        let works = |counter: &Self| Count::begin(*counter, idle.0.id()).is_ok();
+        let works = |counter: &Self| Count::begin(*counter, idle.pid()).is_ok();
         Ok([Counter::Perf, Counter::Strace].into_iter().find(works))
     }
 
@@ -38,7 +39,7 @@ impl Counter {
         }
     }
 
-    fn command(self, process: u32) -> Command {
+    fn command(self, process: Pid) -> Command {
         let process = process.to_string();
         let arguments: &[&str] = match self {
             // What it is to run runs once it counts, and it counts until that has ended.
@@ -63,7 +64,7 @@ pub struct Count {
 
 impl Count {
     /// Returns once it counts.
-    pub fn begin(counter: Counter, process: u32) -> io::Result<Self> {
+    pub fn begin(counter: Counter, process: Pid) -> io::Result<Self> {
         let mut process = Running(counter.command(process).spawn()?);
         let report = process.0.stderr.take().expect("stderr is piped");
         let mut count = Self { counter, process, report: BufReader::new(report) };

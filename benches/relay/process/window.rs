@@ -56,7 +56,8 @@ impl<'a> Window<'a> {
     }
 
     fn open(&mut self, relay: &Relay, count: u64) -> io::Result<()> {
-        self.calls = self.counter.map(|counter| Count::begin(counter, relay.pid())).transpose()?;
+        self.calls =
+            self.counter.map(|counter| Count::begin(counter, relay.process())).transpose()?;
         let reading = self.read(relay, count)?;
         self.next = reading.at + self.time;
         self.opened = Some(reading);

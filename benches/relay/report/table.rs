@@ -49,7 +49,7 @@ impl Bench {
     /// A figure of dispatch, which comes first, and of what it is compared with.
     pub fn row(&self, what: &str, bar: Bar, samples: &Samples, figure: impl Fn(&Sample) -> f64) {
         let [dispatch, other, ..] = &samples[..] else {
-            return self.lone_row(what, Bar::None, &samples[0], figure);
+            return self.lone_row(what, bar, &samples[0], figure);
         };
         let (ours, theirs) = (figures(dispatch, &figure), figures(other, &figure));
         let ratio = median(&ours) / median(&theirs);

@@ -26,14 +26,14 @@ const DATAGRAM_BYTES: usize = 8;
 
 /// Tiny messages each way.
 pub fn crowds(bench: &Bench) -> io::Result<()> {
-    observe(bench, "8 drivers flood, 1 B to TCP", |subject| {
+    observe(bench, "8 drivers flood TCP", |subject| {
         let load = Load::tcp(bench, subject, 8, 8)?;
         Ok(Writes { load, mask: bench.mask(), next: 0 })
     })?;
-    observe(bench, "20 drivers flood, 1 B to UDP", |subject| {
+    observe(bench, "20 drivers flood UDP", |subject| {
         DatagramWrites::gather(bench, subject, 20)
     })?;
-    observe(bench, "8 devices flood, 8 B by UDP", |subject| Datagrams::gather(bench, subject))
+    observe(bench, "8 devices flood UDP", |subject| Datagrams::gather(bench, subject))
 }
 
 /// Each driver writes single bytes to the device of its number.

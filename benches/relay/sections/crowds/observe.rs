@@ -21,6 +21,10 @@ const WATCHED_MAX: Duration = Duration::from_secs(30);
 /// No turn is to take longer, in milliseconds.
 const TURN_MAX_MS: f64 = 20.0;
 
+/// The longest that each took: a health check in CPU time of the relay and by the clock, an echo,
+/// and what the loader did elsewhere.
+const FIGURES: [&str; 4] = ["check, CPU ms", "check, ms", "echo, ms", "loader away, ms"];
+
 /// A crowd that is there and does nothing yet.
 pub trait Crowd {
     /// The relay, its drivers and its devices.
@@ -55,15 +59,15 @@ pub fn observe<C: Crowd>(
     subjects.extend(bench.options.against.clone().map(Subject::Other));
     let bar = if subjects.len() == 1 { Bar::AtMost(TURN_MAX_MS) } else { Bar::None };
     let found = bench.compare_parts(&subjects, |subject| watch(bench, gather(subject)?))?;
-    let names = ["health check, ms", "echo, ms", "loader away, ms"];
-    for ((what, bar), samples) in names.iter().zip([bar, Bar::None, Bar::None]).zip(&found) {
+    let bars = [bar, Bar::None, Bar::None, Bar::None];
+    for ((what, bar), samples) in FIGURES.iter().zip(bars).zip(&found) {
         bench.row(&format!("{name}: {what}"), bar, samples, |sample| sample.count);
     }
     Ok(())
 }
 
-/// The longest health check, the longest echo, and the longest that the loader was elsewhere.
-fn watch(bench: &Bench, mut crowd: impl Crowd) -> io::Result<[Sample; 3]> {
+/// The figures that [`FIGURES`] names.
+fn watch(bench: &Bench, mut crowd: impl Crowd) -> io::Result<[Sample; FIGURES.len()]> {
     let mut bystander = Bystander::connect(&crowd.load().relay)?;
     let _spinner = bench.machine.without_loaders_spinner()?;
     let stopped = crowd.load().relay.stop()?;
@@ -83,8 +87,8 @@ fn watch(bench: &Bench, mut crowd: impl Crowd) -> io::Result<[Sample; 3]> {
     bystander.rest()?;
     let (seconds, after) = (started.elapsed().as_secs_f64(), cpu(&crowd.load().relay)?);
     let [relay_cpu, loader_cpu] = [0, 1].map(|nth| (after[nth] - before[nth]).as_secs_f64());
-    let figures = [bystander.longest_health_check(), bystander.longest_echo(), bystander.away()];
-    Ok(figures.map(|time| {
+    let (check, echo) = (bystander.longest_health_check(), bystander.longest_echo());
+    Ok([check.work, check.time, echo.time, bystander.away()].map(|time| {
         let count = time.as_secs_f64() * 1e3;
         Sample { seconds, count, relay_cpu, loader_cpu, ..Sample::default() }
     }))
