@@ -14,7 +14,7 @@ import re
 import sys
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 72, 24, 64, 52
+LEFT, RIGHT, TOP, BOTTOM = 72, 36, 64, 52
 
 # A figure of a number of devices: what it is, then dispatch, ±%, what it is compared with.
 ROW = re.compile(r"^(\d+) devices(.*?: .*?)\s+([\d.]+)\s+\S+\s+([\d.]+)\s+\S+\s")
@@ -94,10 +94,10 @@ def axes(scale):
         yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
         yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label(figure)}</text>'
     for devices in scale.numbers:
-        x, anchor = scale.x(devices), "end" if devices == scale.numbers[-1] else "middle"
-        y = HEIGHT - BOTTOM + 20
-        yield f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{label(devices)}</text>'
-    yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">devices</text>'
+        x, y = scale.x(devices), HEIGHT - BOTTOM + 20
+        yield f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{label(devices)}</text>'
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    yield f'<text x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">devices</text>'
 
 
 def curve(scale, points, kind, dashed):

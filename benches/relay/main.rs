@@ -1,7 +1,7 @@
 //! How fast dispatch is, measured against the least that a relay must do.
 //!
 //! ```text
-//! cargo bench                                  everything, in about seven minutes
+//! cargo bench                                  everything, in about a quarter of an hour
 //! cargo bench -- device-to-driver echo         two sections
 //! cargo bench -- driver-to-device --runs 7 --seconds 3
 //! cargo bench -- --against ../old/dispatch     two builds against each other

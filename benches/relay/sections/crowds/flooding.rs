@@ -30,9 +30,7 @@ pub fn crowds(bench: &Bench) -> io::Result<()> {
         let load = Load::tcp(bench, subject, 8, 8)?;
         Ok(Writes { load, mask: bench.mask(), next: 0 })
     })?;
-    observe(bench, "20 drivers flood UDP", |subject| {
-        DatagramWrites::gather(bench, subject, 20)
-    })?;
+    observe(bench, "20 drivers flood UDP", |subject| DatagramWrites::gather(bench, subject, 20))?;
     observe(bench, "8 devices flood UDP", |subject| Datagrams::gather(bench, subject))
 }
 

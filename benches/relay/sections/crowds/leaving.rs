@@ -11,9 +11,9 @@ use crate::wire::to_driver::Event;
 /// Nobody, for comparison, then drivers, then devices.
 pub fn crowds(bench: &Bench) -> io::Result<()> {
     leave(bench, "nobody leaves", 1, 1, Who::Nobody)?;
-    leave(bench, "1 driver of 15,000 leaves", 1, 15_000, Who::Drivers)?;
-    leave(bench, "300 drivers of 10,000 leave", 300, 10_000, Who::Drivers)?;
-    leave(bench, "10,000 devices of 32 leave", 32, 10_000, Who::Devices)
+    leave(bench, "1 driver of 15,000 goes", 1, 15_000, Who::Drivers)?;
+    leave(bench, "300 drivers of 10,000 go", 300, 10_000, Who::Drivers)?;
+    leave(bench, "10,000 devices of 32 go", 32, 10_000, Who::Devices)
 }
 
 fn leave(bench: &Bench, name: &str, drivers: usize, devices: usize, who: Who) -> io::Result<()> {

@@ -14,7 +14,7 @@ use crate::load::bench::Bench;
 
 /// Crowds that leave, flood and join.
 pub fn beside_a_bystander(bench: &Bench) -> io::Result<()> {
-    bench.title("crowds: how long a health check and an echo take at the most beside them");
+    bench.title("crowds: the longest turn at the most, and the longest answers to others");
     leaving::crowds(bench)?;
     flooding::crowds(bench)?;
     joining::crowds(bench)
