@@ -17,6 +17,10 @@ const FLOOD_BYTES: usize = 24 << 20;
 /// less than any of the contract's waits.
 const PROMPT: Duration = Duration::from_secs(3);
 
+/// How long a device may seem to hold its driver on a busy machine. The kernel would end it after
+/// 40 s.
+const HELD_MAX: Duration = Duration::from_secs(30);
+
 /// Passes when ten messages each way are prompt.
 #[track_caller]
 fn expect_prompt_exchange(driver: &mut Driver, device: &mut Device, id: u64) {
@@ -50,6 +54,7 @@ fn a_driver_that_stands_still_for_a_while_loses_nothing_and_costs_no_memory() {
         assert!(taken < 2 * FLOOD_BYTES, "everything was taken although nobody reads");
         let grown = dispatch.resident_bytes().saturating_sub(before);
         assert!(grown < 8 << 20, "it grew by {grown} bytes");
+        driver.socket().widen_window();
         for id in 0..2 {
             assert_same_bytes(&driver.collect(id), &pattern(id, FLOOD_BYTES));
         }
@@ -157,7 +162,7 @@ fn a_device_that_stands_still_holds_its_driver_for_5_s_and_is_then_closed() {
     });
     driver.expect_closed(id);
     let held = begun.elapsed();
-    assert!(held > Duration::from_secs(4) && held < patience(), "held for {held:?}");
+    assert!(held > Duration::from_secs(4) && held < HELD_MAX, "held for {held:?}");
     writer.join().unwrap();
     expect_prompt_exchange(&mut driver, &mut healthy, healthy_id);
     dispatch.expect_tcp_figures(port, Some((1, 1)));
@@ -178,6 +183,7 @@ fn a_device_that_reads_a_little_at_a_time_gets_its_megabyte_and_delays_nobody() 
         slow.expect(&[*byte]);
         expect_prompt_exchange(&mut driver, &mut device, id);
     }
+    slow.widen_window();
     slow.expect(&data[50..]);
 }
 
@@ -273,14 +279,14 @@ fn a_device_that_only_trickles_does_not_hold_its_driver_for_longer() {
                 thread::sleep(Duration::from_millis(500));
             }
         });
-        while begun.elapsed() < patience() && dispatch.tcp_figures(port) != Some((1, 0)) {
+        while begun.elapsed() < HELD_MAX && dispatch.tcp_figures(port) != Some((1, 0)) {
             thread::sleep(Duration::from_millis(100));
         }
         let held = begun.elapsed();
         let _ = stop.shutdown(std::net::Shutdown::Both);
         held
     });
-    assert!(held < patience(), "held for {held:?}");
+    assert!(held < HELD_MAX, "held for {held:?}");
     driver.expect_closed(id);
     writer.join().unwrap();
 }

@@ -285,7 +285,7 @@ fn a_suspension_of_the_program_is_not_held_against_a_device() {
     let mut slow = Device::with_small_window(port);
     let (ip, id) = driver.expect_opened();
     // More than the buffers of any kernel take beside what dispatch does.
-    let data = pattern(id, 128 << 20);
+    let data = pattern(id, 48 << 20);
     let (mut sender, sent) = (driver.sender(), AtomicUsize::new(0));
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -300,6 +300,7 @@ fn a_suspension_of_the_program_is_not_held_against_a_device() {
         dispatch.signal("STOP");
         thread::sleep(Duration::from_secs(7));
         dispatch.signal("CONT");
+        slow.widen_window();
         slow.expect(&data);
     });
 }

@@ -150,6 +150,7 @@ fn a_driver_over_wss_that_does_not_read_holds_its_devices_back_and_loses_nothing
         device
     });
     std::thread::sleep(Duration::from_millis(300));
+    driver.socket().widen_window();
     assert_same_bytes(&driver.collect(id), &bytes);
     drop(sending.join().unwrap());
 }

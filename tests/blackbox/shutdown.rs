@@ -78,6 +78,7 @@ fn what_is_queued_for_a_device_still_reaches_it() {
         driver.sync();
         let begun = Instant::now();
         dispatch.signal("TERM");
+        device.widen_window();
         device.expect_to_end(&data);
         drop(device);
         driver.expect_close_code(1001);

@@ -133,9 +133,9 @@ impl Driver {
 #[test]
 fn many_drivers_that_read_slowly_are_cut_off_when_their_sum_is_too_much() {
     allow_many_descriptors();
-    let dispatch = limited("--max-queued-bytes", "4M");
+    let dispatch = limited("--max-queued-bytes", "1M");
     let before = dispatch.resident_bytes();
-    let mut stalled: Vec<_> = (0..40)
+    let mut stalled: Vec<_> = (0..12)
         .map(|_| {
             let port = free_port();
             let driver = dispatch.driver(Tcp, port).small_window().connect();

@@ -43,6 +43,11 @@ impl Device {
         Ok(Self { stream: sockets::connect(to, Some(ip), window)? })
     }
 
+    /// Reads at full speed from now on, after a time with a small window.
+    pub fn widen_window(&mut self) {
+        sockets::widen_window(&self.stream);
+    }
+
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("dispatch takes the device's bytes");

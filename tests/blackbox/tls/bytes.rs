@@ -57,6 +57,7 @@ fn a_device_that_reads_nothing_for_a_while_loses_nothing() {
     driver.write(&ip, id, &bytes);
     driver.close(&ip, id);
     driver.sync();
+    device.widen_window();
     assert_eq!(device.read_to_close_notify().len(), bytes.len());
     driver.expect_closed(id);
 }

@@ -96,6 +96,7 @@ fn what_was_written_before_a_devices_close_notify_still_reaches_it() {
     driver.write(&ip, id, &bytes);
     driver.sync();
     device.close_notify();
+    device.widen_window();
     assert_eq!(device.read_to_close_notify().len(), bytes.len());
     driver.expect_closed(id);
 }

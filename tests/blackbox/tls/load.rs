@@ -88,6 +88,7 @@ fn a_congested_driver_holds_tls_devices_back_and_loses_nothing() {
         device
     });
     thread::sleep(Duration::from_millis(300));
+    driver.socket().widen_window();
     assert_same_bytes(&driver.collect(id), &bytes);
     drop(sending.join().unwrap());
 }

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 
 use super::CertifiedKey;
+use crate::harness::sockets;
 use crate::harness::{AcceptAnything, Device, expect_bytes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +101,11 @@ impl TlsDevice {
     /// The certificate that was shown to us.
     pub fn shown(&self) -> CertificateDer<'static> {
         self.stream.conn.peer_certificates().expect("after the handshake")[0].clone().into_owned()
+    }
+
+    /// Reads at full speed from now on, after a time with a small window.
+    pub fn widen_window(&mut self) {
+        sockets::widen_window(&self.stream.sock);
     }
 
     #[track_caller]

@@ -57,6 +57,11 @@ impl WebSocket {
         self.bite = bytes;
     }
 
+    /// Reads at full speed from now on, after a time with a small window.
+    pub fn widen_window(&mut self) {
+        sockets::widen_window(&self.stream);
+    }
+
     // ---- Receiving --------------------------------------------------------------------------
 
     /// What comes next; pings are answered by two pongs, as PlaceOS drivers do.
