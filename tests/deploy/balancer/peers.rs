@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The peers of a test; they end with it.
-pub struct Peers<'a> {
-    network: &'a Arc<Network>,
+pub struct Peers {
+    network: Arc<Network>,
     token: String,
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -39,8 +39,8 @@ pub struct Peers<'a> {
     pub devices: Arc<Gaps>,
 }
 
-impl<'a> Peers<'a> {
-    pub fn new(network: &'a Arc<Network>, token: &str) -> Self {
+impl Peers {
+    pub fn new(network: Arc<Network>, token: &str) -> Self {
         Self {
             network,
             token: token.to_owned(),
@@ -80,8 +80,13 @@ impl<'a> Peers<'a> {
         });
     }
 
+    pub fn forget_gaps(&self) {
+        self.drivers.forget();
+        self.devices.forget();
+    }
+
     fn spawn(&mut self, act: impl FnOnce(&AtomicBool) + Send + 'static) {
-        let (network, over) = (Arc::clone(self.network), Arc::clone(&self.over));
+        let (network, over) = (Arc::clone(&self.network), Arc::clone(&self.over));
         self.threads.push(thread::spawn(move || {
             network.enter(Place::Field);
             act(&over);
@@ -89,7 +94,7 @@ impl<'a> Peers<'a> {
     }
 }
 
-impl Drop for Peers<'_> {
+impl Drop for Peers {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
