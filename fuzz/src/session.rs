@@ -85,6 +85,7 @@ impl Session {
             trusted_proxies: None,
             forbid_accept_all: false,
             version_json: "{}".into(),
+            descriptors: usize::MAX,
         };
         let now = Instant::now();
         let mut reactor = Reactor::new(net.clone(), settings, now);

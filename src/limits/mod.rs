@@ -215,6 +215,13 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_millis(4_500);
 /// A sleep that lasts so much longer than it was to means that the process was not allowed to run.
 pub const SUSPENSION_MIN: Duration = Duration::from_secs(1);
 
+/// File descriptors that devices leave to HTTP, so that health checks and drivers get through when
+/// they run out.
+pub const DESCRIPTORS_FOR_HTTP: usize = 32;
+
+/// File descriptors that the process itself takes: the poll, signals, the log, watched files.
+pub const DESCRIPTORS_OF_THE_PROCESS: usize = 16;
+
 /// Accepting pauses for so long when descriptors have run out, and receiving when it goes on to
 /// fail.
 pub const EXHAUSTION_PAUSE: Duration = Duration::from_millis(200);

@@ -98,6 +98,31 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// Shows what a read would give, which stays to be read. The next event says when there is
+    /// more, whether it was all or not.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn peek(&mut self, into: &mut [u8]) -> io::Result<ReadOutcome> {
+        if !self.is_readable() {
+            return Ok(ReadOutcome::Blocked);
+        }
+        match self.transport.peek(into) {
+            Ok(0) => Ok(ReadOutcome::End),
+            Ok(len) => Ok(ReadOutcome::Bytes(len)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readiness.reading_blocked();
+                Ok(ReadOutcome::Blocked)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was peeked at is not enough yet; an event tells when more has come.
+    pub fn await_more(&mut self) {
+        self.readiness.reading_blocked();
+    }
+
     /// Writes what waits in `outbox`, as far as there is room.
     ///
     /// # Errors

@@ -29,6 +29,12 @@ pub struct Token(pub usize);
 
 /// A byte stream that never blocks, and that no signal interrupts.
 pub trait Stream: Read + Write {
+    /// Copies what can be read, and leaves it to be read.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or when the connection is broken.
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize>;
+
     /// Ends our direction: the peer reads what was written and then the end of the stream.
     ///
     /// # Errors

@@ -133,6 +133,19 @@ impl Write for Scripted {
 }
 
 impl Stream for Scripted {
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.steps.front() {
+            Some(Step::Bytes(bytes)) => {
+                let len = bytes.len().min(into.len());
+                into[..len].copy_from_slice(&bytes[..len]);
+                Ok(len)
+            }
+            Some(Step::End) => Ok(0),
+            Some(Step::Error) => Err(ErrorKind::ConnectionReset.into()),
+            Some(Step::WouldBlock) | None => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.output = Output::Finished;
         Ok(())

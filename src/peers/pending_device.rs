@@ -28,8 +28,8 @@ pub struct PendingDevice<S> {
 
 /// What is being done.
 pub(crate) enum Stage {
-    /// A PROXY header is read, of which this is what came.
-    Proxy { header: Vec<u8> },
+    /// A PROXY header is awaited.
+    Proxy,
     /// A TLS handshake is made.
     Tls,
 }
@@ -88,7 +88,7 @@ impl<S: Stream> PendingDevice<S> {
     /// What a step costs. A PROXY header is cheap, and must not be rationed as handshakes are.
     pub(crate) fn operations(&self) -> u32 {
         match self.stage {
-            Stage::Proxy { .. } => 1,
+            Stage::Proxy => 1,
             Stage::Tls => HANDSHAKE_OPERATIONS,
         }
     }
@@ -99,7 +99,7 @@ impl<S: Stream> PendingDevice<S> {
                 Handshake::Blocked => Ok(PendingStep::Waiting),
                 Handshake::Done => Ok(PendingStep::Ready),
             },
-            Stage::Proxy { header } => read_proxy_header(&mut self.connection, header),
+            Stage::Proxy => read_proxy_header(&mut self.connection),
         }
     }
 
@@ -107,29 +107,47 @@ impl<S: Stream> PendingDevice<S> {
         match self.stage {
             _ if now < self.until => None,
             Stage::Tls => Some("the TLS handshake took too long"),
-            Stage::Proxy { .. } => Some("the PROXY header took too long"),
+            Stage::Proxy => Some("the PROXY header took too long"),
         }
     }
 }
 
-/// Reads a PROXY header and not a byte more: what follows is the device's, or TLS.
-fn read_proxy_header<S: Stream>(
-    connection: &mut Connection<S>,
-    header: &mut Vec<u8>,
-) -> io::Result<PendingStep> {
+/// Reads a PROXY header and not a byte more: what follows is the device's, or TLS. It is looked at
+/// until it is whole, and then read at once.
+fn read_proxy_header<S: Stream>(connection: &mut Connection<S>) -> io::Result<PendingStep> {
     let mut room = [0; PROXY_V2_MAX_BYTES];
-    loop {
-        let wanted = proxy_header::still_needed(header).min(room.len());
-        match connection.read(&mut room[..wanted])? {
-            ReadOutcome::Bytes(len) => header.extend_from_slice(&room[..len]),
-            ReadOutcome::Blocked => return Ok(PendingStep::Waiting),
-            ReadOutcome::End if header.is_empty() => return Ok(PendingStep::Nobody),
-            ReadOutcome::End => return Err(io::Error::other("it hung up within its PROXY header")),
+    let seen = match connection.peek(&mut room)? {
+        ReadOutcome::Bytes(len) => &room[..len],
+        ReadOutcome::Blocked => return Ok(PendingStep::Waiting),
+        ReadOutcome::End => return Ok(PendingStep::Nobody),
+    };
+    match proxy_header::parse(seen).map_err(io::Error::other)? {
+        Some((header, len)) => {
+            discard(connection, &mut room[..len])?;
+            Ok(match header {
+                Header::Proxied(source) => PendingStep::From(source.ip()),
+                Header::Local => PendingStep::Nobody,
+            })
         }
-        match proxy_header::parse(header).map_err(io::Error::other)? {
-            Some((Header::Proxied(source), _)) => return Ok(PendingStep::From(source.ip())),
-            Some((Header::Local, _)) => return Ok(PendingStep::Nobody),
-            None => {}
+        None if connection.is_ending() => {
+            Err(io::Error::other("it hung up within its PROXY header"))
+        }
+        None => {
+            connection.await_more();
+            Ok(PendingStep::Waiting)
         }
     }
+}
+
+/// Reads bytes that were looked at, and are there.
+fn discard<S: Stream>(connection: &mut Connection<S>, mut seen: &mut [u8]) -> io::Result<()> {
+    while !seen.is_empty() {
+        match connection.read(seen)? {
+            ReadOutcome::Bytes(len) => seen = &mut seen[len..],
+            ReadOutcome::Blocked | ReadOutcome::End => {
+                return Err(io::Error::other("its PROXY header is gone"));
+            }
+        }
+    }
+    Ok(())
 }

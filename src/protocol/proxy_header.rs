@@ -16,9 +16,6 @@ use std::str::FromStr;
 use crate::limits::{PROXY_V1_MAX_BYTES, PROXY_V2_MAX_BYTES};
 use crate::protocol::decimal::parse_decimal;
 
-/// The shortest header of version 1: `PROXY UNKNOWN` and its CRLF.
-const V1_LEAST_BYTES: usize = 15;
-
 /// What a PROXY header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
@@ -93,22 +90,6 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProxyError> {
         Ok(found) => Ok(Some(found)),
         Err(Stop::Incomplete) => Ok(None),
         Err(Stop::Wrong(error)) => Err(error),
-    }
-}
-
-/// How many bytes may be read next without taking any that belong to the device: `so_far` is
-/// what was read of the header, all of it.
-pub fn still_needed(so_far: &[u8]) -> usize {
-    match so_far.first() {
-        None => FIXED_BYTES.min(V1_LEAST_BYTES),
-        Some(b'P') => V1_LEAST_BYTES.saturating_sub(so_far.len()).max(1),
-        Some(_) => match so_far.get(14..FIXED_BYTES) {
-            None => FIXED_BYTES - so_far.len(),
-            Some(len) => {
-                let announced = usize::from(u16::from_be_bytes([len[0], len[1]]));
-                (FIXED_BYTES + announced).saturating_sub(so_far.len()).max(1)
-            }
-        },
     }
 }
 
@@ -554,33 +535,5 @@ mod tests {
     fn a_datagram_has_no_version_1_and_no_stream() {
         assert_eq!(parse_datagram(V1), Err(ProxyError::NoHeader));
         assert_eq!(parse_datagram(&v2_ipv4(0x11)), Err(ProxyError::Transport));
-    }
-
-    /// Reads as a connection with a PROXY header is read, and says how many reads that took.
-    fn reads_of_header(bytes: &[u8], bite: usize) -> usize {
-        let (mut so_far, mut reads) = (0, 0);
-        while parse(&bytes[..so_far]) == Ok(None) {
-            let needed = still_needed(&bytes[..so_far]);
-            assert!(needed > 0 && so_far + needed <= bytes.len(), "{needed} behind {so_far}");
-            so_far += needed.min(bite);
-            reads += 1;
-        }
-        assert_eq!(parse(&bytes[..so_far]).unwrap().map(|(_, len)| len), Some(bytes.len()));
-        reads
-    }
-
-    #[test]
-    fn nothing_behind_a_header_is_read_with_it() {
-        let shortest = b"PROXY UNKNOWN\r\n".to_vec();
-        for header in [V1.to_vec(), shortest, v2_ipv4(0x11), v2_ipv6(), v2(0x20, 0, b"")] {
-            for bite in [1, 7, usize::MAX] {
-                reads_of_header(&header, bite);
-            }
-        }
-    }
-
-    #[test]
-    fn a_binary_header_takes_three_reads() {
-        assert_eq!(reads_of_header(&v2_ipv4(0x11), usize::MAX), 3);
     }
 }

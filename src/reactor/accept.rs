@@ -191,6 +191,8 @@ impl<N: Net> Reactor<N> {
             Some("too many devices (--max-devices)")
         } else if listener.devices.len() + listener.pending.len() >= ceilings.devices_per_port {
             Some("too many devices on this port (--max-devices-per-port)")
+        } else if !self.has_descriptor_for_device() {
+            Some("out of file descriptors (ulimit -n)")
         } else {
             None
         }
@@ -220,21 +222,23 @@ impl<N: Net> Reactor<N> {
     /// Begins to read a PROXY header.
     pub(super) fn await_proxy_header(&mut self, port: PortKey, stream: N::Stream, peer: IpAddr) {
         let until = self.now + PROXY_HEADER_MAX;
-        let stage = Stage::Proxy { header: Vec::new() };
+        let stage = Stage::Proxy;
         self.insert_pending(PendingDevice::new(Transport::Plain(stream), port, peer, stage, until));
     }
 
+    /// Gets a pending device on. What has come is looked at before its time is judged: many that
+    /// come at once may have to wait for us.
     pub(super) fn drive_pending(&mut self, key: PendingDeviceKey) {
         let Some(pending) = self.pending_devices.get_mut(key) else { return };
-        if let Some(why) = pending.is_overdue(self.now) {
-            return self.fail_pending(key, why);
-        }
         self.budget.spend(pending.operations());
         match pending.step() {
-            Ok(PendingStep::Waiting) => {
-                let until = pending.deadline();
-                self.timers.set(Source::PendingDevice(key), &mut pending.armed, Some(until));
-            }
+            Ok(PendingStep::Waiting) => match pending.is_overdue(self.now) {
+                Some(why) => self.fail_pending(key, why),
+                None => {
+                    let until = pending.deadline();
+                    self.timers.set(Source::PendingDevice(key), &mut pending.armed, Some(until));
+                }
+            },
             Ok(PendingStep::Ready) => self.complete_pending(key),
             Ok(PendingStep::From(source)) => self.unwrap_pending(key, source),
             Ok(PendingStep::Nobody) => self.end_balancers_own(key),

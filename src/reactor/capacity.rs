@@ -1,8 +1,9 @@
-//! Whether drivers can be taken, as load balancers ask and as we tell a driver.
+//! What there is room for: drivers, as load balancers ask and as we tell a driver, and devices as
+//! far as file descriptors go.
 
 use std::time::Instant;
 
-use crate::limits::EXHAUSTION_REMEMBERED;
+use crate::limits::{DESCRIPTORS_FOR_HTTP, DESCRIPTORS_OF_THE_PROCESS, EXHAUSTION_REMEMBERED};
 use crate::net::Net;
 use crate::protocol::http::refusal::Refusal;
 
@@ -31,6 +32,14 @@ impl<N: Net> Reactor<N> {
                 Err(Refusal::unavailable("dispatch is stopping"))
             }
         }
+    }
+
+    /// Whether a device leaves enough descriptors for health checks and drivers.
+    pub(super) fn has_descriptor_for_device(&self) -> bool {
+        let devices = self.devices.len() + self.pending_devices.len() + self.closings.len();
+        let others = self.drivers.len() + self.http_clients.len() + self.http_listeners.len();
+        let used = DESCRIPTORS_OF_THE_PROCESS + devices + others + self.ports.len();
+        used + DESCRIPTORS_FOR_HTTP < self.settings.descriptors
     }
 
     /// Notes that a connection could not be accepted for want of descriptors. Where more of them

@@ -51,6 +51,8 @@ pub struct Settings {
     pub trusted_proxies: Option<AcceptList>,
     /// Whether `accept` lists that cover every address are refused.
     pub forbid_accept_all: bool,
+    /// How many files may be open.
+    pub descriptors: usize,
     /// The answer to `/version`.
     pub version_json: String,
 }

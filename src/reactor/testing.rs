@@ -22,6 +22,7 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
         trusted_proxies: None,
         forbid_accept_all: false,
         version_json: "{}".into(),
+        descriptors: usize::MAX,
     };
     Reactor::new(ScriptedNet::default(), settings, Instant::now())
 }

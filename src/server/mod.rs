@@ -128,7 +128,9 @@ impl Server {
             trusted_proxies: config.trusted_proxies,
             forbid_accept_all: config.forbid_accept_all,
             version_json: BUILD.to_json(),
+            descriptors: descriptors::limit(),
         };
+        descriptors::warn_if_few(settings.descriptors, &settings.ceilings);
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let started = Instant::now();

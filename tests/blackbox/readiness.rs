@@ -38,11 +38,10 @@ fn it_is_not_ready_while_there_are_as_many_drivers_as_may_be() {
 
 #[test]
 fn it_is_not_ready_while_it_is_out_of_descriptors() {
-    let (dispatch, port) = (Dispatch::setup().descriptors(40).start(), free_port());
+    let dispatch = Dispatch::setup().descriptors(40).start();
     let mut http = dispatch.http();
     assert_eq!(unready(&mut http), None);
-    let _driver = dispatch.driver(Tcp, port).connect();
-    let crowd: Vec<_> = (0..60).map(|_| Device::connect(port)).collect();
+    let crowd: Vec<_> = (0..60).map(|_| dispatch.http()).collect();
     eventually("it says so", || unready(&mut http).is_some_and(|why| why.contains("descriptors")));
     drop(crowd);
     eventually("it is ready again", || unready(&mut http).is_none());

@@ -102,6 +102,10 @@ impl Stream {
 }
 
 impl net::Stream for Stream {
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        uninterrupted(|| self.socket.peek(into))
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
     }

@@ -353,6 +353,10 @@ impl<S: Stream> Write for TlsStream<S> {
 }
 
 impl<S: Stream> Stream for TlsStream<S> {
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.peek(into)
+    }
+
     /// Sends `close_notify` and ends our direction of the socket. `WouldBlock`: something still
     /// waits; the `flush` that sends it, or another call, does the rest.
     fn finish(&mut self) -> io::Result<()> {

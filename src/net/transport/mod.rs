@@ -117,6 +117,11 @@ impl<S: Stream> Write for Transport<S> {
 }
 
 impl<S: Stream> Stream for Transport<S> {
+    /// Shows what is on the wire. Over TLS nobody asks for it.
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket().peek(into)
+    }
+
     /// Over TLS `WouldBlock` means that something still waits: `wants_write` stays true, and the
     /// `flush` that sends it ends the direction.
     fn finish(&mut self) -> io::Result<()> {

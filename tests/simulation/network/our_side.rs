@@ -58,6 +58,24 @@ impl Wire {
         }
     }
 
+    /// What a read would give, which stays to be read.
+    pub(super) fn peek(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
+        let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
+        let waiting = connection.inbound.len().min(into.len());
+        if waiting > 0 {
+            for (to, byte) in into.iter_mut().zip(&connection.inbound) {
+                *to = *byte;
+            }
+            return Ok(waiting);
+        }
+        match connection.reset {
+            Reset::Untold => Err(io::Error::from_raw_os_error(ECONNRESET)),
+            Reset::Told => Ok(0),
+            Reset::No if connection.inbound_ended => Ok(0),
+            Reset::No => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
     pub(super) fn read(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
         let shorten = self.faults.rough && self.rng.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;

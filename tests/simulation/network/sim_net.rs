@@ -105,6 +105,10 @@ impl Net for SimNet {
 }
 
 impl Stream for SimStream {
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.net.wire().peek(self.id, into)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.net.wire().finish(self.id)
     }

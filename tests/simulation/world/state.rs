@@ -62,6 +62,7 @@ impl World {
             trusted_proxies: AcceptList::parse(&PROXY.to_string()).ok(),
             forbid_accept_all: false,
             version_json: "{}".into(),
+            descriptors: usize::MAX,
         };
         let now = Instant::now();
         let mut reactor = Reactor::new(net.clone(), settings, now);

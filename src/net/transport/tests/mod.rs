@@ -58,6 +58,10 @@ impl Write for Scripted {
 }
 
 impl Stream for Scripted {
+    fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.finished = true;
         Ok(())
