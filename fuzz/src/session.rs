@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use dispatch::testing::limits::{Ceilings, MESSAGE_MAX_BYTES};
+use dispatch::testing::limits::{Ceilings, MESSAGE_MAX_BYTES, PING_INTERVAL};
 use dispatch::testing::protocol::accept_list::parse_address;
 use dispatch::testing::protocol::message::{self, Kind};
 use dispatch::testing::protocol::secret::Secret;
@@ -84,6 +84,8 @@ impl Session {
             ceilings: Ceilings::default(),
             trusted_proxies: None,
             forbid_accept_all: false,
+            allow_ports: None,
+            ping_interval: PING_INTERVAL,
             version_json: "{}".into(),
             descriptors: usize::MAX,
         };

@@ -96,6 +96,15 @@ pub struct Cli {
     /// Load balancers that send PROXY headers, comma-separated [SG_TRUSTED_PROXIES]
     #[arg(long, value_name = "LIST")]
     pub(super) trusted_proxies: Option<String>,
+    /// Ports that may be opened, such as tcp:6000-6999,udp:162,7000 [SG_ALLOW_PORTS]
+    #[arg(long, value_name = "LIST")]
+    pub(super) allow_ports: Option<String>,
+    /// Local address of device ports; may be repeated; default: all [SG_DEVICE_BIND]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) device_bind: Vec<String>,
+    /// How often drivers are pinged, 5 to 60 [SG_PING_SECONDS] [30]
+    #[arg(long, value_name = "N")]
+    pub(super) ping_seconds: Option<String>,
     /// Refuse accept lists that cover every address [SG_FORBID_ACCEPT_ALL]
     #[arg(long)]
     pub(super) forbid_accept_all: bool,

@@ -167,16 +167,28 @@ pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// An answer must be taken by the client within this time.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Most entries of a list of ports that may be opened: it is searched for every driver.
+pub const PORT_RULES_MAX: usize = 256;
+
 /// Most entries of an `accept` list, duplicates merged: it is searched for every datagram.
 pub const ACCEPT_MAX_ENTRIES: usize = 1024;
 
 // ---- Time -----------------------------------------------------------------------------------
 
-/// Each driver is pinged this often.
+/// Each driver is pinged this often, unless the operator says otherwise.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How often an operator can have drivers pinged, in seconds: below, pings are a load by
+/// themselves; beyond, balancers and firewalls forget a silent connection in between.
+pub const PING_SECONDS: std::ops::RangeInclusive<usize> = 5..=60;
+
 /// A driver that sent nothing for so long, while it was read, is dead: two pings and a half.
-pub const DRIVER_SILENCE_MAX: Duration = Duration::from_secs(75);
+pub const fn driver_silence_max(ping_interval: Duration) -> Duration {
+    Duration::from_millis(ping_interval.as_millis() as u64 * 5 / 2)
+}
+
+/// The same, unless the operator says otherwise.
+pub const DRIVER_SILENCE_MAX: Duration = driver_silence_max(PING_INTERVAL);
 
 /// A driver whose backlog does not drain for so long is closed.
 pub const DRIVER_STALL_MAX: Duration = Duration::from_secs(30);

@@ -13,6 +13,17 @@ use crate::limits::{DATAGRAM_BATCH, DATAGRAM_SLOT_BYTES};
 pub struct DatagramBatch {
     slots: Box<[u8]>,
     filled: Vec<(SocketAddr, usize)>,
+    source: Source,
+}
+
+/// Whether the sockets that a batch was filled from are empty.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The one socket is, unless it filled every slot.
+    #[default]
+    One,
+    /// There are others that were not looked at.
+    OneOfMany,
 }
 
 impl DatagramBatch {
@@ -21,6 +32,7 @@ impl DatagramBatch {
         Self {
             slots: vec![0; DATAGRAM_BATCH * DATAGRAM_SLOT_BYTES].into_boxed_slice(),
             filled: Vec::with_capacity(DATAGRAM_BATCH),
+            source: Source::One,
         }
     }
 
@@ -28,6 +40,7 @@ impl DatagramBatch {
     /// length to be filled in the same order.
     pub fn refill(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<(SocketAddr, usize)>) {
         self.filled.clear();
+        self.source = Source::One;
         (self.slots.chunks_exact_mut(DATAGRAM_SLOT_BYTES), &mut self.filled)
     }
 
@@ -37,9 +50,14 @@ impl DatagramBatch {
         self.filled.iter().zip(slots).map(|(&(from, len), slot)| (from, &slot[..len]))
     }
 
-    /// Whether every slot is in use, so that more may wait in the socket.
-    pub fn is_full(&self) -> bool {
-        self.filled.len() == DATAGRAM_BATCH
+    /// The port has other sockets than the one that this was filled from.
+    pub fn note_more(&mut self) {
+        self.source = Source::OneOfMany;
+    }
+
+    /// Whether more may wait: every slot is in use, or there are other sockets.
+    pub fn may_have_more(&self) -> bool {
+        self.source == Source::OneOfMany || self.filled.len() == DATAGRAM_BATCH
     }
 }
 
@@ -58,6 +76,10 @@ mod tests {
         drop(slots);
         let seen: Vec<_> = batch.iter().map(|(from, data)| (from.port(), data.to_vec())).collect();
         assert_eq!(seen, [(1, b"one".to_vec()), (2, vec![])]);
-        assert!(!batch.is_full());
+        assert!(!batch.may_have_more());
+        batch.note_more();
+        assert!(batch.may_have_more());
+        drop(batch.refill());
+        assert!(!batch.may_have_more());
     }
 }

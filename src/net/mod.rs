@@ -59,13 +59,13 @@ pub trait Net {
     /// The system's reason.
     fn open_http(&mut self, address: SocketAddr, token: Token) -> io::Result<Self::Listener>;
 
-    /// Opens a TCP device port on all addresses, IPv4 and IPv6.
+    /// Opens a TCP device port on all addresses, IPv4 and IPv6, or on those that the operator names.
     ///
     /// # Errors
     /// The system's reason; `AddrInUse` and `PermissionDenied` matter to the caller.
     fn open_tcp(&mut self, port: u16, token: Token) -> io::Result<Self::Listener>;
 
-    /// Opens a UDP device port on all addresses, IPv4 and IPv6.
+    /// Opens a UDP device port on all addresses, IPv4 and IPv6, or on those that the operator names.
     ///
     /// # Errors
     /// The system's reason; `AddrInUse` and `PermissionDenied` matter to the caller.
@@ -90,8 +90,8 @@ pub trait Net {
     /// The system's reason.
     fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
-    /// Replaces the content of `batch` by datagrams that have arrived; fewer than its capacity
-    /// proves the socket empty.
+    /// Replaces the content of `batch` by datagrams that have arrived; what
+    /// [`DatagramBatch::may_have_more`] says of it afterwards tells whether nothing is left.
     ///
     /// # Errors
     /// `WouldBlock` when none waits; any other error is about one peer, unless it lasts.

@@ -4,14 +4,14 @@
 //! does to devices is the reactor's to decide.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::coding::Control;
 
 use crate::collections::timers::Armed;
 use crate::collections::wait_queue::WaitQueue;
 use crate::limits::{
-    DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_SILENCE_MAX, DRIVER_STALL_MAX, PING_INTERVAL,
+    DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_STALL_MAX, driver_silence_max,
 };
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
@@ -39,6 +39,7 @@ pub struct Driver<S> {
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
     last_heard: Instant,
+    ping_interval: Duration,
     next_ping: Instant,
     pub(crate) name: Name,
     pub(crate) armed: Armed,
@@ -151,6 +152,7 @@ impl<S: Stream> Driver<S> {
         port: PortKey,
         leftover: Vec<u8>,
         name: Name,
+        ping_interval: Duration,
         now: Instant,
     ) -> Self {
         Self {
@@ -167,7 +169,8 @@ impl<S: Stream> Driver<S> {
             dropped_datagrams: 0,
             dropped_unlogged: 0,
             last_heard: now,
-            next_ping: now + PING_INTERVAL,
+            ping_interval,
+            next_ping: now + ping_interval,
             name,
             armed: Armed::default(),
         }
@@ -246,7 +249,7 @@ impl<S: Stream> Driver<S> {
     /// When it is due for a ping, or overdue with a sign of life.
     pub(crate) fn deadline(&self) -> Instant {
         let silent = match self.intake {
-            Intake::Flowing => self.last_heard + DRIVER_SILENCE_MAX,
+            Intake::Flowing => self.silent_at(),
             Intake::HeldBy(_) => self.next_ping,
         };
         let stalled = match self.backlog {
@@ -258,7 +261,11 @@ impl<S: Stream> Driver<S> {
 
     /// Whether nothing was heard of it for too long, while it was read.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        self.intake == Intake::Flowing && now >= self.last_heard + DRIVER_SILENCE_MAX
+        self.intake == Intake::Flowing && now >= self.silent_at()
+    }
+
+    fn silent_at(&self) -> Instant {
+        self.last_heard + driver_silence_max(self.ping_interval)
     }
 
     /// Pings it if that is due, or says why it has to be closed.
@@ -277,7 +284,7 @@ impl<S: Stream> Driver<S> {
             return Some(Overdue::Silent);
         }
         if now >= self.next_ping {
-            self.next_ping = now + PING_INTERVAL;
+            self.next_ping = now + self.ping_interval;
             self.frames.shrink();
             self.outbox.extend(buffers, &control_frame(Control::Ping, b""));
         }
@@ -287,10 +294,9 @@ impl<S: Stream> Driver<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::collections::arena::Key;
+    use crate::limits::PING_INTERVAL;
     use crate::net::scripted::{Room, Scripted, Step, make_room, say};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -310,7 +316,8 @@ mod tests {
         let mut buffers = BufferPool::default();
         buffers.count_held(0, leftover.len());
         let outbox = Outbox::default();
-        let driver = Driver::new(connection, outbox, port, leftover.to_vec(), name, start);
+        let driver =
+            Driver::new(connection, outbox, port, leftover.to_vec(), name, PING_INTERVAL, start);
         Harness { driver, buffers, start }
     }
 

@@ -78,7 +78,7 @@ impl<N: Net> Udp<N> {
             received => {
                 self.failures = 0;
                 match received {
-                    Ok(()) if batch.is_full() => Received::Some,
+                    Ok(()) if batch.may_have_more() => Received::Some,
                     Ok(()) => Received::Last,
                     Err(_) => Received::Blocked,
                 }

@@ -1,4 +1,5 @@
-//! Bytes to meaning and back: device messages, WebSocket frames, HTTP, PROXY headers, address lists.
+//! Bytes to meaning and back: device messages, WebSocket frames, HTTP, PROXY headers, lists of
+//! addresses and ports.
 //!
 //! Nothing here knows a socket, a clock or a log. Whatever a peer sends becomes a value or an `Err`
 //! with words that help, never a panic; the fuzz targets hold all of it to that.
@@ -9,6 +10,7 @@ pub mod decimal;
 pub mod envelope;
 pub mod http;
 pub mod message;
+pub mod port_rules;
 pub mod proxy_header;
 pub mod secret;
 pub mod websocket;

@@ -64,6 +64,7 @@ impl<N: Net> Reactor<N> {
     fn check_allowed(&self, registration: &Registration) -> Result<(), Refusal> {
         let Registration { port, accept, protocol, .. } = registration;
         self.check_room_for_driver()?;
+        self.check_port_allowed(*protocol, *port)?;
         if self.settings.forbid_accept_all && accept.is_everything() {
             let why = "accept covers every address, which the operator of this service forbids";
             return Err(Refusal::forbidden(why));
@@ -74,6 +75,17 @@ impl<N: Net> Reactor<N> {
             return Err(Refusal::conflict(*port, "dispatch itself serves HTTP on it"));
         }
         Ok(())
+    }
+
+    fn check_port_allowed(&self, protocol: Protocol, port: u16) -> Result<(), Refusal> {
+        match &self.settings.allow_ports {
+            Some(rules) if !rules.allow(protocol.port_kind(), port) => {
+                let why =
+                    format!("{protocol} port {port} is none of those that --allow-ports names");
+                Err(Refusal::forbidden(why))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn find_or_open_port(
@@ -129,11 +141,14 @@ impl<N: Net> Reactor<N> {
     /// Makes an HTTP connection a driver. The bytes that came behind its request raise no event.
     fn upgrade(&mut self, key: HttpClientKey, port: PortKey, name: Name) -> Option<DriverKey> {
         let (mut connection, mut outbox, leftover) = self.take_http(key)?.into_parts();
-        let Self { drivers, net, now, buffers, .. } = self;
+        let Self { drivers, net, now, buffers, settings, .. } = self;
         buffers.count_held(0, leftover.len());
+        let ping_interval = settings.ping_interval;
         let watched = drivers.try_insert_with(|driver_key| {
             match net.watch(connection.socket(), Source::Driver(driver_key).into()) {
-                Ok(()) => Ok(Driver::new(connection, outbox, port, leftover, name, *now)),
+                Ok(()) => {
+                    Ok(Driver::new(connection, outbox, port, leftover, name, ping_interval, *now))
+                }
                 Err(_) => Err((connection, outbox, leftover)),
             }
         });

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 
@@ -33,6 +33,7 @@ use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
 use crate::protocol::http::registration::PortKind;
+use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 
 use super::auth_throttle::AuthThrottle;
@@ -53,6 +54,10 @@ pub struct Settings {
     pub forbid_accept_all: bool,
     /// How many files may be open.
     pub descriptors: usize,
+    /// The ports that may be opened; any where there is no rule.
+    pub allow_ports: Option<PortRules>,
+    /// How often drivers are pinged.
+    pub ping_interval: Duration,
     /// The answer to `/version`.
     pub version_json: String,
 }

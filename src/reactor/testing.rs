@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::collections::timers::Armed;
-use crate::limits::Ceilings;
+use crate::limits::{Ceilings, PING_INTERVAL};
 use crate::net::scripted::ScriptedNet;
 use crate::peers::port::{Port, Socket};
 use crate::peers::subscribers::Subscribers;
@@ -21,6 +21,8 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
         ceilings,
         trusted_proxies: None,
         forbid_accept_all: false,
+        allow_ports: None,
+        ping_interval: PING_INTERVAL,
         version_json: "{}".into(),
         descriptors: usize::MAX,
     };

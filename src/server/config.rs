@@ -3,11 +3,13 @@
 //! Deliberately absent: flags, variables and files' contents; [`crate::commands`] makes sense of
 //! them. So is the log, which belongs to the process and not to one server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::limits::Ceilings;
 use crate::protocol::accept_list::AcceptList;
+use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 use crate::server::service_manager::NotifySettings;
 
@@ -20,6 +22,12 @@ pub struct Config {
     pub secret: Secret,
     /// What the operator allows at most.
     pub ceilings: Ceilings,
+    /// The ports that may be opened; any where there is no rule.
+    pub allow_ports: Option<PortRules>,
+    /// The local addresses of device ports; all where there is none.
+    pub device_binds: Vec<IpAddr>,
+    /// How often drivers are pinged.
+    pub ping_interval: Duration,
     /// Whether an accept list that covers every address is refused.
     pub forbid_accept_all: bool,
     /// Who must send a PROXY header, and is believed.

@@ -28,7 +28,7 @@ use nix::sys::prctl::set_timerslack;
 use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
 use crate::net::Token;
 use crate::net::readiness::Readiness;
-use crate::net::sockets::Sockets;
+use crate::net::sockets::{self, Sockets};
 use crate::net::tls::Reloadable;
 use crate::peers::keys::Source;
 use crate::reactor::{Reactor, RefusedDevice, Settings};
@@ -127,6 +127,8 @@ impl Server {
             ceilings: config.ceilings,
             trusted_proxies: config.trusted_proxies,
             forbid_accept_all: config.forbid_accept_all,
+            allow_ports: config.allow_ports,
+            ping_interval: config.ping_interval,
             version_json: BUILD.to_json(),
             descriptors: descriptors::limit(),
         };
@@ -134,8 +136,13 @@ impl Server {
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let started = Instant::now();
-        let (sockets, inherited) =
-            Sockets::new(registry).with_listeners(inherited).map_err(StartError::System)?;
+        for address in &config.device_binds {
+            if let Err(error) = sockets::check_local(*address) {
+                warn!("no device port can be opened on {address} at present: {error}");
+            }
+        }
+        let sockets = Sockets::new(registry).with_device_addresses(config.device_binds);
+        let (sockets, inherited) = sockets.with_listeners(inherited).map_err(StartError::System)?;
         let binds = if inherited.is_empty() { config.binds } else { inherited };
         let mut reactor = Reactor::new(sockets, settings, started);
         let mut scheme = "http";

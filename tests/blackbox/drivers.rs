@@ -1,7 +1,6 @@
 //! The WebSocket side: frames of every legal shape, and a close code for every illegal one.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::harness::limits::MESSAGE_MAX_BYTES;
 use crate::harness::message::Kind::Write;
@@ -299,39 +298,4 @@ fn a_driver_that_leaves_inside_a_message_frees_the_port() {
     drop(driver);
     device.expect_end();
     dispatch.expect_nothing_open();
-}
-
-// ---- Liveness -------------------------------------------------------------------------------
-
-#[test]
-#[ignore = "waits 110 s, since a silent driver is dead after 75 s"]
-fn a_silent_driver_dies_and_one_that_answers_pings_lives() {
-    let (dispatch, silent_port, live_port) = (Dispatch::start(), free_port(), free_port());
-    let mut live = dispatch.driver(Tcp, live_port).connect();
-    let silent = dispatch.driver(Tcp, silent_port).connect();
-    let begun = Instant::now();
-    let mut pings = 0;
-    let mut died = None;
-    while begun.elapsed() < Duration::from_secs(110) {
-        live.stream().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        pings += usize::from(answer_ping_if_any(&mut live));
-        if died.is_none() && dispatch.tcp_figures(silent_port).is_none() {
-            died = Some(begun.elapsed());
-        }
-    }
-    let died = died.expect("the silent driver's port is freed");
-    assert!(died > Duration::from_secs(70) && died < Duration::from_secs(85), "after {died:?}");
-    assert!((3..=4).contains(&pings), "{pings} pings in 110 s");
-    assert_eq!(dispatch.tcp_figures(live_port), Some((1, 0)));
-    drop(silent);
-}
-
-/// Answers a ping where one comes before the read timeout.
-fn answer_ping_if_any(driver: &mut Driver) -> bool {
-    if driver.stream().peek(&mut [0]).is_err() {
-        return false;
-    }
-    let Some(frame) = driver.socket().frame() else { return false };
-    driver.socket().answer_ping(&frame.payload);
-    frame.opcode == PING
 }

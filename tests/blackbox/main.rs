@@ -12,6 +12,7 @@ mod browser;
 mod ceilings;
 mod drivers;
 mod faults;
+mod governing;
 mod http;
 mod https;
 mod lifecycle;

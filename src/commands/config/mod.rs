@@ -3,7 +3,7 @@
 //! A flag wins over its variable, a variable over the default; an empty variable counts as
 //! unset. Nothing here reads the process's environment by itself, so that tests can give one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use log::LevelFilter;
 use crate::commands::cli::Cli;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
-use crate::limits::{Ceilings, SECRET_SHORT_CHARACTERS};
+use crate::limits::{Ceilings, PING_INTERVAL, SECRET_SHORT_CHARACTERS};
 use crate::logging::settings::{LogSettings, Mode};
 use crate::protocol::accept_list::AcceptList;
+use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 use crate::server::config::{Config, TlsFiles};
 use crate::server::service_manager::NotifySettings;
@@ -23,8 +24,9 @@ use crate::server::service_manager::NotifySettings;
 mod values;
 pub(super) use values::parse_addresses;
 use values::{
-    parse_binds, parse_count, parse_integer, parse_level, parse_log_filter, parse_mode, parse_port,
-    parse_size, parse_switch, remove_repeated,
+    parse_binds, parse_count, parse_integer, parse_level, parse_local_addresses, parse_log_filter,
+    parse_mode, parse_ping_seconds, parse_port, parse_port_rules, parse_size, parse_switch,
+    refuse_overlap, remove_repeated,
 };
 
 /// What `dispatch` without a subcommand has to do.
@@ -54,6 +56,9 @@ impl Serve {
             binds: settings.binds(cli)?,
             secret: settings.secret(mode, &mut warnings)?,
             ceilings: settings.ceilings(cli)?,
+            allow_ports: settings.allow_ports(cli)?,
+            device_binds: settings.device_binds(cli)?,
+            ping_interval: settings.ping_interval(cli)?,
             forbid_accept_all: settings.forbid_accept_all(cli)?,
             trusted_proxies: settings.trusted_proxies(cli)?,
             tls: settings.tls(cli)?,
@@ -199,6 +204,33 @@ impl Settings<'_> {
         self.value(typed, "--max-queued-bytes", "SG_MAX_QUEUED_BYTES", parse_size)
     }
 
+    fn allow_ports(&self, cli: &Cli) -> Result<Option<PortRules>, ConfigError> {
+        self.value(cli.allow_ports.as_deref(), "--allow-ports", "SG_ALLOW_PORTS", parse_port_rules)
+    }
+
+    fn device_binds(&self, cli: &Cli) -> Result<Vec<IpAddr>, ConfigError> {
+        let (flag, variable) = ("--device-bind", "SG_DEVICE_BIND");
+        let mut addresses = Vec::new();
+        for typed in &cli.device_bind {
+            let given = self.value(Some(typed), flag, variable, parse_local_addresses)?;
+            addresses.extend(given.unwrap_or_default());
+        }
+        let place = if cli.device_bind.is_empty() { variable } else { flag };
+        if cli.device_bind.is_empty() {
+            let given = self.value(None, flag, variable, parse_local_addresses)?;
+            addresses = given.unwrap_or_default();
+        }
+        remove_repeated(&mut addresses);
+        refuse_overlap(&addresses).map_err(|why| ConfigError::new(place, &why))?;
+        Ok(addresses)
+    }
+
+    fn ping_interval(&self, cli: &Cli) -> Result<Duration, ConfigError> {
+        let typed = cli.ping_seconds.as_deref();
+        let given = self.value(typed, "--ping-seconds", "SG_PING_SECONDS", parse_ping_seconds)?;
+        Ok(given.unwrap_or(PING_INTERVAL))
+    }
+
     fn forbid_accept_all(&self, cli: &Cli) -> Result<bool, ConfigError> {
         let given = self.value(None, NO_FLAG, "SG_FORBID_ACCEPT_ALL", parse_switch)?;
         Ok(cli.forbid_accept_all || given.unwrap_or(false))
@@ -281,6 +313,8 @@ mod tests {
         assert_eq!(config.ceilings, Ceilings::default());
         assert_eq!(config.secret.expose(), DEFAULT_SECRET);
         assert!(config.tls.is_none() && config.trusted_proxies.is_none());
+        assert!(config.allow_ports.is_none() && config.device_binds.is_empty());
+        assert_eq!(config.ping_interval, Duration::from_secs(30));
         assert!(!config.forbid_accept_all);
     }
 
@@ -320,6 +354,10 @@ mod tests {
             ("--max-queued-bytes 1", ("SG_ENV", ""), "--max-queued-bytes: "),
             ("", ("SG_TRUSTED_PROXIES", "lb"), "SG_TRUSTED_PROXIES: "),
             ("", ("SG_FORBID_ACCEPT_ALL", "maybe"), "SG_FORBID_ACCEPT_ALL: "),
+            ("", ("SG_ALLOW_PORTS", "tcp:0"), "SG_ALLOW_PORTS: "),
+            ("--device-bind lobby", ("SG_ENV", ""), "--device-bind: "),
+            ("", ("SG_DEVICE_BIND", "::,::1"), "SG_DEVICE_BIND: "),
+            ("--ping-seconds 4", ("SG_PING_SECONDS", "30"), "--ping-seconds: "),
             ("--tls-cert c", ("SG_ENV", ""), "--tls-key: "),
             ("", ("SG_TLS_KEY", "k"), "--tls-cert: "),
         ] {
@@ -410,6 +448,26 @@ mod tests {
         };
         assert_eq!(flags.unwrap().server.ceilings, expected);
         assert_eq!(variables.unwrap().server.ceilings, expected);
+    }
+
+    #[test]
+    fn what_may_be_opened_and_where_comes_from_flags_or_variables() {
+        let flags = "--allow-ports tcp:6000-6999,162 --device-bind 127.0.0.1 --device-bind ::1 \
+                     --ping-seconds 5";
+        let variables = [
+            ("SG_ALLOW_PORTS", "tcp:6000-6999,162"),
+            ("SG_DEVICE_BIND", "127.0.0.1, ::1"),
+            ("SG_PING_SECONDS", "5"),
+        ];
+        for served in [serve(flags, &[]), serve("", &variables)] {
+            let config = served.unwrap().server;
+            assert_eq!(config.allow_ports.unwrap().to_string(), "tcp:6000-6999,162");
+            assert_eq!(
+                config.device_binds,
+                ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap())
+            );
+            assert_eq!(config.ping_interval, Duration::from_secs(5));
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! What a flag or variable may say, and what it means. Each error is words for one line.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::limits::QUEUED_LEAST_BYTES;
+use crate::limits::{PING_SECONDS, QUEUED_LEAST_BYTES};
 use crate::logging::settings::Mode;
 use crate::protocol::accept_list::{AcceptError, AcceptList};
 use crate::protocol::decimal::parse_decimal;
+use crate::protocol::port_rules::{PortRuleError, PortRules};
 
 pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -108,6 +110,47 @@ pub(crate) fn parse_addresses(text: &str) -> Result<AcceptList, String> {
         }
         AcceptError::Empty | AcceptError::TooMany => error.to_string(),
     })
+}
+
+/// Ports that may be opened.
+pub(super) fn parse_port_rules(text: &str) -> Result<PortRules, String> {
+    PortRules::parse(text).map_err(|error| match error {
+        PortRuleError::NoPort(number) | PortRuleError::Reversed(number) => {
+            let entry = text.split(',').nth(number - 1).unwrap_or_default().trim();
+            format!("{entry:?} is no port such as 7000, udp:162 or tcp:6000-6999 (tcp covers TLS)")
+        }
+        PortRuleError::Empty | PortRuleError::TooMany => error.to_string(),
+    })
+}
+
+pub(super) fn parse_ping_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = parse_integer(text).ok().filter(|seconds| PING_SECONDS.contains(seconds));
+    seconds.map(|seconds| Duration::from_secs(seconds as u64)).ok_or_else(|| {
+        let (least, most) = PING_SECONDS.into_inner();
+        format!("{text:?} is not a number of seconds from {least} to {most}")
+    })
+}
+
+/// Addresses of this machine, with commas between.
+pub(super) fn parse_local_addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let parse = |entry: &str| {
+        let address = entry.parse::<IpAddr>().map(|address| address.to_canonical());
+        address.map_err(|_| format!("{entry:?} is no IP address"))
+    };
+    let addresses: Vec<_> = entries.map(parse).collect::<Result<_, _>>()?;
+    if addresses.is_empty() { Err("names no address".to_owned()) } else { Ok(addresses) }
+}
+
+/// An address that stands for all beside one of them: no port could be opened on both.
+pub(super) fn refuse_overlap(addresses: &[IpAddr]) -> Result<(), String> {
+    for all in addresses.iter().filter(|address| address.is_unspecified()) {
+        let covers = |other: &&IpAddr| *other != all && (all.is_ipv6() || other.is_ipv4());
+        if let Some(other) = addresses.iter().find(covers) {
+            return Err(format!("{all} covers {other} already"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn parse_binds(text: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
@@ -225,6 +268,43 @@ mod tests {
         let list = parse_addresses("::ffff:10.0.0.0/104,::ffff:10.0.0.1").unwrap();
         assert_eq!(list.to_string(), "10.0.0.0/8,10.0.0.1");
         assert!(parse_addresses("::ffff:10.0.0.0/8").is_err(), "it would trust much of IPv6");
+    }
+
+    #[test]
+    fn a_list_of_ports_quotes_the_entry_that_is_none() {
+        assert_eq!(
+            parse_port_rules("tcp:6000-6999, 162").unwrap().to_string(),
+            "tcp:6000-6999,162"
+        );
+        for (text, quoted) in [("1,tls:2", "\"tls:2\""), ("9-8 ,1", "\"9-8\"")] {
+            assert!(parse_port_rules(text).unwrap_err().starts_with(quoted), "{text}");
+        }
+        assert!(parse_port_rules(",").unwrap_err().contains("no port"));
+    }
+
+    #[test]
+    fn pings_are_5_to_60_seconds_apart() {
+        assert_eq!(parse_ping_seconds("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_ping_seconds("60"), Ok(Duration::from_secs(60)));
+        for bad in ["4", "61", "", "5s", "-5", "1e1"] {
+            assert!(parse_ping_seconds(bad).unwrap_err().contains("5 to 60"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn local_addresses_are_addresses_of_which_none_covers_another() {
+        let addresses = parse_local_addresses("127.0.0.1, ::ffff:10.0.0.1,").unwrap();
+        assert_eq!(addresses, ["127.0.0.1", "10.0.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+        for bad in ["", ",", "lobby", "127.0.0.1:80", "10.0.0.0/8"] {
+            assert!(parse_local_addresses(bad).is_err(), "{bad}");
+        }
+        let overlap = |text| refuse_overlap(&parse_local_addresses(text).unwrap());
+        for fine in ["0.0.0.0", "::", "0.0.0.0,::1", "127.0.0.1,::1,10.0.0.1"] {
+            assert_eq!(overlap(fine), Ok(()), "{fine}");
+        }
+        for twice in ["0.0.0.0,127.0.0.1", "::,127.0.0.1", "::,::1", "::,0.0.0.0"] {
+            assert!(overlap(twice).is_err(), "{twice}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use log::error;
 
 use crate::commands::url::{Scheme, Url};
-use crate::limits::Ceilings;
+use crate::limits::{Ceilings, PING_INTERVAL};
 use crate::net::random;
 use crate::protocol::secret::Secret;
 use crate::server;
@@ -74,6 +74,9 @@ fn config(secret: Secret) -> Config {
         binds: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         secret,
         ceilings: Ceilings::default(),
+        allow_ports: None,
+        device_binds: Vec::new(),
+        ping_interval: PING_INTERVAL,
         forbid_accept_all: false,
         trusted_proxies: None,
         tls: None,

@@ -4,6 +4,7 @@
 //! on how often it is called, it keeps no list of what it opened, and it never waits: the loop
 //! that polls and reads mio's events is its owner's.
 
+mod several;
 mod tcp;
 #[cfg(test)]
 mod testing;
@@ -12,8 +13,6 @@ mod udp;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use mio::Interest;
-use mio::event::Source;
 use nix::libc::{EADDRNOTAVAIL, EAFNOSUPPORT};
 use socket2::{Domain, Socket, Type};
 
@@ -21,6 +20,7 @@ use crate::limits::INTERRUPTIONS_MAX;
 use crate::net::datagrams::DatagramBatch;
 use crate::net::{Net, Token};
 
+use several::Several;
 pub use tcp::{Listener, Stream};
 pub use udp::Udp;
 
@@ -30,6 +30,8 @@ pub use udp::Udp;
 pub struct Sockets {
     registry: mio::Registry,
     headers: udp::Headers,
+    /// Where device ports are opened; nowhere in particular where there is none.
+    device_addresses: Vec<IpAddr>,
     /// Listeners that were open before us, until they are asked for.
     inherited: Vec<(SocketAddr, std::net::TcpListener)>,
 }
@@ -37,7 +39,19 @@ pub struct Sockets {
 impl Sockets {
     /// Sockets whose events go to the poll that `registry` belongs to.
     pub fn new(registry: mio::Registry) -> Self {
-        Self { registry, headers: udp::Headers::default(), inherited: Vec::new() }
+        Self {
+            registry,
+            headers: udp::Headers::default(),
+            device_addresses: Vec::new(),
+            inherited: Vec::new(),
+        }
+    }
+
+    /// With device ports on these local addresses instead of all. A port is opened on each of them
+    /// or not at all.
+    pub fn with_device_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
+        self.device_addresses = addresses;
+        self
     }
 
     /// With these listeners, which are not opened when they are asked for by their addresses.
@@ -59,46 +73,55 @@ impl Sockets {
         Some(self.inherited.swap_remove(at).1)
     }
 
-    fn register(&self, source: &mut impl Source, token: Token, what: Interest) -> io::Result<()> {
-        self.registry.register(source, mio::Token(token.0), what)
+    /// The sockets of a device port.
+    fn open_device_port<T>(
+        &self,
+        port: u16,
+        open: impl Fn(SocketAddr) -> io::Result<T>,
+    ) -> io::Result<Several<T>> {
+        match &self.device_addresses[..] {
+            [] => on_all_addresses(port, |address| Ok(Several::one(address.ip(), open(address)?))),
+            addresses => Several::open(addresses, port, open),
+        }
     }
 }
 
 impl Net for Sockets {
     type Stream = Stream;
-    type Listener = Listener;
-    type Udp = Udp;
+    type Listener = Several<Listener>;
+    type Udp = Several<Udp>;
 
-    fn open_http(&mut self, address: SocketAddr, token: Token) -> io::Result<Listener> {
-        let mut listener = match self.take_inherited(address) {
+    fn open_http(&mut self, address: SocketAddr, token: Token) -> io::Result<Self::Listener> {
+        let listener = match self.take_inherited(address) {
             Some(inherited) => Listener::adopt(inherited)?,
             None => Listener::open(canonical(address))?,
         };
-        self.register(listener.source(), token, Interest::READABLE)?;
+        let mut listener = Several::one(address.ip(), listener);
+        listener.register(&self.registry, token)?;
         Ok(listener)
     }
 
-    fn open_tcp(&mut self, port: u16, token: Token) -> io::Result<Listener> {
-        let mut listener = on_all_addresses(port, Listener::open)?;
-        self.register(listener.source(), token, Interest::READABLE)?;
-        Ok(listener)
+    fn open_tcp(&mut self, port: u16, token: Token) -> io::Result<Self::Listener> {
+        let mut listeners = self.open_device_port(port, Listener::open)?;
+        listeners.register(&self.registry, token)?;
+        Ok(listeners)
     }
 
-    fn open_udp(&mut self, port: u16, token: Token) -> io::Result<Udp> {
-        let mut udp = on_all_addresses(port, Udp::open)?;
-        self.register(udp.source(), token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(udp)
+    fn open_udp(&mut self, port: u16, token: Token) -> io::Result<Self::Udp> {
+        let mut sockets = self.open_device_port(port, Udp::open)?;
+        sockets.register(&self.registry, token)?;
+        Ok(sockets)
     }
 
-    fn local_address(&self, listener: &Listener) -> io::Result<SocketAddr> {
-        listener.local_address()
+    fn local_address(&self, listener: &Self::Listener) -> io::Result<SocketAddr> {
+        listener.first()?.local_address()
     }
 
     /// Besides `WouldBlock` and what [`crate::net::is_exhaustion`] knows, the errors are about
     /// the one connection, which is gone then: `ECONNABORTED`, `EPROTO`, `EPERM` (a firewall
     /// rule) and so on. The next connection can be taken at once.
-    fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, SocketAddr)> {
-        listener.accept()
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Stream, SocketAddr)> {
+        listener.in_turn(Listener::accept)
     }
 
     fn watch(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
@@ -107,16 +130,28 @@ impl Net for Sockets {
 
     /// An ICMP error that the system reports here (`ECONNREFUSED`, `EHOSTUNREACH`) takes the
     /// place of a batch once; the next call goes on with the datagrams.
-    fn receive(&mut self, udp: &Udp, batch: &mut DatagramBatch) -> io::Result<()> {
-        udp.receive(&mut self.headers, batch)
+    fn receive(&mut self, udp: &Self::Udp, batch: &mut DatagramBatch) -> io::Result<()> {
+        udp.in_turn(|socket| socket.receive(&mut self.headers, batch))?;
+        if udp.are_many() {
+            batch.note_more();
+        }
+        Ok(())
     }
 
     /// Typical errors besides `WouldBlock`: `EMSGSIZE` for a datagram too large, `ENETUNREACH`
     /// and `EHOSTUNREACH` without a route, `EPERM` by a firewall rule, `EINVAL` for a link-local
     /// address without its scope, `EAFNOSUPPORT` for IPv6 where the host has none.
-    fn send(&mut self, udp: &Udp, to: SocketAddr, data: &[u8]) -> io::Result<()> {
-        udp.send(to, data)
+    fn send(&mut self, udp: &Self::Udp, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        udp.toward(to)?.send(to, data)
     }
+}
+
+/// Whether sockets can be bound to this address.
+///
+/// # Errors
+/// The system's reason.
+pub fn check_local(address: IpAddr) -> io::Result<()> {
+    Udp::open((address, 0).into()).map(drop)
 }
 
 /// Opens `[::]:port`, which takes IPv4 as well, or `0.0.0.0:port` on a host without IPv6.

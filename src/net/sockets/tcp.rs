@@ -133,11 +133,12 @@ mod tests {
     use std::io::ErrorKind;
     use std::time::Duration;
 
+    use super::super::several::Several;
     use super::super::testing::{Harness, TOKEN, has_ipv6};
     use super::*;
     use crate::net::{self, Net, Stream as _};
 
-    fn open(harness: &mut Harness) -> (Listener, u16) {
+    fn open(harness: &mut Harness) -> (Several<Listener>, u16) {
         let listener = harness.sockets.open_tcp(0, TOKEN).unwrap();
         let port = harness.sockets.local_address(&listener).unwrap().port();
         (listener, port)
@@ -145,7 +146,7 @@ mod tests {
 
     fn connect(
         harness: &mut Harness,
-        listener: &Listener,
+        listener: &Several<Listener>,
         to: SocketAddr,
     ) -> (std::net::TcpStream, Stream) {
         let client = std::net::TcpStream::connect(to).unwrap();
@@ -245,7 +246,7 @@ mod tests {
         let mut harness = Harness::new();
         let (listener, port) = open(&mut harness);
         let (_client, stream) = connect(&mut harness, &listener, local(port));
-        assert!(closes_on_exec(&listener.0));
+        assert!(closes_on_exec(&listener.first().unwrap().0));
         assert!(closes_on_exec(&stream.socket));
     }
 

@@ -134,6 +134,7 @@ mod tests {
 
     use socket2::SockRef;
 
+    use super::super::several::Several;
     use super::super::testing::{Harness, TOKEN, has_ipv6};
     use super::*;
     use crate::limits::DATAGRAM_MAX_BYTES;
@@ -141,7 +142,7 @@ mod tests {
 
     struct Fixture {
         harness: Harness,
-        udp: Udp,
+        udp: Several<Udp>,
         batch: DatagramBatch,
         peer: std::net::UdpSocket,
     }
@@ -153,15 +154,15 @@ mod tests {
         with_peer(harness, udp, ip)
     }
 
-    fn with_peer(harness: Harness, udp: Udp, ip: &str) -> Fixture {
+    fn with_peer(harness: Harness, udp: Several<Udp>, ip: &str) -> Fixture {
         let peer = std::net::UdpSocket::bind(format!("{ip}:0")).unwrap();
         peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         peer.connect(format!("{ip}:{}", port_of(&udp))).unwrap();
         Fixture { harness, udp, batch: DatagramBatch::with_room(), peer }
     }
 
-    fn port_of(udp: &Udp) -> u16 {
-        udp.socket.local_addr().unwrap().port()
+    fn port_of(udp: &Several<Udp>) -> u16 {
+        udp.first().unwrap().socket.local_addr().unwrap().port()
     }
 
     impl Fixture {
@@ -195,8 +196,9 @@ mod tests {
     #[test]
     fn a_socket_for_ipv4_alone_serves_ipv4() {
         let harness = Harness::new();
-        let mut udp = Udp::open("0.0.0.0:0".parse().unwrap()).unwrap();
-        harness.sockets.register(udp.source(), TOKEN, mio::Interest::READABLE).unwrap();
+        let any = Ipv4Addr::UNSPECIFIED;
+        let mut udp = Several::one(any.into(), Udp::open((any, 0).into()).unwrap());
+        udp.register(&harness.sockets.registry, TOKEN).unwrap();
         let mut fixture = with_peer(harness, udp, "127.0.0.1");
         fixture.answers();
         let to = "[::1]:9".parse().unwrap();
@@ -247,7 +249,7 @@ mod tests {
             let (mut sizes, mut seen) = (vec![], vec![]);
             while seen.len() < 40 {
                 let batch = fixture.receive();
-                assert_eq!(fixture.batch.is_full(), batch.len() == DATAGRAM_BATCH);
+                assert_eq!(fixture.batch.may_have_more(), batch.len() == DATAGRAM_BATCH);
                 sizes.push(batch.len());
                 seen.extend(batch.into_iter().map(|(_, data)| data[0]));
             }
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn a_broadcast_is_sent() {
         let mut fixture = fixture("127.0.0.1");
-        assert!(SockRef::from(&fixture.udp.socket).broadcast().unwrap());
+        assert!(SockRef::from(&fixture.udp.first().unwrap().socket).broadcast().unwrap());
         // The broadcast address of the loopback network; our own port hears it as well.
         let to = ([127, 255, 255, 255], port_of(&fixture.udp)).into();
         fixture.harness.sockets.send(&fixture.udp, to, b"who is?").unwrap();
@@ -309,7 +311,7 @@ mod tests {
         let mut harness = Harness::new();
         let plain = socket_for("0.0.0.0:0".parse().unwrap(), Type::DGRAM).unwrap();
         let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
-        let granted = SockRef::from(&udp.socket).recv_buffer_size().unwrap();
+        let granted = SockRef::from(&udp.first().unwrap().socket).recv_buffer_size().unwrap();
         assert!(granted >= plain.recv_buffer_size().unwrap(), "{granted}");
     }
 }

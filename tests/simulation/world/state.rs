@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use dispatch::testing::limits::PING_INTERVAL;
 use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::secret::Secret;
 use dispatch::testing::reactor::{Gauges, Reactor, Settings};
@@ -61,6 +62,8 @@ impl World {
             ceilings: scenario.ceilings,
             trusted_proxies: AcceptList::parse(&PROXY.to_string()).ok(),
             forbid_accept_all: false,
+            allow_ports: None,
+            ping_interval: PING_INTERVAL,
             version_json: "{}".into(),
             descriptors: usize::MAX,
         };

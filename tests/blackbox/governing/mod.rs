@@ -1,0 +1,5 @@
+//! What an operator decides: which ports may be opened, where, and how often drivers are pinged.
+
+mod allow_ports;
+mod device_bind;
+mod pings;
