@@ -9,8 +9,8 @@ use dispatch::testing::limits::HEAD_MAX_BYTES;
 use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::http::registration::{self, Protocol, Registration};
 use dispatch::testing::protocol::http::request::{self, Request};
-use dispatch::testing::protocol::http::response::{Response, ResponseMode};
-use dispatch::testing::protocol::http::routes::{self, Gate, Route};
+use dispatch::testing::protocol::http::response::{Response, ResponseMode, Stamp};
+use dispatch::testing::protocol::http::routes::{self, Gate, Route, Scheme};
 use dispatch::testing::protocol::secret::Secret;
 
 /// Ranges of an accept list whose edges are tried.
@@ -63,18 +63,11 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
     assert!(request.path.starts_with('/') || request.path == "*");
     // With the right token, so that what comes after it is reached.
     let request = Request { authorization: Some("token".to_owned()), ..request.clone() };
-    match routes::route(&request, Gate::Open(&Secret::new("token".to_owned()))) {
-        Ok(Route::Register { registration, .. }) => {
+    match routes::route(&request, Scheme::Http, Gate::Open(&Secret::new("token".to_owned()))) {
+        Ok(Route::Register { registration, .. } | Route::PlainRegister { registration }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
-        Ok(
-            Route::Page
-            | Route::Statistics
-            | Route::Health
-            | Route::Ready
-            | Route::Version
-            | Route::PlainRegister { .. },
-        ) => {}
+        Ok(Route::Page | Route::Statistics | Route::Health | Route::Ready | Route::Version) => {}
         Err(refusal) => check_answer(refusal.into(), ResponseMode::of(&request)),
     }
 }
@@ -82,7 +75,8 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
 /// An answer is one head, whatever the request put into it.
 fn check_answer(response: Response, mode: ResponseMode) {
     let mut out = Vec::new();
-    response.write(&mut out, "id", mode);
+    let stamp = Stamp { request_id: "id", date: "Thu, 01 Jan 1970 00:00:00 GMT" };
+    response.write(&mut out, stamp, mode);
     let ends = out.windows(4).filter(|four| four == b"\r\n\r\n").count();
     assert_eq!(ends, 1, "an answer with two heads");
 }

@@ -176,7 +176,7 @@ mod tests {
         let long = folder.write("long", &[b'x'; SECRET_MAX_BYTES + 1]);
         assert!(from_file(&long).unwrap_err().to_string().contains("at most"));
         let longer = folder.write("longer", &[b'x'; SECRET_MAX_BYTES + 9]);
-        assert!(from_file(&longer).unwrap_err().to_string().contains("longer than"));
+        assert!(from_file(&longer).unwrap_err().to_string().contains("larger than"));
         let binary = folder.write(SECRET_NAME, &[0xff, 0xfe]);
         let error = find_with(&folder, &[]).unwrap_err().to_string();
         assert!(error.starts_with(SECRET_NAME), "{error}");

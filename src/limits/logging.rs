@@ -29,3 +29,7 @@ pub const REFUSED_ADDRESSES_MAX: usize = 2_048;
 /// Lines a second about refused requests; the others are counted. More than an operator reads,
 /// when all drivers come back with a wrong token.
 pub const REQUESTS_REFUSED_LOGGED_PER_SECOND: u32 = 20;
+
+/// Lines a second about messages of drivers that are ignored, and about datagrams that drivers
+/// missed; the others are counted.
+pub const DRIVER_LINES_PER_SECOND: u32 = 20;

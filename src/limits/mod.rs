@@ -152,8 +152,15 @@ pub const HEAD_MAX_FIELDS: usize = 100;
 /// every log line about the driver carries it.
 pub const MODULE_ID_MAX_BYTES: usize = 64;
 
-/// Longest request path shown in a log line; our own have at most 30 characters.
-pub const LOGGED_PATH_MAX_BYTES: usize = 128;
+/// Longest `X-Request-ID` that is kept: a UUID has 36 characters, and every log line about the
+/// request carries it.
+pub const REQUEST_ID_MAX_BYTES: usize = 64;
+
+/// Longest name of an unknown parameter that is logged; ours have at most 12 characters.
+pub const UNKNOWN_NAME_MAX_BYTES: usize = 24;
+
+/// Unknown parameters of a request that are logged.
+pub const UNKNOWN_NAMES_MAX: usize = 8;
 
 /// What `Retry-After` asks of a client that was refused for want of room.
 pub const RETRY_AFTER_SECONDS: u32 = 5;

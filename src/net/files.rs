@@ -24,7 +24,7 @@ pub fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     // One byte more than allowed shows that there is more.
     file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
     match bytes.len() > max_bytes {
-        true => Err(io::Error::other(format!("is longer than {max_bytes} bytes"))),
+        true => Err(io::Error::other(format!("is larger than {max_bytes} bytes"))),
         false => Ok(bytes),
     }
 }
@@ -47,7 +47,7 @@ mod tests {
         let path = scratch("regular");
         fs::write(&path, b"12345").unwrap();
         assert_eq!(read(&path, 5).unwrap(), b"12345");
-        assert!(read(&path, 4).unwrap_err().to_string().contains("longer than 4"));
+        assert!(read(&path, 4).unwrap_err().to_string().contains("larger than 4"));
         fs::remove_file(&path).unwrap();
         assert!(read(&path, 5).is_err());
         assert!(read(&std::env::temp_dir(), 5).unwrap_err().to_string().contains("regular"));

@@ -4,6 +4,7 @@
 //! does to devices is the reactor's to decide.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::coding::Control;
@@ -125,11 +126,13 @@ pub(crate) enum Backlog {
     Congested { since: Instant },
 }
 
-/// How log lines name a driver.
+/// How log lines name a driver, and whoever makes a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
-    /// The `X-Request-ID` of its upgrade.
+    /// The `X-Request-ID` of its request.
     pub(crate) request_id: String,
+    /// Its address, whatever load balancers are in between.
+    pub(crate) client_ip: IpAddr,
     /// Its `X-Module-ID`, or "unknown".
     pub(crate) event_source: String,
 }
@@ -241,6 +244,11 @@ impl<S: Stream> Driver<S> {
         self.dropped_unlogged += 1;
     }
 
+    /// Whether datagrams were dropped of which nothing was said yet.
+    pub(crate) fn has_dropped_datagrams(&self) -> bool {
+        self.dropped_unlogged > 0
+    }
+
     /// How many datagrams were dropped since this was last asked.
     pub(crate) fn take_dropped_datagrams(&mut self) -> u64 {
         std::mem::take(&mut self.dropped_unlogged)
@@ -311,7 +319,11 @@ mod tests {
     /// A driver whose WebSocket request was followed by `leftover`.
     fn harness(leftover: &[u8], steps: impl IntoIterator<Item = Step>) -> Harness {
         let start = Instant::now();
-        let name = Name { request_id: String::new(), event_source: String::new() };
+        let name = Name {
+            request_id: String::new(),
+            client_ip: IpAddr::from([10, 0, 0, 5]),
+            event_source: String::new(),
+        };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
         let mut buffers = BufferPool::default();
         buffers.count_held(0, leftover.len());

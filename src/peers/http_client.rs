@@ -18,8 +18,10 @@ use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::tls::Handshake;
+use crate::net::transport::Transport;
 use crate::protocol::http::request::{self, Persistence, Request};
-use crate::protocol::http::response::{Refusal, Response, ResponseMode};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode, Stamp};
+use crate::protocol::http::routes::Scheme;
 
 /// One HTTP connection.
 pub struct HttpClient<S> {
@@ -82,6 +84,14 @@ impl<S: Stream> HttpClient<S> {
         &mut self.connection
     }
 
+    /// How its requests come to us.
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.connection.transport() {
+            Transport::Plain(_) => Scheme::Http,
+            Transport::Tls(_) => Scheme::Https,
+        }
+    }
+
     /// Bytes that wait for the client to take them.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outbox.len()
@@ -130,13 +140,13 @@ impl<S: Stream> HttpClient<S> {
     pub(crate) fn answer(
         &mut self,
         response: &Response,
-        request_id: &str,
+        stamp: Stamp<'_>,
         mode: ResponseMode,
         buffers: &mut BufferPool,
         now: Instant,
     ) {
         let mut bytes = Vec::new();
-        response.write(&mut bytes, request_id, mode);
+        response.write(&mut bytes, stamp, mode);
         self.outbox.extend(buffers, &bytes);
         let stage = match mode.persistence {
             Persistence::KeepAlive => Stage::Answering { until: now + ANSWER_TIMEOUT },
@@ -300,7 +310,8 @@ mod tests {
         fn answer(&mut self, persistence: Persistence) {
             let mode = ResponseMode { persistence, ..ResponseMode::LAST };
             let response = Response::Json("{}".into());
-            self.http.answer(&response, "id", mode, &mut self.buffers, self.now);
+            let stamp = Stamp { request_id: "id", date: "today" };
+            self.http.answer(&response, stamp, mode, &mut self.buffers, self.now);
         }
 
         fn socket(&mut self) -> &mut Scripted {

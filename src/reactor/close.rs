@@ -250,7 +250,8 @@ impl<N: Net> Reactor<N> {
         let Some(port) = self.ports.get(driver.port) else { return };
         let number = port.number;
         info!(
-            server_protocol:% = port.protocol, server_port = number, request_id = driver.name.request_id.as_str(),
+            server_protocol:% = port.protocol, server_port = number,
+            client_ip:% = driver.name.client_ip, request_id = driver.name.request_id.as_str(),
             event_source = driver.name.event_source.as_str(),
             dropped_datagrams = driver.dropped_datagrams;
             "driver left port {number}: {why}"

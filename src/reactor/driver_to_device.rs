@@ -9,10 +9,11 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
 use crate::collections::arena::Arena;
 use crate::collections::budget::Budget;
+use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::limits::{
     COPIES_PER_OPERATION, DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES,
-    FRAMES_PER_STEP,
+    DRIVER_LINES_PER_SECOND, FRAMES_PER_STEP,
 };
 use crate::net::Net;
 use crate::net::connection::ReadOutcome;
@@ -65,6 +66,7 @@ struct MessageContext<'a, N: Net> {
     dirty_devices: &'a mut ReadyQueue<tag::Device>,
     buffers: &'a mut BufferPool,
     ignored: &'a mut u64,
+    ignored_log: &'a mut RateLimit,
     budget: &'a mut Budget,
     now: Instant,
 }
@@ -126,7 +128,9 @@ impl<N: Net> Reactor<N> {
     }
 
     fn process(&mut self, key: DriverKey, bytes: &mut [u8]) -> Result<Processed, DriverError> {
-        let Self { drivers, ports, net, devices, ready, buffers, counters, budget, .. } = self;
+        let Self {
+            drivers, ports, net, devices, ready, buffers, counters, log_limits, budget, ..
+        } = self;
         let Some(driver) = drivers.get_mut(key) else { return Ok(Processed::All) };
         let held_before = driver.frames.held_bytes();
         let mut context = MessageContext {
@@ -136,6 +140,7 @@ impl<N: Net> Reactor<N> {
             dirty_devices: &mut ready.dirty_devices,
             buffers,
             ignored: &mut counters.ignored_messages,
+            ignored_log: &mut log_limits.ignored_messages,
             budget,
             now: self.now,
         };
@@ -290,7 +295,12 @@ impl<N: Net> MessageContext<'_, N> {
 
     fn ignore(&mut self, driver: &Name, message: &Message<'_>, why: &str) {
         *self.ignored += 1;
+        // A driver can make thousands a second.
+        let Some(left_out) = self.ignored_log.allow(DRIVER_LINES_PER_SECOND, self.now) else {
+            return;
+        };
         debug!(
+            client_ip:% = driver.client_ip, left_out = left_out,
             request_id = driver.request_id.as_str(),
             event_source = driver.event_source.as_str();
             "{} for id or port {} ignored: {why}", message.kind.name(), message.id_or_port

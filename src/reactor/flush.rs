@@ -4,6 +4,7 @@
 
 use log::warn;
 
+use crate::limits::DRIVER_LINES_PER_SECOND;
 use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, FLUSH_OPERATIONS};
 use crate::net::Net;
 use crate::net::outbox::Flushed;
@@ -107,9 +108,13 @@ impl<N: Net> Reactor<N> {
     /// Says how many datagrams a driver missed while it did not keep up.
     fn log_dropped_datagrams(&mut self, key: DriverKey) {
         let Some(driver) = self.drivers.get_mut(key) else { return };
-        let dropped = driver.take_dropped_datagrams();
-        if dropped > 0 {
+        if driver.has_dropped_datagrams()
+            && let Some(left_out) =
+                self.log_limits.dropped_datagrams.allow(DRIVER_LINES_PER_SECOND, self.now)
+        {
+            let dropped = driver.take_dropped_datagrams();
             warn!(
+                client_ip:% = driver.name.client_ip, left_out = left_out,
                 request_id = driver.name.request_id.as_str(),
                 event_source = driver.name.event_source.as_str(), dropped_datagrams = dropped;
                 "{dropped} datagrams were dropped because the driver did not read"

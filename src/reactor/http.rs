@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use log::{debug, warn};
 use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
@@ -15,22 +17,28 @@ use crate::limits::{
     REQUESTS_REFUSED_LOGGED_PER_SECOND,
 };
 use crate::net::connection::Connection;
+use crate::net::tls::is_plain_http;
 use crate::net::transport::Transport;
 use crate::net::{Net, random};
+use crate::peers::driver::Name;
 use crate::peers::http_client::{HttpClient, Progress};
 use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
 use crate::protocol::address::address_group;
+use crate::protocol::http::forwarded::client_ip;
 use crate::protocol::http::request::Request;
-use crate::protocol::http::response::{Refusal, Response, ResponseMode, Status};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode, Stamp, Status};
 use crate::protocol::http::routes::{self, Gate, Route};
 
 use super::Reactor;
 use super::accept::Pause;
 
+/// The name of whoever does not say it.
+const UNKNOWN: &str = "unknown";
+
 /// An `X-Request-ID`. Where the system gives no randomness they are all the same, which is better
 /// than no answer.
-pub(super) fn new_request_id() -> String {
+fn new_request_id() -> String {
     random::uuid().unwrap_or_default().to_string()
 }
 
@@ -95,7 +103,7 @@ impl<N: Net> Reactor<N> {
         let Some((key, peer)) = self.longest_waiting() else { return };
         if let Some(left_out) = self.log_limits.evictions.allow(1, self.now) {
             warn!(
-                remote_ip:% = peer, left_out = left_out;
+                client_ip:% = peer, left_out = left_out;
                 "{HTTP_CONNECTIONS_MAX} HTTP connections are too many: one from {peer} gives way"
             );
         }
@@ -135,8 +143,9 @@ impl<N: Net> Reactor<N> {
             Ok(Progress::Over) => return self.end_http(key),
             Ok(Progress::Refused(refusal)) => self.refuse_head(key, refusal),
             Ok(Progress::Request(request)) => self.handle_request(key, &request),
+            Err(error) if is_plain_http(&error) => return self.refuse_plain_http(key),
             Err(error) => {
-                debug!(remote_ip:% = http.peer; "the HTTP client {} is gone: {error}", http.peer);
+                debug!(client_ip:% = http.peer; "the HTTP client {} is gone: {error}", http.peer);
                 return self.end_http(key);
             }
         }
@@ -157,7 +166,8 @@ impl<N: Net> Reactor<N> {
     pub(super) fn evict(&mut self, key: HttpClientKey) {
         if self.http_clients.get(key).is_some_and(|http| http.owes_answer()) {
             let refusal = Refusal::unavailable("too many connections at once; try again later");
-            self.answer(key, &refusal.into(), &new_request_id(), ResponseMode::LAST);
+            let name = self.name_unread(key);
+            self.answer(key, &refusal.into(), &name, ResponseMode::LAST);
         }
         self.end_http(key);
     }
@@ -177,25 +187,46 @@ impl<N: Net> Reactor<N> {
     }
 
     fn refuse_head(&mut self, key: HttpClientKey, refusal: Refusal) {
-        let request_id = new_request_id();
-        self.log_refusal("request", "unknown", &refusal, &request_id);
-        self.answer(key, &refusal.into(), &request_id, ResponseMode::LAST);
+        let name = self.name_unread(key);
+        self.log_refusal("request", &refusal, &name);
+        self.answer(key, &refusal.into(), &name, ResponseMode::LAST);
+    }
+
+    /// Tells a client that speaks HTTP where HTTPS is served, so that it can understand it.
+    fn refuse_plain_http(&mut self, key: HttpClientKey) {
+        let name = self.name_unread(key);
+        let refusal = Refusal::bad_request("HTTPS is served here: ask by https:// or wss://");
+        self.log_refusal("request", &refusal, &name);
+        let mut answer = Vec::new();
+        let date = self.date();
+        let stamp = Stamp { request_id: &name.request_id, date: &date };
+        Response::from(refusal).write(&mut answer, stamp, ResponseMode::LAST);
+        let Some(http) = self.take_http(key) else { return };
+        let (connection, mut outbox, _) = http.into_parts();
+        let socket = match connection.into_transport() {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.into_socket(),
+        };
+        outbox.extend(&mut self.buffers, &answer);
+        let connection = Connection::new(Transport::Plain(socket));
+        self.start_closing_unlisted(connection, outbox, DRIVER_CLOSE_MAX);
     }
 
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
-        let request_id = new_request_id();
-        let answered = match routes::route(request, self.gate(key)) {
+        let Some(http) = self.http_clients.get(key) else { return };
+        let (scheme, name) = (http.scheme(), self.name(http.peer, request));
+        let answered = match routes::route(request, scheme, self.gate(&name)) {
             Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
-            Ok(Route::PlainRegister { protocol, tls }) => {
-                let judged = self.tls_config(protocol, &tls);
+            Ok(Route::PlainRegister { registration }) => {
+                let judged = self.check_registration(&registration);
                 Err(judged.err().unwrap_or_else(Refusal::upgrade_required))
             }
             Ok(Route::Register { registration, websocket_key }) => {
-                match self.register(key, request, registration, &websocket_key, &request_id) {
+                match self.register(key, request, registration, &websocket_key, &name) {
                     Ok(()) => return,
                     Err(refusal) => Err(refusal),
                 }
@@ -203,53 +234,76 @@ impl<N: Net> Reactor<N> {
             Err(refusal) => Err(refusal),
         };
         let response = answered.unwrap_or_else(Response::from);
-        self.log_answer(request, &response, &request_id);
+        self.log_answer(request, &response, &name);
         if is_guess(request, &response) {
-            self.count_guess(key);
+            self.count_guess(&name);
         }
-        self.answer(key, &response, &request_id, ResponseMode::of(request));
+        self.answer(key, &response, &name, ResponseMode::of(request));
+    }
+
+    /// Who makes a request, for the log and for the rules about addresses.
+    fn name(&self, peer: IpAddr, request: &Request) -> Name {
+        let trusted = self.settings.trusted_proxies.as_ref();
+        Name {
+            request_id: request.request_id.clone().unwrap_or_else(new_request_id),
+            client_ip: client_ip(peer, request.forwarded_for.as_deref(), trusted),
+            event_source: request.module_id.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+        }
+    }
+
+    /// The same for one whose request is not known.
+    fn name_unread(&self, key: HttpClientKey) -> Name {
+        let peer = self.http_clients.get(key).map(|http| http.peer);
+        Name {
+            request_id: new_request_id(),
+            client_ip: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            event_source: UNKNOWN.to_owned(),
+        }
     }
 
     /// Whether tokens from this client's address are looked at.
-    fn gate(&self, key: HttpClientKey) -> Gate<'_> {
-        let peer = self.http_clients.get(key).map(|http| http.peer);
-        match peer.is_some_and(|peer| self.auth_throttle.is_spent(peer, self.now)) {
+    fn gate(&self, name: &Name) -> Gate<'_> {
+        match self.auth_throttle.is_spent(name.client_ip, self.now) {
             true => Gate::Shut,
             false => Gate::Open(&self.settings.secret),
         }
     }
 
-    fn count_guess(&mut self, key: HttpClientKey) {
+    fn count_guess(&mut self, name: &Name) {
         self.counters.wrong_tokens += 1;
-        if let Some(http) = self.http_clients.get(key) {
-            self.auth_throttle.record_failure(http.peer, self.now);
-        }
+        self.auth_throttle.record_failure(name.client_ip, self.now);
     }
 
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         key: HttpClientKey,
         response: &Response,
-        request_id: &str,
+        name: &Name,
         mode: ResponseMode,
     ) {
+        let date = self.date();
+        let stamp = Stamp { request_id: &name.request_id, date: &date };
         let Some(http) = self.http_clients.get_mut(key) else { return };
-        http.answer(response, request_id, mode, &mut self.buffers, self.now);
+        http.answer(response, stamp, mode, &mut self.buffers, self.now);
         self.budget.spend_bytes(ANSWER_BYTES_FACTOR * http.queued_bytes());
     }
 
-    fn log_answer(&mut self, request: &Request, response: &Response, request_id: &str) {
-        let event_source = request.module_id.as_deref().unwrap_or("unknown");
-        let (status, path) = (response.code(), request.path_for_log());
+    /// The time as the `Date` field says it.
+    fn date(&self) -> String {
+        let time = Timestamp::try_from(self.wall_time).unwrap_or_default();
+        DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+    }
+
+    fn log_answer(&mut self, request: &Request, response: &Response, name: &Name) {
+        let (status, path) = (response.code(), routes::path_for_log(request));
         match response {
-            Response::Refused(refusal) => {
-                self.log_refusal(path, event_source, refusal, request_id);
-            }
+            Response::Refused(refusal) => self.log_refusal(path, refusal, name),
             Response::Json(_)
             | Response::Page
             | Response::Empty
             | Response::SwitchToWebsocket { .. } => debug!(
-                request_id = request_id, event_source = event_source, status = status;
+                client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
+                event_source = name.event_source.as_str(), status = status;
                 "{path} answered"
             ),
         }
@@ -257,12 +311,13 @@ impl<N: Net> Reactor<N> {
 
     /// Anybody may ask for what is refused, thousands of times a second: that must not fill the
     /// disk that the log is on.
-    fn log_refusal(&mut self, what: &str, event_source: &str, refusal: &Refusal, request_id: &str) {
+    fn log_refusal(&mut self, what: &str, refusal: &Refusal, name: &Name) {
         let most = REQUESTS_REFUSED_LOGGED_PER_SECOND;
         let Some(left_out) = self.log_limits.refused_requests.allow(most, self.now) else { return };
         warn!(
-            request_id = request_id, event_source = event_source,
-            status = refusal.status.code(), left_out = left_out;
+            client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
+            event_source = name.event_source.as_str(), status = refusal.status.code(),
+            left_out = left_out;
             "{what} refused: {refusal}"
         );
     }

@@ -37,7 +37,7 @@ mod timeouts;
 mod udp;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::collections::arena::Key;
 use crate::collections::budget::Budget;
@@ -90,6 +90,11 @@ impl<N: Net> Reactor<N> {
             Some(Source::Device(key)) => self.handle_device_event(key, news),
             None => {}
         }
+    }
+
+    /// Says what time it is by the calendar, for answers and nothing else.
+    pub fn set_wall_time(&mut self, time: SystemTime) {
+        self.wall_time = time;
     }
 
     /// One turn.

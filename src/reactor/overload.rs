@@ -11,7 +11,7 @@ use log::warn;
 use crate::limits::{OVERLOAD_CUTS_PER_TURN, OVERLOAD_GRACE_DIVISOR, OVERLOAD_PAUSE};
 use crate::net::Net;
 use crate::peers::device::HoldReason;
-use crate::peers::driver::{Backlog, Intake};
+use crate::peers::driver::{Backlog, Intake, Name};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::Port;
 
@@ -151,7 +151,8 @@ impl<N: Net> Reactor<N> {
     fn describe(&self, holder: Source) -> String {
         match holder {
             Source::Driver(key) => self.drivers.get(key).map_or_else(String::new, |driver| {
-                format!("the driver {} ({})", driver.name.request_id, driver.name.event_source)
+                let Name { request_id, client_ip, event_source } = &driver.name;
+                format!("the driver {request_id} ({event_source}) at {client_ip}")
             }),
             Source::Device(key) => self.devices.get(key).map_or_else(String::new, |device| {
                 format!("the device {} (client id {})", device.address, device.id)
@@ -179,7 +180,7 @@ mod tests {
     use crate::net::scripted::{Room, Scripted, ScriptedNet};
     use crate::peers::http_client::HttpClient;
     use crate::protocol::http::request::Persistence;
-    use crate::protocol::http::response::{Response, ResponseMode};
+    use crate::protocol::http::response::{Response, ResponseMode, Stamp};
 
     use super::*;
 
@@ -206,7 +207,8 @@ mod tests {
         let mut http = HttpClient::new(connection, "10.0.0.9".parse().unwrap(), reactor.now);
         let mode = ResponseMode { persistence: Persistence::KeepAlive, ..ResponseMode::LAST };
         let answer = Response::Json("x".repeat(bytes));
-        http.answer(&answer, "id", mode, &mut reactor.buffers, reactor.now);
+        let stamp = Stamp { request_id: "id", date: "today" };
+        http.answer(&answer, stamp, mode, &mut reactor.buffers, reactor.now);
         reactor.http_clients.insert(http);
     }
 

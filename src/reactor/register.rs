@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use log::info;
+use log::{debug, info};
 use rustls::ServerConfig;
 
 use crate::collections::timers::Armed;
@@ -16,7 +16,9 @@ use crate::peers::port::{Listener, Port, Socket};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::accept_list::AcceptList;
-use crate::protocol::http::registration::{PortKind, Protocol, Registration, TlsParameters};
+use crate::protocol::http::registration::{
+    PortKind, Protocol, Registration, TlsParameters, unknown_parameters,
+};
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Refusal, Response, ResponseMode};
 use crate::protocol::secret::Secret;
@@ -34,31 +36,38 @@ impl<N: Net> Reactor<N> {
         request: &Request,
         registration: Registration,
         websocket_key: &str,
-        request_id: &str,
+        name: &Name,
     ) -> Result<(), Refusal> {
-        self.check_allowed(&registration)?;
-        let tls = self.tls_config(registration.protocol, &registration.tls)?;
+        log_unknown_parameters(request, name);
+        let tls = self.check_registration(&registration)?;
         let port = self.find_or_open_port(&registration, tls)?;
-        let name = Name {
-            request_id: request_id.to_string(),
-            event_source: request.module_id.clone().unwrap_or_else(|| "unknown".into()),
-        };
         info!(
             server_protocol:% = registration.protocol, server_port = registration.port,
-            accepting:% = registration.accept, request_id = request_id,
-            event_source = name.event_source.as_str();
+            accepting:% = registration.accept, client_ip:% = name.client_ip,
+            request_id = name.request_id.as_str(), event_source = name.event_source.as_str();
             "driver listens on {} port {}", registration.protocol, registration.port
         );
         let response = Response::switch_to_websocket(websocket_key);
-        if let Some(http) = self.http_clients.get_mut(key) {
-            let mode = ResponseMode::of(request);
-            http.answer(&response, request_id, mode, &mut self.buffers, self.now);
-        }
-        match self.upgrade(key, port, name) {
+        self.answer(key, &response, name, ResponseMode::of(request));
+        match self.upgrade(key, port, name.clone()) {
             Some(driver) => self.subscribe(driver, port, registration.accept),
             None => self.close_port_if_unwanted(port),
         }
         Ok(())
+    }
+
+    /// Finds out whether a port may be had, as far as that can be said without opening it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn check_registration(
+        &mut self,
+        registration: &Registration,
+    ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
+        self.check_allowed(registration)?;
+        let tls = self.tls_config(registration.protocol, &registration.tls)?;
+        self.find_port(registration)?;
+        Ok(tls)
     }
 
     fn check_allowed(&self, registration: &Registration) -> Result<(), Refusal> {
@@ -94,16 +103,8 @@ impl<N: Net> Reactor<N> {
         tls: Option<Arc<ServerConfig>>,
     ) -> Result<PortKey, Refusal> {
         let Registration { protocol, port: number, .. } = *registration;
-        if let Some(key) = self.ports.find(protocol.port_kind(), number) {
-            return match self.ports.get(key) {
-                Some(port) if port.protocol != protocol => {
-                    Err(Refusal::conflict(number, format!("it is served as {}", port.protocol)))
-                }
-                Some(_) | None => Ok(key),
-            };
-        }
-        if self.ports.len() >= self.settings.ceilings.ports {
-            return Err(Refusal::unavailable("too many ports (--max-ports)"));
+        if let Some(key) = self.find_port(registration)? {
+            return Ok(key);
         }
         let key = self.open_port(protocol, number, tls).map_err(|e| not_opened(number, &e))?;
         info!(
@@ -111,6 +112,23 @@ impl<N: Net> Reactor<N> {
             "opening {protocol} port {number}"
         );
         Ok(key)
+    }
+
+    /// The port where it is open already; `None` where one may be opened.
+    fn find_port(&self, registration: &Registration) -> Result<Option<PortKey>, Refusal> {
+        let Registration { protocol, port: number, .. } = *registration;
+        if let Some(key) = self.ports.find(protocol.port_kind(), number) {
+            return match self.ports.get(key) {
+                Some(port) if port.protocol != protocol => {
+                    Err(Refusal::conflict(number, format!("it is served as {}", port.protocol)))
+                }
+                Some(_) | None => Ok(Some(key)),
+            };
+        }
+        match self.ports.len() >= self.settings.ceilings.ports {
+            true => Err(Refusal::unavailable("too many ports (--max-ports)")),
+            false => Ok(None),
+        }
     }
 
     fn open_port(
@@ -175,7 +193,7 @@ impl<N: Net> Reactor<N> {
 
     /// The certificate that a TLS port shows. On a port that is open already it is only checked:
     /// the first driver's is served.
-    pub(super) fn tls_config(
+    fn tls_config(
         &mut self,
         protocol: Protocol,
         parameters: &TlsParameters,
@@ -195,6 +213,18 @@ impl<N: Net> Reactor<N> {
                 .map_err(|fault| Refusal::invalid(fault.parameter, fault.message, "PEM"))
             }
         }
+    }
+}
+
+/// A parameter that is misspelt is ignored as any unknown one, and shows here at least.
+fn log_unknown_parameters(request: &Request, name: &Name) {
+    let unknown = unknown_parameters(request.query.as_deref().unwrap_or_default());
+    if !unknown.is_empty() {
+        debug!(
+            client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
+            event_source = name.event_source.as_str();
+            "unknown parameters are ignored: {}", unknown.join(", ")
+        );
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 
@@ -74,6 +74,8 @@ pub struct Reactor<N: Net> {
     pub(super) settings: Settings,
     /// The time of this turn.
     pub(super) now: Instant,
+    /// The same by the calendar, for people to read; nothing is measured by it.
+    pub(super) wall_time: SystemTime,
     pub(super) phase: Phase,
     pub(super) overload: Overload,
     /// When an accept last failed for want of descriptors.
@@ -110,6 +112,7 @@ impl<N: Net> Reactor<N> {
             net,
             settings,
             now,
+            wall_time: SystemTime::UNIX_EPOCH,
             phase: Phase::Serving,
             overload: Overload::Calm,
             exhausted: None,
@@ -287,6 +290,10 @@ pub(super) struct LogLimits {
     pub(super) evictions: RateLimit,
     /// Lines about refused requests.
     pub(super) refused_requests: RateLimit,
+    /// Lines about messages of drivers that are ignored.
+    pub(super) ignored_messages: RateLimit,
+    /// Lines about datagrams that drivers missed.
+    pub(super) dropped_datagrams: RateLimit,
 }
 
 /// Buffers that one step uses and the next one overwrites.

@@ -17,7 +17,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 use mio::event::Event;
@@ -245,6 +245,7 @@ impl Server {
             self.handle_reload(changed);
         }
         let now = self.now();
+        self.reactor.set_wall_time(SystemTime::now());
         self.reactor.step(now);
         self.hand_on_refused_devices();
         let ended = self.now();

@@ -184,7 +184,7 @@ fn openssl_is_answered_with_close_notify() {
 }
 
 #[test]
-fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
+fn a_plain_client_on_the_https_port_is_told_so_and_harms_nobody() {
     let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     let mut plain = TcpStream::connect(secure.dispatch.address()).unwrap();
     plain.set_read_timeout(Some(patience())).unwrap();
@@ -193,13 +193,26 @@ fn a_plain_client_on_the_https_port_gets_nothing_and_harms_nobody() {
         secure.dispatch.token()
     );
     plain.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    // At most a TLS alert, of 7 bytes.
-    assert!(answer.len() <= 7 && !answer.starts_with(b"HTTP"), "{answer:?}");
-    secure.dispatch.expect_logged(&["HTTP client 127.0.0.1", "plain HTTP on a TLS port"]);
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    assert!(answer.contains("https://"), "{answer}");
+    secure.dispatch.expect_logged(&["request refused", "https://", "client_ip=127.0.0.1"]);
     assert!(!secure.dispatch.log().contains(secure.dispatch.token()));
     secure.http().get("/api/server/healthz").expect_status(200);
+}
+
+#[test]
+fn a_web_page_in_the_clear_may_not_connect() {
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
+    let target = format!("/api/server/tcp_dispatch?port={}&accept=127.0.0.1", free_port());
+    let authorization = secure.dispatch.authorization();
+    for (scheme, status) in [("http", 403), ("https", 426)] {
+        let origin = format!("Origin: {scheme}://localhost");
+        let headers = ["Host: localhost", &authorization, &origin];
+        let request = format!("GET {target} HTTP/1.1\r\n{}\r\n\r\n", headers.join("\r\n"));
+        secure.http().send(request).response().expect_status(status);
+    }
 }
 
 #[test]

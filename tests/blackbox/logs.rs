@@ -125,11 +125,50 @@ fn a_flood_of_requests_that_are_refused_does_not_fill_the_log() {
     eventually("those that were left out are counted", || {
         dispatch.get("/nothing").expect_status(404);
         let log = dispatch.log();
-        let mut refused = log.lines().filter(|line| line.contains("/nothing refused"));
+        let mut refused = log.lines().filter(|line| line.contains("(no route) refused"));
         refused.any(|line| line.contains("left_out=") && !line.contains("left_out=0"))
     });
-    let logged = dispatch.count_logged("/nothing refused");
+    let logged = dispatch.count_logged("(no route) refused");
     let seconds = begun.elapsed().as_secs() as usize + 1;
     let most = REQUESTS_REFUSED_LOGGED_PER_SECOND as usize * (seconds + 1);
     assert!(logged <= most, "{logged} lines in {seconds} s");
+}
+
+#[test]
+fn a_path_that_is_no_route_is_not_logged_since_it_may_hold_a_token() {
+    let dispatch = Dispatch::start();
+    dispatch.get("/hunter2").expect_status(404);
+    dispatch.get("/api/server/tcp_dispatch/hunter2").expect_status(404);
+    dispatch.get("/api/server/tcp_dispatch&bearer_token=hunter2").expect_status(404);
+    eventually("all are logged", || dispatch.log().matches("(no route) refused").count() == 3);
+    assert!(!dispatch.log().contains("hunter2"));
+}
+
+#[test]
+fn lines_about_requests_and_drivers_have_the_address_that_a_balancer_names() {
+    let dispatch = Dispatch::setup().arg("--trusted-proxies").arg("127.0.0.0/8").start();
+    let forwarded = "X-Forwarded-For: 198.51.100.1, 192.0.2.7, 127.0.0.3";
+    dispatch.http().request("GET", "/api/server", &[forwarded]).response().expect_status(401);
+    dispatch.expect_logged(&["/api/server refused: 401", "client_ip=192.0.2.7"]);
+    let target = format!("/api/server/tcp_dispatch?port={}&accept=::1&acept=x", free_port());
+    drop(dispatch.websocket(&target).header(forwarded).connect());
+    dispatch.expect_logged(&["driver listens", "client_ip=192.0.2.7"]);
+    dispatch.expect_logged(&["unknown parameters are ignored: acept", "client_ip=192.0.2.7"]);
+    dispatch.expect_logged(&["driver left", "client_ip=192.0.2.7"]);
+    let direct = Dispatch::start();
+    direct.http().request("GET", "/api/server", &[forwarded]).response().expect_status(401);
+    direct.expect_logged(&["/api/server refused: 401", "client_ip=127.0.0.1"]);
+}
+
+#[test]
+fn a_driver_that_writes_to_nobody_does_not_fill_the_log() {
+    let dispatch = Dispatch::setup().env("LOG_LEVEL", "debug").start();
+    let begun = Instant::now();
+    let mut driver = dispatch.driver(Tcp, free_port()).connect();
+    (0..2000).for_each(|id| driver.write("127.0.0.1", id, b"nobody"));
+    driver.sync();
+    eventually("a line is there", || dispatch.log().contains(" ignored: "));
+    let lines = dispatch.log().matches(" ignored: ").count();
+    let most = 20 * (begun.elapsed().as_secs() as usize + 2);
+    assert!(lines <= most, "{lines} lines");
 }

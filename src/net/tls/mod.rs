@@ -11,6 +11,7 @@
 
 mod buffers;
 mod client;
+mod failure;
 mod files;
 mod peer;
 mod pump;
@@ -34,6 +35,7 @@ pub use client::AcceptAnything;
 pub use client::client_config;
 #[cfg(test)]
 pub(crate) use client::{insecure_client_config, insecure_client_config_by};
+pub use failure::is_plain_http;
 pub use files::Reloadable;
 pub use peer::PeerIdentity;
 #[cfg(feature = "testing")]

@@ -36,10 +36,9 @@ pub fn identity(certificate: &CertificateDer<'_>) -> PeerIdentity {
     PeerIdentity { subject: subject.escape_default().to_string(), fingerprint_sha256 }
 }
 
-/// What a failed connection is to be called, given the bytes that it failed at.
-pub(super) fn words(error: &Error, bytes: &[u8]) -> String {
+/// What a failed connection is to be called.
+pub(super) fn words(error: &Error) -> String {
     match error {
-        Error::InvalidMessage(_) if is_http(bytes) => "plain HTTP on a TLS port".into(),
         Error::InvalidMessage(why) => format!("what was sent is not TLS ({why:?})"),
         Error::NoCertificatesPresented => "no certificate from the device".into(),
         Error::InvalidCertificate(why) => certificate_words(why),
@@ -50,7 +49,8 @@ pub(super) fn words(error: &Error, bytes: &[u8]) -> String {
     }
 }
 
-fn is_http(bytes: &[u8]) -> bool {
+/// Whether a connection begins as one without TLS does.
+pub(super) fn is_http(bytes: &[u8]) -> bool {
     let methods = ["GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH "];
     methods.iter().any(|method| bytes.starts_with(&method.as_bytes()[..4]))
 }

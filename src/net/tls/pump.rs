@@ -49,7 +49,7 @@ pub(super) fn pump(
             Err(error) => {
                 let failed_at = &mut incoming[pumped.consumed + discard..];
                 queue_alert(session, failed_at, outgoing);
-                return Err(words(&error, failed_at));
+                return Err(words(&error));
             }
         }
         pumped.consumed += discard;

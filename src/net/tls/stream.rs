@@ -17,7 +17,8 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
 use super::buffers::{PlaintextSink, Queue, with_scratch};
-use super::peer::{PeerIdentity, peer_identity};
+use super::failure::Failure;
+use super::peer::{PeerIdentity, is_http, peer_identity};
 use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
 use crate::limits::{
     TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
@@ -63,7 +64,7 @@ enum Input {
     /// The connection ended without `close_notify`.
     Cut,
     /// Nothing that follows can be understood.
-    Failed(String),
+    Failed(Failure),
 }
 
 /// Our direction.
@@ -103,7 +104,7 @@ impl<S: Stream> TlsStream<S> {
                 Input::Open if matches!(self.output, Output::Open) => {}
                 Input::Open => return Err(ErrorKind::NotConnected.into()),
                 Input::Closed | Input::Cut => return Err(ended_early()),
-                Input::Failed(ref why) => return Err(failure(why)),
+                Input::Failed(ref why) => return Err(why.to_error()),
             }
             match self.receive(&mut []) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -163,6 +164,11 @@ impl<S: Stream> TlsStream<S> {
         &mut self.socket
     }
 
+    /// Gives up TLS and keeps the socket.
+    pub fn into_socket(self) -> S {
+        self.socket
+    }
+
     // ---- Receiving --------------------------------------------------------------------------
 
     /// Reads the socket once and decrypts all that is complete: first into `buf`, what finds no
@@ -194,8 +200,14 @@ impl<S: Stream> TlsStream<S> {
                     }
                     consumed
                 }
+                // Whoever speaks HTTP can't read an alert.
+                Err(_) if self.session.is_handshaking() && is_http(incoming) => {
+                    self.outgoing = Queue::default();
+                    self.input = Input::Failed(Failure::PlainHttp);
+                    incoming.len()
+                }
                 Err(why) => {
-                    self.input = Input::Failed(why);
+                    self.input = Input::Failed(Failure::Words(why));
                     incoming.len()
                 }
             };
@@ -211,7 +223,7 @@ impl<S: Stream> TlsStream<S> {
     /// Keeps what is not complete, in exactly the memory it needs.
     fn keep(&mut self, rest: &[u8]) {
         if rest.len() > TLS_INCOMPLETE_MAX_BYTES {
-            self.input = Input::Failed("a handshake message is too long".into());
+            self.input = Input::Failed(Failure::Words("a handshake message is too long".into()));
         }
         self.incomplete = match self.input {
             Input::Open => rest.to_vec(),
@@ -223,7 +235,7 @@ impl<S: Stream> TlsStream<S> {
     /// row, and many changes of keys, but not one and the other by turns.
     fn limit_barren(&mut self, barren: usize) {
         if barren > TLS_BARREN_MAX_BYTES && matches!(self.input, Input::Open) {
-            self.input = Input::Failed("it sends records with no content".into());
+            self.input = Input::Failed(Failure::Words("it sends records with no content".into()));
         }
     }
 
@@ -247,7 +259,7 @@ impl<S: Stream> TlsStream<S> {
 
     fn seal(&mut self, data: &[u8], sealed: &mut [u8]) -> io::Result<usize> {
         if let Input::Failed(why) = &self.input {
-            return Err(failure(why));
+            return Err(why.to_error());
         }
         if self.session.is_handshaking() {
             return Err(ErrorKind::NotConnected.into());
@@ -257,7 +269,7 @@ impl<S: Stream> TlsStream<S> {
             Ok(encrypted) => encrypted.map_err(io::Error::other),
             Err(Unready::NotConnected) => Err(ErrorKind::NotConnected.into()),
             Err(Unready::Failed(error)) => {
-                self.input = Input::Failed(error.to_string());
+                self.input = Input::Failed(Failure::Words(error.to_string()));
                 Err(io::Error::other(error))
             }
             Err(Unready::Endless) => {
@@ -307,7 +319,7 @@ impl<S: Stream> Read for TlsStream<S> {
                 Input::Open => {}
                 Input::Closed | Input::Cut => return Ok(0),
                 Input::Failed(ref why) if matches!(self.output, Output::Open) => {
-                    return Err(failure(why));
+                    return Err(why.to_error());
                 }
                 Input::Failed(_) => {}
             }
@@ -377,10 +389,6 @@ fn write_or_blocked(socket: &mut impl Write, data: &[u8]) -> io::Result<usize> {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
         written => written,
     }
-}
-
-fn failure(why: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, why)
 }
 
 fn ended_early() -> io::Error {

@@ -156,7 +156,7 @@ fn a_certificate_of_an_old_version_is_refused_in_words() {
     let now = rustls::pki_types::UnixTime::now();
     let verifier = client_verifier(&ca).unwrap();
     let error = verifier.verify_client_cert(&device[0], &[], now).unwrap_err();
-    let words = peer::words(&error, &[]);
+    let words = peer::words(&error);
     assert!(words.contains("X.509 version 1"), "{words}");
 }
 

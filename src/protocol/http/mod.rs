@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: request bodies, chunked encoding, compression, caching. No route needs them.
 
+pub mod forwarded;
 pub mod openapi;
 pub mod page;
 pub mod refusal;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::limits::ACCEPT_MAX_ENTRIES;
+use crate::limits::{ACCEPT_MAX_ENTRIES, UNKNOWN_NAME_MAX_BYTES, UNKNOWN_NAMES_MAX};
 use crate::protocol::accept_list::{AcceptError, AcceptList};
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::refusal::Refusal;
@@ -93,18 +93,21 @@ pub fn registration(protocol: Protocol, query: Option<&str>) -> Result<Registrat
     let query = query.unwrap_or_default();
     let port = port(query)?;
     let accept = accept(query)?;
-    Ok(Registration { protocol, port, accept, tls: tls_parameters(protocol, Some(query))? })
+    Ok(Registration { protocol, port, accept, tls: tls_parameters(protocol, query)? })
 }
 
-/// Reads the part of a registration that is about TLS.
-///
-/// # Errors
-/// 400 for an invalid parameter.
-pub fn tls_parameters(protocol: Protocol, query: Option<&str>) -> Result<TlsParameters, Refusal> {
-    match protocol {
-        Protocol::Tcp | Protocol::Udp => Ok(TlsParameters::default()),
-        Protocol::Tls => pem_parameters(query.unwrap_or_default()),
-    }
+/// The names of parameters that a registration does not know, for the log: perhaps one is
+/// misspelt. What looks like more than a name is left out, for it may be a token.
+pub fn unknown_parameters(query: &str) -> Vec<String> {
+    const KNOWN: [&str; 6] =
+        ["port", "accept", "bearer_token", "private_key", "certificate", "client_ca"];
+    let is_name = |name: &str| {
+        (1..=UNKNOWN_NAME_MAX_BYTES).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let unknown = names.filter(|name| is_name(name) && !KNOWN.contains(&name.as_ref()));
+    unknown.take(UNKNOWN_NAMES_MAX).map(Cow::into_owned).collect()
 }
 
 /// The decoded value of the first parameter of this name.
@@ -112,6 +115,13 @@ pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(found, _)| found == name)
         .map(|(_, value)| value)
+}
+
+fn tls_parameters(protocol: Protocol, query: &str) -> Result<TlsParameters, Refusal> {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => Ok(TlsParameters::default()),
+        Protocol::Tls => pem_parameters(query),
+    }
 }
 
 /// The decoded value of the one parameter of this name. It may be repeated, but not differ:
@@ -309,6 +319,13 @@ mod tests {
             [Protocol::Tcp, Protocol::Tls, Protocol::Udp].map(|p| p.to_string()),
             ["tcp", "tls", "udp"]
         );
+    }
+
+    #[test]
+    fn unknown_parameters_are_named_and_never_shown() {
+        let query = "port=1&acept=10.0.0.1&accept=::1&bearer_token=t&hunter2=&Hunter&=x&a%0Ab=1&z";
+        assert_eq!(unknown_parameters(query), ["acept", "z"]);
+        assert_eq!(unknown_parameters(&"x=1&".repeat(100)).len(), UNKNOWN_NAMES_MAX);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use httparse::{Header, Status};
 
-use crate::limits::{HEAD_MAX_BYTES, HEAD_MAX_FIELDS, LOGGED_PATH_MAX_BYTES, MODULE_ID_MAX_BYTES};
+use crate::limits::{HEAD_MAX_BYTES, HEAD_MAX_FIELDS, MODULE_ID_MAX_BYTES, REQUEST_ID_MAX_BYTES};
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::refusal::Refusal;
 
@@ -78,6 +78,10 @@ pub struct Request {
     pub authorization: Option<String>,
     /// The `X-Module-ID` field, printable and at most [`MODULE_ID_MAX_BYTES`] long.
     pub module_id: Option<String>,
+    /// The `X-Request-ID` field, where it is printable and at most [`REQUEST_ID_MAX_BYTES`] long.
+    pub request_id: Option<String>,
+    /// The `X-Forwarded-For` fields: for whom a load balancer says that it asks.
+    pub forwarded_for: Option<String>,
     /// The `Origin` field: a web page made the request.
     pub origin: Option<String>,
     /// Whom the client believes to talk to: the target's authority, else the `Host` field.
@@ -86,22 +90,10 @@ pub struct Request {
     pub upgrade: Upgrade,
 }
 
-impl Request {
-    /// The path as a log line may show it. It ends where something else than a path begins, for
-    /// people do write `/tcp_dispatch&bearer_token=…`.
-    pub fn path_for_log(&self) -> &str {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.".contains(c);
-        let end = self.path.find(|c| !plain(c)).unwrap_or(self.path.len());
-        // All before `end` is ASCII, so every cut is at a character's boundary.
-        &self.path[..end.min(LOGGED_PATH_MAX_BYTES)]
-    }
-}
-
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("path", &self.path_for_log())
             .field("version", &self.version)
             .field("persistence", &self.persistence)
             .field("module_id", &self.module_id)
@@ -185,6 +177,8 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         persistence: persistence(&fields, version, body),
         authorization: fields.single_text("Authorization")?,
         module_id: module_id(&fields),
+        request_id: request_id(&fields),
+        forwarded_for: forwarded_for(&fields),
         origin: fields.single_text("Origin")?,
         // RFC 9112 section 3.2.2: the authority of an absolute target replaces the field.
         host: target.authority.map(str::to_owned).or(host),
@@ -327,6 +321,23 @@ fn module_id(fields: &Fields<'_>) -> Option<String> {
     let printable = value.iter().filter(|b| b.is_ascii_graphic());
     let text: String = printable.take(MODULE_ID_MAX_BYTES).map(|&b| char::from(b)).collect();
     if text.is_empty() { None } else { Some(text) }
+}
+
+/// Whoever sent one wants to find it in our log. It goes into our answers, too, so that nothing
+/// else than a plain text is taken.
+fn request_id(fields: &Fields<'_>) -> Option<String> {
+    let value = fields.all("X-Request-ID").next()?;
+    let is_printable = value.iter().all(|b| (b' '..=b'~').contains(b));
+    let fits = (1..=REQUEST_ID_MAX_BYTES).contains(&value.len());
+    let text = std::str::from_utf8(value).ok().filter(|_| is_printable && fits)?;
+    Some(text.to_owned())
+}
+
+/// Fields of one name are one list (RFC 9110 section 5.3).
+fn forwarded_for(fields: &Fields<'_>) -> Option<String> {
+    let values = fields.all("X-Forwarded-For").map(String::from_utf8_lossy);
+    let list = values.collect::<Vec<_>>().join(",");
+    if list.is_empty() { None } else { Some(list) }
 }
 
 fn upgrade(
@@ -605,18 +616,29 @@ mod tests {
     }
 
     #[test]
-    fn debug_and_the_logged_path_show_no_secret() {
+    fn a_request_id_is_kept_when_it_is_plain_and_short() {
+        let id = |value: &str| request(&get(&format!("X-Request-ID: {value}\r\n"))).request_id;
+        assert_eq!(id("abc-123 {x}").as_deref(), Some("abc-123 {x}"));
+        assert_eq!(id(&"x".repeat(REQUEST_ID_MAX_BYTES)).unwrap().len(), REQUEST_ID_MAX_BYTES);
+        for bad in [&"x".repeat(REQUEST_ID_MAX_BYTES + 1), "", "\u{e9}", "a\tb"] {
+            assert_eq!(id(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_forwarders_are_one_list() {
+        let head = get("X-Forwarded-For: 192.0.2.7\r\nx-forwarded-for: 10.0.0.1, 10.0.0.2\r\n");
+        let list = request(&head).forwarded_for;
+        assert_eq!(list.as_deref(), Some("192.0.2.7,10.0.0.1, 10.0.0.2"));
+        assert_eq!(request(&get("")).forwarded_for, None);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
         let request = request(
             "GET /api/server&bearer_token=hunter2?private_key=hunter2 HTTP/1.1\r\nHost: h\r\n\
              Authorization: Bearer hunter2\r\n\r\n",
         );
-        assert_eq!(request.path_for_log(), "/api/server");
         assert!(!format!("{request:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_logged_path_is_cut() {
-        let request = request(&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9_000)));
-        assert_eq!(request.path_for_log().len(), LOGGED_PATH_MAX_BYTES);
     }
 }

@@ -1,7 +1,7 @@
 //! What is sent back over HTTP: refusals with words, JSON, and the switch to WebSocket.
 //!
-//! Every body is complete and has a length; nothing is chunked, compressed or cached. There is
-//! no `Date`, since nothing here knows the time.
+//! Every body is complete and has a length; nothing is chunked, compressed or cached. The time is
+//! handed in, since nothing here knows it.
 
 use tungstenite::handshake::derive_accept_key;
 
@@ -43,6 +43,15 @@ impl ResponseMode {
     }
 }
 
+/// What every answer carries, whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp<'a> {
+    /// The `X-Request-ID`, which must be printable.
+    pub request_id: &'a str,
+    /// The `Date`, as RFC 9110 section 5.6.7 writes it.
+    pub date: &'a str,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
@@ -82,26 +91,26 @@ impl Response {
         }
     }
 
-    /// Appends the answer to `out`. `request_id` is ours, so it is taken to be printable.
-    pub fn write(&self, out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
+    /// Appends the answer to `out`.
+    pub fn write(&self, out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
         match self {
-            Response::Json(body) => write_ok(out, request_id, mode, body),
-            Response::Page => write_page(out, request_id, mode),
-            Response::Empty => write_ok(out, request_id, mode, ""),
-            Response::SwitchToWebsocket { accept } => write_switch(out, request_id, accept),
-            Response::Refused(refusal) => write_refusal(out, request_id, mode, refusal),
+            Response::Json(body) => write_ok(out, stamp, mode, body),
+            Response::Page => write_page(out, stamp, mode),
+            Response::Empty => write_ok(out, stamp, mode, ""),
+            Response::SwitchToWebsocket { accept } => write_switch(out, stamp, accept),
+            Response::Refused(refusal) => write_refusal(out, stamp, mode, refusal),
         }
     }
 }
 
-fn write_ok(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode, body: &str) {
-    write_status(out, 200, "OK", request_id);
+fn write_ok(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode, body: &str) {
+    write_status(out, 200, "OK", stamp);
     write_field(out, "Connection", connection_option(mode.persistence));
     write_body(out, mode.body, body);
 }
 
-fn write_page(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
-    write_status(out, 200, "OK", request_id);
+fn write_page(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
+    write_status(out, 200, "OK", stamp);
     write_field(out, "Connection", connection_option(mode.persistence));
     for (name, value) in page::FIELDS {
         write_field(out, name, value);
@@ -109,16 +118,16 @@ fn write_page(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode) {
     write_length_and_body(out, mode.body, page::HTML);
 }
 
-fn write_switch(out: &mut Vec<u8>, request_id: &str, accept: &str) {
-    write_status(out, 101, "Switching Protocols", request_id);
+fn write_switch(out: &mut Vec<u8>, stamp: Stamp<'_>, accept: &str) {
+    write_status(out, 101, "Switching Protocols", stamp);
     write_field(out, "Upgrade", "websocket");
     write_field(out, "Connection", "Upgrade");
     write_field(out, "Sec-WebSocket-Accept", accept);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_refusal(out: &mut Vec<u8>, request_id: &str, mode: ResponseMode, refusal: &Refusal) {
-    write_status(out, refusal.status.code(), refusal.status.phrase(), request_id);
+fn write_refusal(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode, refusal: &Refusal) {
+    write_status(out, refusal.status.code(), refusal.status.phrase(), stamp);
     let option = connection_option(mode.persistence);
     if refusal.status == Status::UpgradeRequired {
         // RFC 9110 section 7.8: who sends Upgrade names it in Connection too.
@@ -140,9 +149,10 @@ fn connection_option(persistence: Persistence) -> &'static str {
     }
 }
 
-fn write_status(out: &mut Vec<u8>, code: u16, phrase: &str, request_id: &str) {
+fn write_status(out: &mut Vec<u8>, code: u16, phrase: &str, stamp: Stamp<'_>) {
     out.extend_from_slice(format!("HTTP/1.1 {code} {phrase}\r\n").as_bytes());
-    write_field(out, "X-Request-ID", request_id);
+    write_field(out, "Date", stamp.date);
+    write_field(out, "X-Request-ID", stamp.request_id);
 }
 
 fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -151,12 +161,13 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// Every body of ours but the page is JSON.
+/// Every body of ours but the page is JSON. It ends with a line break, as a terminal wants it.
 fn write_body(out: &mut Vec<u8>, sent: Body, body: &str) {
-    if !body.is_empty() {
-        write_field(out, "Content-Type", "application/json");
+    if body.is_empty() {
+        return write_length_and_body(out, sent, body);
     }
-    write_length_and_body(out, sent, body);
+    write_field(out, "Content-Type", "application/json");
+    write_length_and_body(out, sent, &format!("{body}\n"));
 }
 
 fn write_length_and_body(out: &mut Vec<u8>, sent: Body, body: &str) {
@@ -175,9 +186,11 @@ mod tests {
     const KEPT: ResponseMode =
         ResponseMode { body: Body::Send, persistence: Persistence::KeepAlive };
 
+    const STAMP: Stamp<'_> = Stamp { request_id: "id-1", date: "Thu, 26 Nov 2026 01:00:00 GMT" };
+
     fn text(response: impl Into<Response>, mode: ResponseMode) -> String {
         let mut out = Vec::new();
-        response.into().write(&mut out, "id-1", mode);
+        response.into().write(&mut out, STAMP, mode);
         String::from_utf8(out).unwrap()
     }
 
@@ -186,8 +199,8 @@ mod tests {
         let response = Response::Json("{\"a\":1}".to_owned());
         assert_eq!(
             text(response, KEPT),
-            "HTTP/1.1 200 OK\r\nX-Request-ID: id-1\r\nConnection: keep-alive\r\n\
-             Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}"
+            "HTTP/1.1 200 OK\r\nDate: Thu, 26 Nov 2026 01:00:00 GMT\r\nX-Request-ID: id-1\r\nConnection: keep-alive\r\n\
+             Content-Type: application/json\r\nContent-Length: 8\r\n\r\n{\"a\":1}\n"
         );
     }
 
@@ -195,7 +208,7 @@ mod tests {
     fn a_head_request_gets_the_length_without_the_body() {
         let mode = ResponseMode { body: Body::Omit, ..KEPT };
         let text = text(Response::Json("{\"a\":1}".to_owned()), mode);
-        assert!(text.ends_with("Content-Length: 7\r\n\r\n"), "{text}");
+        assert!(text.ends_with("Content-Length: 8\r\n\r\n"), "{text}");
     }
 
     #[test]
@@ -223,7 +236,7 @@ mod tests {
             text(Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ=="), ResponseMode::LAST);
         assert_eq!(
             text,
-            "HTTP/1.1 101 Switching Protocols\r\nX-Request-ID: id-1\r\nUpgrade: websocket\r\n\
+            "HTTP/1.1 101 Switching Protocols\r\nDate: Thu, 26 Nov 2026 01:00:00 GMT\r\nX-Request-ID: id-1\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         );
     }

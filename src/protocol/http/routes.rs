@@ -1,15 +1,15 @@
 //! The routes: what is asked for, who may ask, and in which order a request is found wanting.
 //!
-//! 404, 405, 429 or 401, 426 or 400 for the handshake, 403 for a foreign web page, then 422 or 400 for
-//! a parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer.
-//! Bad keys alone are told before the 426. Opening the port, and what can go wrong with it, is
-//! not known here.
+//! 404, 405, 429 or 401, 400 for the handshake, 403 for a foreign web page, then 422 or 400 for a
+//! parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer. A
+//! request that is good but for the WebSocket is told so last, so that all of it can be tried out
+//! with curl. Opening the port, and what can go wrong with it, is not known here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::protocol::http::refusal::Refusal;
-use crate::protocol::http::registration::{self, Protocol, Registration, TlsParameters};
+use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{Method, Request, Upgrade};
 use crate::protocol::secret::Secret;
 
@@ -90,14 +90,20 @@ pub enum Route {
         /// The key of its handshake.
         websocket_key: String,
     },
-    /// A port without a WebSocket: a 426, or a 400 where the keys are bad. PlaceOS dispatch judges
-    /// the keys first, so that they can be tried out with curl.
+    /// A port without a WebSocket: a 426, after everything else was found to be right.
     PlainRegister {
-        /// How devices would talk.
-        protocol: Protocol,
-        /// The keys to judge.
-        tls: TlsParameters,
+        /// What a driver would ask for.
+        registration: Registration,
     },
+}
+
+/// How a request came to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear, or over TLS that a load balancer has ended.
+    Http,
+    /// Over TLS.
+    Https,
 }
 
 /// How a request that needs a token is met.
@@ -113,7 +119,7 @@ pub enum Gate<'a> {
 ///
 /// # Errors
 /// The answer to a request that is not good.
-pub fn route(request: &Request, gate: Gate<'_>) -> Result<Route, Refusal> {
+pub fn route(request: &Request, scheme: Scheme, gate: Gate<'_>) -> Result<Route, Refusal> {
     let endpoint = find(&request.path).ok_or_else(Refusal::not_found)?;
     match request.method {
         Method::Get | Method::Head => {}
@@ -130,7 +136,7 @@ pub fn route(request: &Request, gate: Gate<'_>) -> Result<Route, Refusal> {
         }
         Endpoint::Register(protocol) => {
             authorise(request, gate)?;
-            register(request, protocol)
+            register(request, scheme, protocol)
         }
     }
 }
@@ -140,6 +146,15 @@ fn authorise(request: &Request, gate: Gate<'_>) -> Result<(), Refusal> {
     match token_of(request) {
         Some(token) if secret.matches(&token) => Ok(()),
         Some(_) | None => Err(Refusal::unauthorized()),
+    }
+}
+
+/// The path as a log line may show it: none that is no route, for people do put their token into
+/// the path, and we cannot know where.
+pub fn path_for_log(request: &Request) -> &str {
+    match find(&request.path) {
+        Some(_) => &request.path,
+        None => "(no route)",
     }
 }
 
@@ -198,41 +213,47 @@ fn without_scheme(field: &str) -> &str {
     }
 }
 
-fn register(request: &Request, protocol: Protocol) -> Result<Route, Refusal> {
-    if request.method == Method::Head {
-        return Err(Refusal::upgrade_required());
-    }
-    let websocket_key = match &request.upgrade {
-        Upgrade::None | Upgrade::OtherVersion => {
-            let tls = registration::tls_parameters(protocol, request.query.as_deref())?;
-            return Ok(Route::PlainRegister { protocol, tls });
+fn register(request: &Request, scheme: Scheme, protocol: Protocol) -> Result<Route, Refusal> {
+    match (&request.upgrade, &request.method) {
+        (Upgrade::Malformed(reason), Method::Get | Method::Other(_)) => {
+            return Err(Refusal::bad_request(*reason));
         }
-        Upgrade::Malformed(reason) => return Err(Refusal::bad_request(*reason)),
-        Upgrade::Websocket { key } => key.clone(),
-    };
-    refuse_foreign_page(request)?;
+        // What is wrong with the handshake of a HEAD is that it is one.
+        (Upgrade::Malformed(_), Method::Head) => {}
+        (Upgrade::None | Upgrade::OtherVersion | Upgrade::Websocket { .. }, _) => {}
+    }
+    refuse_foreign_page(request, scheme)?;
     let registration = registration::registration(protocol, request.query.as_deref())?;
-    Ok(Route::Register { registration, websocket_key })
+    match &request.upgrade {
+        Upgrade::Websocket { key } => {
+            Ok(Route::Register { registration, websocket_key: key.clone() })
+        }
+        Upgrade::None | Upgrade::OtherVersion | Upgrade::Malformed(_) => {
+            Ok(Route::PlainRegister { registration })
+        }
+    }
 }
 
 /// RFC 6455 section 10.2: a browser lets any page open a WebSocket to anywhere, and says in
 /// `Origin` which page it was. Drivers are no browsers; a page is let through only when it came
 /// from the very host and port that it connects to.
-fn refuse_foreign_page(request: &Request) -> Result<(), Refusal> {
+fn refuse_foreign_page(request: &Request, scheme: Scheme) -> Result<(), Refusal> {
     let Some(origin) = &request.origin else { return Ok(()) };
     let host = request.host.as_deref().unwrap_or_default();
-    if is_own_origin(origin, host) {
+    if is_own_origin(origin, scheme, host) {
         return Ok(());
     }
     Err(Refusal::forbidden("a web page of another origin may not connect"))
 }
 
-fn is_own_origin(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let default_port = match scheme {
-        "http" => ":80",
-        "https" => ":443",
-        _other_scheme => return false,
+fn is_own_origin(origin: &str, scheme: Scheme, host: &str) -> bool {
+    let Some((of_page, authority)) = origin.split_once("://") else { return false };
+    let default_port = match (of_page, scheme) {
+        ("http", Scheme::Http) => ":80",
+        // A page that came in the clear can be anybody's.
+        ("http", Scheme::Https) => return false,
+        ("https", Scheme::Http | Scheme::Https) => ":443",
+        (_other, Scheme::Http | Scheme::Https) => return false,
     };
     let without_default = |text: &str| {
         let text = text.to_ascii_lowercase();
@@ -255,7 +276,7 @@ mod tests {
     }
 
     fn asked(line: &str, fields: &str) -> Result<Route, Refusal> {
-        route(&request(line, fields), Gate::Open(&Secret::new("t".to_owned())))
+        route(&request(line, fields), Scheme::Http, Gate::Open(&Secret::new("t".to_owned())))
     }
 
     fn code(line: &str, fields: &str) -> u16 {
@@ -323,27 +344,40 @@ mod tests {
         assert_eq!(code("POST /nowhere", ""), 404);
         assert_eq!(code(&format!("POST {path}"), ""), 405);
         assert_eq!(code(&format!("GET {path}"), ""), 401);
-        let tls = "/api/server/tls_dispatch?bearer_token=t&certificate=x";
-        assert_eq!(code(&format!("GET {tls}"), ""), 400);
-        assert_eq!(code(&format!("HEAD {path}?bearer_token=t"), HANDSHAKE), 426);
+        let get =
+            |query: &str, fields: &str| asked(&format!("GET {path}?bearer_token=t{query}"), fields);
+        let code = |query: &str, fields: &str| get(query, fields).expect_err(query).status.code();
         let bad = HANDSHAKE.replace("==", "");
-        assert_eq!(code(&format!("GET {path}?bearer_token=t"), &bad), 400);
-        for other in ["", &HANDSHAKE.replace("13", "8")] {
-            let plain = asked(&format!("GET {path}?bearer_token=t"), other);
-            assert!(matches!(plain, Ok(Route::PlainRegister { protocol: Protocol::Tcp, .. })));
+        assert_eq!(code("", &bad), 400);
+        let other_version = HANDSHAKE.replace("13", "8");
+        for handshake in [HANDSHAKE, "", &other_version] {
+            assert_eq!(code("", handshake), 422);
+            assert_eq!(code("&port=0", handshake), 400);
+            assert_eq!(code("&port=1&accept=lobby", handshake), 400);
         }
-        assert_eq!(code(&format!("GET {path}?bearer_token=t"), HANDSHAKE), 422);
-        assert_eq!(code(&format!("GET {path}?bearer_token=t&port=0"), HANDSHAKE), 400);
+        let tls = "GET /api/server/tls_dispatch?bearer_token=t&port=1&accept=::1&certificate=x";
+        assert_eq!(asked(tls, "").unwrap_err().status.code(), 400);
     }
 
     #[test]
-    fn at_a_shut_gate_no_token_helps_and_what_needs_none_is_answered() {
-        let asked = |line: &str| route(&request(line, ""), Gate::Shut);
-        for line in ["GET /api/server?bearer_token=t", "GET /api/server/tcp_dispatch"] {
-            assert_eq!(asked(line).unwrap_err().status.code(), 429, "{line}");
+    fn a_request_that_is_good_but_for_the_websocket_is_told_apart() {
+        let query = "/api/server/tcp_dispatch?bearer_token=t&port=9&accept=::1";
+        let other_version = HANDSHAKE.replace("13", "8");
+        for (method, fields) in
+            [("GET", ""), ("GET", &other_version), ("HEAD", ""), ("HEAD", HANDSHAKE)]
+        {
+            let plain = asked(&format!("{method} {query}"), fields);
+            assert!(matches!(plain, Ok(Route::PlainRegister { .. })), "{method} {fields}");
         }
-        assert_eq!(asked("GET /api/server/healthz"), Ok(Route::Health));
-        assert_eq!(asked("GET /nowhere").unwrap_err().status.code(), 404);
+    }
+
+    #[test]
+    fn only_routes_are_logged() {
+        let path = |path: &str| path_for_log(&request(&format!("GET {path}"), "")).to_owned();
+        assert_eq!(path("/api/server/version?x=y"), "/api/server/version");
+        for secret in ["/hunter2", "/api/server/hunter2", "/api/server&bearer_token=hunter2"] {
+            assert!(!path(secret).contains("hunter2"), "{secret}");
+        }
     }
 
     #[test]
@@ -373,10 +407,18 @@ mod tests {
 
     #[test]
     fn a_default_port_may_be_said_or_not() {
-        assert!(is_own_origin("https://a.example", "A.example:443"));
-        assert!(is_own_origin("http://[::1]:80", "[::1]"));
-        assert!(!is_own_origin("https://a.example", "a.example:80"));
-        assert!(!is_own_origin("http://", ""));
+        let is_own = |origin, host| is_own_origin(origin, Scheme::Http, host);
+        assert!(is_own("https://a.example", "A.example:443"));
+        assert!(is_own("http://[::1]:80", "[::1]"));
+        assert!(!is_own("https://a.example", "a.example:80"));
+        assert!(!is_own("http://", ""));
+    }
+
+    #[test]
+    fn a_page_in_the_clear_has_no_part_in_https() {
+        let is_own = |origin| is_own_origin(origin, Scheme::Https, "localhost:3000");
+        assert!(is_own("https://localhost:3000"));
+        assert!(!is_own("http://localhost:3000"));
     }
 
     #[test]

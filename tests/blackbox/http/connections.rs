@@ -24,6 +24,45 @@ fn every_response_has_its_own_request_id() {
 }
 
 #[test]
+fn a_request_id_that_is_brought_along_is_kept() {
+    let dispatch = Dispatch::start();
+    let id = |sent: &str| {
+        let header = format!("X-Request-ID: {sent}");
+        let response = dispatch.http().request("GET", "/api/server", &[&header]).response();
+        response.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(id("trace-77/a b"), "trace-77/a b");
+    dispatch.expect_logged(&["request_id=\"trace-77/a b\"", "status=401"]);
+    assert!(uuid::Uuid::parse_str(&id(&"x".repeat(65))).is_ok());
+    let target = format!("{TCP}?port={}&accept=::1", free_port());
+    let socket = dispatch.websocket(&target).header("X-Request-ID: driver-1").connect();
+    assert_eq!(socket.response().header("x-request-id"), Some("driver-1"));
+    dispatch.expect_logged(&["driver listens", "request_id=driver-1"]);
+}
+
+#[test]
+fn every_answer_has_its_date() {
+    let dispatch = Dispatch::start();
+    for path in [HEALTH, "/nothing"] {
+        let response = dispatch.get(path);
+        let date = response.header("date").expect("a date");
+        let then = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).unwrap();
+        let age = jiff::Timestamp::now().duration_since(then);
+        assert!(age.as_secs().abs() < 60 && date.ends_with(" GMT"), "{date}");
+    }
+}
+
+#[test]
+fn json_ends_with_a_line_break() {
+    let dispatch = Dispatch::start();
+    for path in ["/api/server", "/api/server/version", "/nothing"] {
+        let text = dispatch.get(path).text();
+        assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text:?}");
+    }
+    assert_eq!(dispatch.get(HEALTH).text(), "");
+}
+
+#[test]
 fn a_connection_serves_one_request_after_another() {
     let dispatch = Dispatch::start();
     let mut http = dispatch.http();

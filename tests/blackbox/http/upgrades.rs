@@ -22,6 +22,21 @@ fn a_plain_get_of_a_websocket_route_is_a_426() {
 }
 
 #[test]
+fn all_that_a_driver_asks_for_can_be_tried_without_a_websocket() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let get = |query: &str| dispatch.get(&format!("{TCP}{query}"));
+    get("").expect_fault(422, "port");
+    get("?port=0&accept=::1").expect_fault(400, "port");
+    get(&format!("?port={port}&accept=lobby")).expect_fault(400, "accept");
+    let own = dispatch.address().port();
+    get(&format!("?port={own}&accept=::1")).expect_fault(409, "port");
+    let _driver = dispatch.driver(Tcp, port).connect();
+    let tls = TCP.replace("tcp", "tls");
+    dispatch.get(&format!("{tls}?port={port}&accept=::1")).expect_fault(409, "port");
+    get(&format!("?port={port}&accept=::1")).expect_status(426);
+}
+
+#[test]
 fn another_websocket_version_is_a_426() {
     let dispatch = Dispatch::start();
     let target = format!("{TCP}?port={}&accept=127.0.0.1", free_port());
