@@ -306,6 +306,10 @@ pub const PROXIED_PEERS_MAX: usize = 16_384;
 /// are more, all are forgotten, and remembered again with their next datagram.
 pub const LINK_LOCAL_PEERS_MAX: usize = 4_096;
 
+/// UDP peers of which a port remembers the address of ours that they write to. When they are more,
+/// all are forgotten, and remembered again with their next datagram.
+pub const LOCAL_PEERS_MAX: usize = 16_384;
+
 /// Longest PROXY header of version 1, its CRLF included (section 2.1 of its specification).
 pub const PROXY_V1_MAX_BYTES: usize = 107;
 

@@ -3,16 +3,27 @@
 //! It has a fixed number of slots, each large enough for the largest datagram. Slots are filled
 //! by [`crate::net::Net::receive`]; nothing here knows a socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::{DATAGRAM_BATCH, DATAGRAM_SLOT_BYTES};
+
+/// Who sent a datagram, and where it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The sender.
+    pub from: SocketAddr,
+    /// The address of ours that it was sent to, where answers can leave from that.
+    pub to: Option<IpAddr>,
+    /// Its bytes.
+    pub len: usize,
+}
 
 /// Received datagrams with their senders, oldest first. The default has no room at all: it stands
 /// in for a batch that is lent.
 #[derive(Default)]
 pub struct DatagramBatch {
     slots: Box<[u8]>,
-    filled: Vec<(SocketAddr, usize)>,
+    filled: Vec<Arrival>,
     source: Source,
 }
 
@@ -36,18 +47,18 @@ impl DatagramBatch {
         }
     }
 
-    /// Forgets the datagrams and lends the slots to be received into, and the list of sender and
-    /// length to be filled in the same order.
-    pub fn refill(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<(SocketAddr, usize)>) {
+    /// Forgets the datagrams and lends the slots to be received into, and the list to be
+    /// filled in the same order.
+    pub fn refill(&mut self) -> (impl Iterator<Item = &mut [u8]>, &mut Vec<Arrival>) {
         self.filled.clear();
         self.source = Source::One;
         (self.slots.chunks_exact_mut(DATAGRAM_SLOT_BYTES), &mut self.filled)
     }
 
     /// The datagrams of the last refill.
-    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (Arrival, &[u8])> {
         let slots = self.slots.chunks_exact(DATAGRAM_SLOT_BYTES);
-        self.filled.iter().zip(slots).map(|(&(from, len), slot)| (from, &slot[..len]))
+        self.filled.iter().zip(slots).map(|(&arrival, slot)| (arrival, &slot[..arrival.len]))
     }
 
     /// The port has other sockets than the one that this was filled from.
@@ -71,10 +82,10 @@ mod tests {
         let (mut slots, filled) = batch.refill();
         slots.next().unwrap()[..3].copy_from_slice(b"one");
         slots.next().unwrap();
-        filled.push(("10.0.0.1:1".parse().unwrap(), 3));
-        filled.push(("10.0.0.2:2".parse().unwrap(), 0));
+        filled.push(Arrival { from: "10.0.0.1:1".parse().unwrap(), to: None, len: 3 });
+        filled.push(Arrival { from: "10.0.0.2:2".parse().unwrap(), to: None, len: 0 });
         drop(slots);
-        let seen: Vec<_> = batch.iter().map(|(from, data)| (from.port(), data.to_vec())).collect();
+        let seen: Vec<_> = batch.iter().map(|(it, data)| (it.from.port(), data.to_vec())).collect();
         assert_eq!(seen, [(1, b"one".to_vec()), (2, vec![])]);
         assert!(!batch.may_have_more());
         batch.note_more();

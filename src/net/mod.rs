@@ -19,7 +19,7 @@ pub mod tls;
 pub mod transport;
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::net::datagrams::DatagramBatch;
 
@@ -97,11 +97,17 @@ pub trait Net {
     /// `WouldBlock` when none waits; any other error is about one peer, unless it lasts.
     fn receive(&mut self, udp: &Self::Udp, batch: &mut DatagramBatch) -> io::Result<()>;
 
-    /// Sends one datagram.
+    /// Sends one datagram, from this address of ours or else from the one that the system chooses.
     ///
     /// # Errors
     /// `WouldBlock` when the system has no room; any other error is about this datagram.
-    fn send(&mut self, udp: &Self::Udp, to: SocketAddr, data: &[u8]) -> io::Result<()>;
+    fn send(
+        &mut self,
+        udp: &Self::Udp,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> io::Result<()>;
 }
 
 /// Whether an accept failed for want of descriptors or memory, which passes, and not because of

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::net::connection::Connection;
 use crate::net::datagrams::DatagramBatch;
@@ -201,7 +201,7 @@ impl Net for ScriptedNet {
         Err(ErrorKind::ConnectionRefused.into())
     }
 
-    fn send(&mut self, (): &(), to: SocketAddr, data: &[u8]) -> io::Result<()> {
+    fn send(&mut self, (): &(), _: Option<IpAddr>, to: SocketAddr, data: &[u8]) -> io::Result<()> {
         if self.room == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -1,16 +1,14 @@
 //! A UDP port: its socket, what waits to be sent, and what has to be remembered of peers so that
 //! answers find them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv6Addr, SocketAddr};
-
-use rustc_hash::FxHashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::limits::{
     DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, DATAGRAM_SENDS_PER_STEP, LINK_LOCAL_PEERS_MAX,
-    PROXIED_PEERS_MAX, RECEIVE_FAILURES_MAX,
+    LOCAL_PEERS_MAX, PROXIED_PEERS_MAX, RECEIVE_FAILURES_MAX,
 };
 use crate::net::Net;
 use crate::net::datagrams::DatagramBatch;
@@ -22,14 +20,26 @@ pub(crate) struct Udp<N: Net> {
     /// `None` once we are shutting down.
     pub(crate) socket: Option<N::Udp>,
     /// Datagrams that the system had no room for.
-    backlog: VecDeque<(SocketAddr, Vec<u8>)>,
+    backlog: VecDeque<(Way, Vec<u8>)>,
     backlog_bytes: usize,
     /// By device, the load balancer that its datagrams came through.
-    proxies: FxHashMap<SocketAddr, SocketAddr>,
+    proxies: HashMap<SocketAddr, SocketAddr>,
     /// By link-local address, the number of the interface that it was last heard on.
-    scopes: FxHashMap<Ipv6Addr, u32>,
+    scopes: HashMap<Ipv6Addr, u32>,
+    /// By sender, the address of ours that its datagrams came to.
+    locals: HashMap<SocketAddr, IpAddr>,
+    /// Who was heard last and where: many datagrams of one sender follow each other.
+    last: Option<(SocketAddr, IpAddr)>,
     /// Receives that failed since the last that did not.
     failures: u32,
+}
+
+/// How a datagram goes to a peer.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// From this address of ours; else the system chooses.
+    from: Option<IpAddr>,
+    to: SocketAddr,
 }
 
 /// What receiving came to.
@@ -64,8 +74,10 @@ impl<N: Net> Udp<N> {
             socket: Some(socket),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
-            proxies: FxHashMap::default(),
-            scopes: FxHashMap::default(),
+            proxies: HashMap::new(),
+            scopes: HashMap::new(),
+            locals: HashMap::new(),
+            last: None,
             failures: 0,
         }
     }
@@ -123,16 +135,26 @@ impl<N: Net> Udp<N> {
         }
     }
 
-    /// Where a datagram to this peer has to go.
-    fn way_to(&self, peer: SocketAddr) -> SocketAddr {
-        let mut way = self.proxies.get(&peer).copied().unwrap_or(peer);
-        if let SocketAddr::V6(v6) = &mut way
+    /// Remembers the address of ours that a sender wrote to: it expects answers from there, and
+    /// firewalls on the way do too.
+    pub(crate) fn note_local(&mut self, from: SocketAddr, to: Option<IpAddr>) {
+        let Some(to) = to else { return };
+        if self.last != Some((from, to)) {
+            self.last = Some((from, to));
+            remember(&mut self.locals, LOCAL_PEERS_MAX, from, to);
+        }
+    }
+
+    /// How a datagram to this peer has to go.
+    fn way_to(&self, peer: SocketAddr) -> Way {
+        let mut to = self.proxies.get(&peer).copied().unwrap_or(peer);
+        if let SocketAddr::V6(v6) = &mut to
             && v6.scope_id() == 0
             && let Some(&scope) = self.scopes.get(v6.ip())
         {
             v6.set_scope_id(scope);
         }
-        way
+        Way { from: self.locals.get(&to).copied(), to }
     }
 
     /// Sends a datagram, behind those that wait.
@@ -143,10 +165,10 @@ impl<N: Net> Udp<N> {
         to: SocketAddr,
         data: &[u8],
     ) -> Sent {
-        let to = self.way_to(to);
+        let way = self.way_to(to);
         let Some(socket) = &self.socket else { return Sent::Dropped };
         if self.backlog.is_empty() {
-            match net.send(socket, to, data) {
+            match net.send(socket, way.from, way.to, data) {
                 Ok(()) => return Sent::Accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return Sent::Refused,
@@ -156,7 +178,7 @@ impl<N: Net> Udp<N> {
         if bytes > DATAGRAM_BACKLOG_BYTES || self.backlog.len() >= DATAGRAM_BACKLOG_MAX {
             return Sent::Dropped;
         }
-        self.backlog.push_back((to, data.to_vec()));
+        self.backlog.push_back((way, data.to_vec()));
         self.count(bytes, buffers);
         Sent::Accepted
     }
@@ -172,10 +194,10 @@ impl<N: Net> Udp<N> {
         let Some(socket) = &self.socket else { return 0 };
         let mut bytes = self.backlog_bytes;
         let mut sent = 0;
-        while let Some((to, data)) = self.backlog.front()
+        while let Some((way, data)) = self.backlog.front()
             && sent < most
         {
-            match net.send(socket, *to, data) {
+            match net.send(socket, way.from, way.to, data) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // One that can't be sent is gone, like one that is lost on the way.
                 Ok(()) | Err(_) => {
@@ -208,9 +230,9 @@ impl<N: Net> Udp<N> {
     }
 }
 
-/// Remembers so many peers at most. One more, and all are forgotten, to be remembered again with
+/// Remembers so many peers at most, by a seeded hash since they choose their addresses. One more, and all are forgotten, to be remembered again with
 /// their next datagram.
-fn remember<K: Hash + Eq, V>(peers: &mut FxHashMap<K, V>, most: usize, peer: K, what: V) {
+fn remember<K: Hash + Eq, V>(peers: &mut HashMap<K, V>, most: usize, peer: K, what: V) {
     if peers.len() >= most && !peers.contains_key(&peer) {
         peers.clear();
     }

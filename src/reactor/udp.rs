@@ -7,6 +7,7 @@ use log::{debug, warn};
 
 use crate::limits::{COPIES_PER_OPERATION, DATAGRAM_SENDS_PER_STEP, EXHAUSTION_PAUSE};
 use crate::net::Net;
+use crate::net::datagrams::Arrival;
 use crate::peers::keys::{DriverKey, PortKey, Source};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::Received;
@@ -59,23 +60,24 @@ impl<N: Net> Reactor<N> {
 
     fn relay_datagrams(&mut self, key: PortKey) {
         let datagrams = std::mem::take(&mut self.scratch.datagrams);
-        for (from, data) in datagrams.iter() {
-            match self.settings.is_trusted_proxy(from.ip()) {
-                true => self.relay_proxied_datagram(key, from, data),
-                false => self.relay_direct_datagram(key, from, data),
+        for (arrival, data) in datagrams.iter() {
+            match self.settings.is_trusted_proxy(arrival.from.ip()) {
+                true => self.relay_proxied_datagram(key, arrival, data),
+                false => self.relay_direct_datagram(key, arrival, data),
             }
         }
         self.scratch.datagrams = datagrams;
     }
 
     /// Hears a datagram with a PROXY header in front of it.
-    fn relay_proxied_datagram(&mut self, key: PortKey, proxy: SocketAddr, datagram: &[u8]) {
+    fn relay_proxied_datagram(&mut self, key: PortKey, arrival: Arrival, datagram: &[u8]) {
+        let proxy = arrival.from;
         match proxy_header::parse_datagram(datagram) {
             Ok((Header::Proxied(device), data)) => {
                 if let Some(udp) = self.ports.get_mut(key).and_then(Port::udp_mut) {
                     udp.note_proxy(device, proxy);
                 }
-                self.relay_datagram(key, device, data);
+                self.relay_datagram(key, device, arrival, data);
             }
             Ok((Header::Local, _)) => debug!(
                 remote_ip:% = proxy.ip();
@@ -85,20 +87,24 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn relay_direct_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+    fn relay_direct_datagram(&mut self, key: PortKey, arrival: Arrival, data: &[u8]) {
         if let Some(udp) = self.ports.get_mut(key).and_then(Port::udp_mut) {
-            udp.note_direct(from);
+            udp.note_direct(arrival.from);
         }
-        self.relay_datagram(key, from, data);
+        self.relay_datagram(key, arrival.from, arrival, data);
     }
 
-    fn relay_datagram(&mut self, key: PortKey, from: SocketAddr, data: &[u8]) {
+    /// Relays what a device said, whose datagram may have come by way of a load balancer.
+    fn relay_datagram(&mut self, key: PortKey, from: SocketAddr, arrival: Arrival, data: &[u8]) {
         let Some(port) = self.ports.get_mut(key) else { return };
         let peer = from.ip().to_canonical();
         let mut audience = std::mem::take(&mut self.scratch.audience);
         audience.extend(port.subscribers.covering(peer));
         match &mut port.socket {
-            Socket::Datagram(udp) if !audience.is_empty() => udp.note_scope(from),
+            Socket::Datagram(udp) if !audience.is_empty() => {
+                udp.note_scope(from);
+                udp.note_local(arrival.from, arrival.to);
+            }
             Socket::Datagram(_) | Socket::Stream(_) => {
                 self.refuse(key, peer, "no driver accepts datagrams from it");
             }

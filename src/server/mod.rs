@@ -110,6 +110,7 @@ pub struct RefusedDevices {
 /// It cannot start.
 pub fn run(config: Config, inherited: Vec<TcpListener>) -> Result<(), StartError> {
     let signals = Signals::install().map_err(StartError::System)?;
+    descriptors::warn_if_few(descriptors::limit(), &config.ceilings);
     let server = Server::open(config, inherited)?;
     server.run(Some(signals))
 }
@@ -132,7 +133,6 @@ impl Server {
             version_json: BUILD.to_json(),
             descriptors: descriptors::limit(),
         };
-        descriptors::warn_if_few(settings.descriptors, &settings.ceilings);
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let started = Instant::now();

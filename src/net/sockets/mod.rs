@@ -102,7 +102,7 @@ impl Net for Sockets {
     }
 
     fn open_tcp(&mut self, port: u16, token: Token) -> io::Result<Self::Listener> {
-        let mut listeners = self.open_device_port(port, Listener::open)?;
+        let mut listeners = self.open_device_port(port, Listener::open_for_devices)?;
         listeners.register(&self.registry, token)?;
         Ok(listeners)
     }
@@ -141,8 +141,14 @@ impl Net for Sockets {
     /// Typical errors besides `WouldBlock`: `EMSGSIZE` for a datagram too large, `ENETUNREACH`
     /// and `EHOSTUNREACH` without a route, `EPERM` by a firewall rule, `EINVAL` for a link-local
     /// address without its scope, `EAFNOSUPPORT` for IPv6 where the host has none.
-    fn send(&mut self, udp: &Self::Udp, to: SocketAddr, data: &[u8]) -> io::Result<()> {
-        udp.toward(to)?.send(to, data)
+    fn send(
+        &mut self,
+        udp: &Self::Udp,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> io::Result<()> {
+        udp.toward(from, to)?.send(from, to, data)
     }
 }
 

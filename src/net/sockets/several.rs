@@ -61,9 +61,12 @@ impl<T> Several<T> {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    /// The socket that reaches this address: of its family, and on the loopback interface where
-    /// that is.
-    pub(super) fn toward(&self, to: SocketAddr) -> io::Result<&T> {
+    /// The socket that is bound to `from`, or else one that reaches `to`: of its family, and on the
+    /// loopback interface where that is.
+    pub(super) fn toward(&self, from: Option<IpAddr>, to: SocketAddr) -> io::Result<&T> {
+        if let Some((_, socket)) = self.sockets.iter().find(|(bound, _)| Some(*bound) == from) {
+            return Ok(socket);
+        }
         let to = canonical(to).ip();
         let reaching = |(bound, _): &&(IpAddr, T)| reaches(*bound, to);
         let same_scope = |(bound, _): &&(IpAddr, T)| {
@@ -154,7 +157,7 @@ mod tests {
             ("[::1]:7", "[::1]:162"),
             ("[2001:db8::9]:7", "[2001:db8::1]:162"),
         ] {
-            assert_eq!(several.toward(to.parse().unwrap()).unwrap(), from, "{to}");
+            assert_eq!(several.toward(None, to.parse().unwrap()).unwrap(), from, "{to}");
         }
     }
 }

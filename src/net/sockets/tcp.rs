@@ -30,6 +30,15 @@ impl Listener {
         Ok(Self(TcpListener::from_std(socket.into())))
     }
 
+    /// The same for devices: a connection ends whose peer acknowledges nothing, since keepalive is
+    /// silent while something is on its way. Drivers are pinged instead.
+    pub(super) fn open_for_devices(address: SocketAddr) -> io::Result<Self> {
+        let listener = Self::open(address)?;
+        #[cfg(target_os = "linux")]
+        SockRef::from(&listener.0).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        Ok(listener)
+    }
+
     /// Takes over a socket that listens already.
     pub(super) fn adopt(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -63,9 +72,6 @@ fn set_stream_options(socket: &Socket) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
-    // Keepalive says nothing while something is on its way to the peer.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     // Urgent data is ordinary data in its place.
     socket.set_out_of_band_inline(true)?;
     socket.set_tcp_nodelay(true)

@@ -6,18 +6,25 @@
 //! Sending is one datagram per call. There is no segmentation offload (GRO, GSO): the senders
 //! are devices that send one small datagram now and then, not streams over UDP.
 
-use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
 
 use mio::event::Source;
 use mio::net::UdpSocket;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg};
+use nix::cmsg_space;
+use nix::libc::{
+    EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENETUNREACH, in_addr, in_pktinfo, in6_addr, in6_pktinfo,
+};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6,
+    SockaddrLike, SockaddrStorage, recvmmsg, sendmsg, setsockopt, sockopt,
+};
 use socket2::{Socket, Type};
 
 use super::{canonical, socket_for, uninterrupted};
 use crate::limits::{DATAGRAM_BATCH, DATAGRAM_RECEIVE_BUFFER_BYTES};
-use crate::net::datagrams::DatagramBatch;
+use crate::net::datagrams::{Arrival, DatagramBatch};
 
 /// A UDP socket that shares its port with nobody.
 pub struct Udp {
@@ -35,8 +42,9 @@ enum Family {
 
 /// What `recvmmsg` is given besides the buffers; made once, used for every socket.
 ///
-/// One set per family: the system writes the length of an address over the room that was offered
-/// for it, so a set that was used for IPv4 would cut the next IPv6 address.
+/// One set per family: the system writes the lengths of an address and of what it says beside it
+/// over the room that was offered for them, so a set that was used for IPv4 would cut what IPv6
+/// needs.
 pub(super) struct Headers {
     v4: MultiHeaders<SockaddrIn>,
     v6: MultiHeaders<SockaddrIn6>,
@@ -45,8 +53,8 @@ pub(super) struct Headers {
 impl Default for Headers {
     fn default() -> Self {
         Self {
-            v4: MultiHeaders::preallocate(DATAGRAM_BATCH, None),
-            v6: MultiHeaders::preallocate(DATAGRAM_BATCH, None),
+            v4: MultiHeaders::preallocate(DATAGRAM_BATCH, Some(cmsg_space!(in_pktinfo))),
+            v6: MultiHeaders::preallocate(DATAGRAM_BATCH, Some(cmsg_space!(in6_pktinfo))),
         }
     }
 }
@@ -57,8 +65,9 @@ impl Udp {
         let socket = socket_for(address, Type::DGRAM)?;
         socket.set_broadcast(true)?;
         ask_for_receive_buffer(&socket);
-        socket.bind(&address.into())?;
         let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        family.ask_for_local_addresses(&socket)?;
+        socket.bind(&address.into())?;
         Ok(Self { socket: UdpSocket::from_std(socket.into()), family })
     }
 
@@ -83,14 +92,65 @@ impl Udp {
         uninterrupted(|| self.socket.try_io(&mut receive_batch))
     }
 
-    pub(super) fn send(&self, to: SocketAddr, data: &[u8]) -> io::Result<()> {
-        // The system takes a datagram whole or not at all, so the count says nothing.
+    pub(super) fn send(&self, from: Option<IpAddr>, to: SocketAddr, data: &[u8]) -> io::Result<()> {
         let to = self.family.spell(to);
+        if let Some(from) = from {
+            match uninterrupted(|| self.send_from(from, to, data)) {
+                // The address is ours no longer, or none to send from.
+                Err(error) if is_no_source(&error) => {}
+                sent => return sent,
+            }
+        }
+        // The system takes a datagram whole or not at all, so the count says nothing.
         uninterrupted(|| self.socket.send_to(data, to)).map(drop)
+    }
+
+    fn send_from(&self, from: IpAddr, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let data = [IoSlice::new(data)];
+        let to = SockaddrStorage::from(to);
+        let (v4, v6) = (packet_info_v4(from), packet_info_v6(from));
+        let source = match self.family {
+            Family::V4 => ControlMessage::Ipv4PacketInfo(&v4),
+            Family::V6 => ControlMessage::Ipv6PacketInfo(&v6),
+        };
+        let fd = self.socket.as_raw_fd();
+        let send = || Ok(sendmsg(fd, &data, &[source], MsgFlags::MSG_DONTWAIT, Some(&to))?);
+        self.socket.try_io(send).map(drop)
     }
 }
 
+fn is_no_source(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EINVAL | EADDRNOTAVAIL | ENETUNREACH | EAFNOSUPPORT))
+}
+
+/// An IPv6 address stands for none here: a socket of this family never heard it.
+fn packet_info_v4(from: IpAddr) -> in_pktinfo {
+    let ip = match from {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    let address = in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+    in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: in_addr { s_addr: 0 } }
+}
+
+fn packet_info_v6(from: IpAddr) -> in6_pktinfo {
+    let ip = match from {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    in6_pktinfo { ipi6_addr: in6_addr { s6_addr: ip.octets() }, ipi6_ifindex: 0 }
+}
+
 impl Family {
+    /// The system then says of each datagram which address of ours it came to.
+    fn ask_for_local_addresses(self, socket: &Socket) -> io::Result<()> {
+        match self {
+            Family::V4 => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+            Family::V6 => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+        Ok(())
+    }
+
     /// An address in the form that a socket of this family takes.
     fn spell(self, address: SocketAddr) -> SocketAddr {
         match (self, canonical(address)) {
@@ -121,8 +181,27 @@ fn receive<A: SockaddrLike + Copy>(
     let mut buffers: [_; DATAGRAM_BATCH] =
         std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
     let received = recvmmsg(fd, headers, &mut buffers, MsgFlags::MSG_DONTWAIT, None)?;
-    filled.extend(received.map(|one| (canonical(one.address.map_or(NOBODY, sender)), one.bytes)));
+    filled.extend(received.map(|one| Arrival {
+        from: canonical(one.address.map_or(NOBODY, sender)),
+        to: one.cmsgs().ok().and_then(|mut all| all.find_map(|one| local_address(&one))),
+        len: one.bytes,
+    }));
     Ok(())
+}
+
+/// The address that a datagram came to, unless it is one for many.
+fn local_address(message: &ControlMessageOwned) -> Option<IpAddr> {
+    let address = match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            IpAddr::V4(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)).to_canonical()
+        }
+        _ => return None,
+    };
+    let is_for_many = address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    (!is_for_many && !address.is_unspecified()).then_some(address)
 }
 
 /// Stands for a sender that the system did not name, which does not happen with UDP.
@@ -169,14 +248,14 @@ mod tests {
         fn receive(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
             let Self { harness, udp, batch, .. } = self;
             harness.wait(|sockets| sockets.receive(udp, batch)).unwrap();
-            self.batch.iter().map(|(from, data)| (from, data.to_vec())).collect()
+            self.batch.iter().map(|(it, data)| (it.from, data.to_vec())).collect()
         }
 
         fn answers(&mut self) {
             self.peer.send(b"question").unwrap();
             let from = self.peer.local_addr().unwrap();
             assert_eq!(self.receive(), [(from, b"question".to_vec())]);
-            self.harness.sockets.send(&self.udp, from, b"answer").unwrap();
+            self.harness.sockets.send(&self.udp, None, from, b"answer").unwrap();
             let mut answer = [0; 16];
             let len = self.peer.recv(&mut answer).unwrap();
             assert_eq!(&answer[..len], b"answer");
@@ -202,7 +281,7 @@ mod tests {
         let mut fixture = with_peer(harness, udp, "127.0.0.1");
         fixture.answers();
         let to = "[::1]:9".parse().unwrap();
-        let error = fixture.harness.sockets.send(&fixture.udp, to, b"x").unwrap_err();
+        let error = fixture.harness.sockets.send(&fixture.udp, None, to, b"x").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(nix::libc::EAFNOSUPPORT));
     }
 
@@ -231,10 +310,10 @@ mod tests {
         let mut fixture = fixture("127.0.0.1");
         let to = fixture.peer.local_addr().unwrap();
         let data = [9; DATAGRAM_MAX_BYTES + 1];
-        fixture.harness.sockets.send(&fixture.udp, to, &data[1..]).unwrap();
+        fixture.harness.sockets.send(&fixture.udp, None, to, &data[1..]).unwrap();
         let mut seen = vec![0; DATAGRAM_MAX_BYTES + 1];
         assert_eq!(fixture.peer.recv(&mut seen).unwrap(), DATAGRAM_MAX_BYTES);
-        let error = fixture.harness.sockets.send(&fixture.udp, to, &data).unwrap_err();
+        let error = fixture.harness.sockets.send(&fixture.udp, None, to, &data).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(nix::libc::EMSGSIZE));
         fixture.answers();
     }
@@ -275,7 +354,7 @@ mod tests {
         let mut fixture = fixture("127.0.0.1");
         let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for _ in 0..3 {
-            fixture.harness.sockets.send(&fixture.udp, gone, b"anybody?").unwrap();
+            fixture.harness.sockets.send(&fixture.udp, None, gone, b"anybody?").unwrap();
         }
         fixture.answers();
     }
@@ -286,7 +365,7 @@ mod tests {
         assert!(SockRef::from(&fixture.udp.first().unwrap().socket).broadcast().unwrap());
         // The broadcast address of the loopback network; our own port hears it as well.
         let to = ([127, 255, 255, 255], port_of(&fixture.udp)).into();
-        fixture.harness.sockets.send(&fixture.udp, to, b"who is?").unwrap();
+        fixture.harness.sockets.send(&fixture.udp, None, to, b"who is?").unwrap();
         assert_eq!(fixture.receive()[0].1, b"who is?");
     }
 
@@ -313,5 +392,35 @@ mod tests {
         let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
         let granted = SockRef::from(&udp.first().unwrap().socket).recv_buffer_size().unwrap();
         assert!(granted >= plain.recv_buffer_size().unwrap(), "{granted}");
+    }
+
+    #[test]
+    fn an_answer_leaves_from_the_address_that_the_datagram_came_to() {
+        let ours = "127.0.0.7";
+        let mut harness = Harness::new();
+        let udp = harness.sockets.open_udp(0, TOKEN).unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let mut batch = DatagramBatch::with_room();
+        for _ in 0..3 {
+            peer.send_to(b"question", format!("{ours}:{}", port_of(&udp))).unwrap();
+            harness.wait(|sockets| sockets.receive(&udp, &mut batch)).unwrap();
+            let (arrival, _) = batch.iter().next().unwrap();
+            assert_eq!(arrival.to, Some(ours.parse().unwrap()));
+            harness.sockets.send(&udp, arrival.to, arrival.from, b"answer").unwrap();
+            let (_, from) = peer.recv_from(&mut [0; 16]).unwrap();
+            assert_eq!(from.ip().to_string(), ours);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_no_reason_not_to_answer() {
+        let mut fixture = fixture("127.0.0.1");
+        let to = fixture.peer.local_addr().unwrap();
+        for from in ["203.0.113.7", "2001:db8::7"] {
+            let from = Some(from.parse().unwrap());
+            fixture.harness.sockets.send(&fixture.udp, from, to, b"answer").unwrap();
+            assert_eq!(fixture.peer.recv(&mut [0; 16]).unwrap(), 6);
+        }
     }
 }

@@ -5,10 +5,10 @@
 
 use std::cell::{RefCell, RefMut};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use dispatch::testing::net::datagrams::DatagramBatch;
+use dispatch::testing::net::datagrams::{Arrival, DatagramBatch};
 use dispatch::testing::net::{Net, Stream, Token};
 
 use super::wire::{Id, Wire};
@@ -91,7 +91,7 @@ impl Net for SimNet {
         for slot in slots {
             let Some((from, data)) = self.wire().receive(udp.id) else { break };
             slot[..data.len()].copy_from_slice(&data);
-            filled.push((from, data.len()));
+            filled.push(Arrival { from, to: None, len: data.len() });
         }
         match filled.is_empty() {
             true => Err(ErrorKind::WouldBlock.into()),
@@ -99,7 +99,13 @@ impl Net for SimNet {
         }
     }
 
-    fn send(&mut self, udp: &SimUdp, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+    fn send(
+        &mut self,
+        udp: &SimUdp,
+        _: Option<IpAddr>,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> io::Result<()> {
         self.wire().send(udp.id, to, data)
     }
 }
