@@ -302,7 +302,24 @@ fn a_mix_up_of_http_and_https_is_said_in_words() {
 }
 
 #[test]
-fn a_server_can_neither_drive_the_terminal_nor_fill_our_memory() {
+fn a_server_that_pings_and_does_not_read_does_not_fill_our_memory() {
+    const PINGS: usize = 400_000;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let args = ["listen", "6001", "--accept", "any", "--url", &url];
+    let listen = Running::start(&args, &[]);
+    let mut socket = tungstenite::accept(server.accept().unwrap().0).unwrap();
+    let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
+    for _ in 0..PINGS / 1000 {
+        socket.get_mut().write_all(&ping.repeat(1000)).unwrap();
+    }
+    // All but what the kernel holds has been read, and its answers have nowhere to go.
+    let bytes = listen.resident_bytes();
+    assert!(bytes < 32 << 20, "it has {bytes} bytes after {} of pings", PINGS * ping.len());
+}
+
+#[test]
+fn a_server_cannot_drive_the_terminal() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     let args = ["listen", "6001", "--accept", "any", "--url", &url];

@@ -1,6 +1,7 @@
 //! HTTP: connections in, requests, and their answers.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use log::{debug, warn};
-use rustc_hash::FxHashMap;
 use rustls::ServerConfig;
 
 use crate::collections::timers::Armed;
@@ -112,7 +112,7 @@ impl<N: Net> Reactor<N> {
 
     /// Of the address that has the most HTTP connections, the one that has been waiting longest.
     fn longest_waiting(&self) -> Option<(HttpClientKey, IpAddr)> {
-        let mut crowds: FxHashMap<IpAddr, usize> = FxHashMap::default();
+        let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
         for (_, http) in self.http_clients.iter() {
             *crowds.entry(address_group(http.peer)).or_default() += 1;
         }

@@ -1,5 +1,6 @@
 //! The built program, run to its end or talked to while it runs.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -107,6 +108,11 @@ impl Running {
         send_signal(&self.child, name);
     }
 
+    /// Its memory in use.
+    pub fn resident_bytes(&self) -> usize {
+        resident_bytes(self.child.id())
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
@@ -154,4 +160,11 @@ fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     received
+}
+
+/// The memory that a process has in use.
+pub fn resident_bytes(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("KiB") << 10
 }

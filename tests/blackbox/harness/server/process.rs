@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Dispatch;
-use crate::harness::program::send_signal;
+use crate::harness::program::{resident_bytes, send_signal};
 use crate::harness::{eventually, wait_for};
 
 impl Dispatch {
@@ -28,9 +28,7 @@ impl Dispatch {
 
     /// Its memory in use.
     pub fn resident_bytes(&self) -> usize {
-        let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).unwrap() << 10
+        resident_bytes(self.child.id())
     }
 
     /// How many descriptors it has open.
