@@ -123,7 +123,7 @@ pub struct Cli {
     /// Devices connected at once from an address [SG_MAX_DEVICES_PER_ADDRESS] [20000]
     #[arg(long, value_name = "N")]
     pub(super) max_devices_per_address: Option<String>,
-    /// Bytes queued in all, such as 64M [SG_MAX_QUEUED_BYTES] [1G]
+    /// Bytes queued altogether, such as 64M [SG_MAX_QUEUED_BYTES] [1G]
     #[arg(long, value_name = "SIZE")]
     pub(super) max_queued_bytes: Option<String>,
     /// New devices a second on a port [SG_MAX_ACCEPTS_PER_SECOND] [50000]

@@ -109,7 +109,7 @@ mod tests {
 
     fn line(form: &Form, message: &str, fields: &[(&str, Value<'_>)]) -> String {
         let mut record = Record::builder();
-        record.target("dispatch::reap").level(Level::Info).key_values(&fields);
+        record.target("dispatch::reactor").level(Level::Info).key_values(&fields);
         form.line(&record.args(format_args!("{message}")).build(), now())
     }
 
@@ -125,7 +125,7 @@ mod tests {
             ("accepted", Value::from(false)),
             ("delta", Value::from(-3)),
         ];
-        let expected = r#"{"time":"2026-01-02T12:00:01.123Z","level":"info","source":"dispatch::reap","message":"hello","server_port":6001,"remote_ip":"10.0.0.1","accepted":false,"delta":-3}"#;
+        let expected = r#"{"time":"2026-01-02T12:00:01.123Z","level":"info","source":"dispatch::reactor","message":"hello","server_port":6001,"remote_ip":"10.0.0.1","accepted":false,"delta":-3}"#;
         assert_eq!(line(&Form::Json, "hello", &fields), expected);
     }
 

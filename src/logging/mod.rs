@@ -215,22 +215,22 @@ mod tests {
         }
     }
 
-    struct Rig {
+    struct Harness {
         logger: Logger,
         flusher: Flusher,
         permits: mpsc::Sender<()>,
         written: mpsc::Receiver<String>,
     }
 
-    fn rig(form: Form, settings: &LogSettings) -> Rig {
+    fn harness(form: Form, settings: &LogSettings) -> Harness {
         let (permits, permitted) = mpsc::channel();
         let (sender, written) = mpsc::channel();
         let output = Stalling { permits: permitted, written: sender };
         let (logger, flusher) = logger(form, settings, output).unwrap();
-        Rig { logger, flusher, permits, written }
+        Harness { logger, flusher, permits, written }
     }
 
-    impl Rig {
+    impl Harness {
         /// Everything that was written, with permits for as much as there may be.
         fn all(self) -> String {
             for _ in 0..2 * LOG_LINES_QUEUED {
@@ -252,19 +252,19 @@ mod tests {
 
     #[test]
     fn a_stalled_reader_does_not_stall_who_logs_and_the_loss_is_counted() {
-        let rig = rig(Form::Json, &settings(LevelFilter::Info, None));
+        let harness = harness(Form::Json, &settings(LevelFilter::Info, None));
         // Each line is long, so that the writer takes few of them in a batch before it stalls.
         let text = "x".repeat(2000);
         for _ in 0..4 * LOG_LINES_QUEUED {
-            say(&rig.logger, "dispatch", Level::Info, &text);
+            say(&harness.logger, "dispatch", Level::Info, &text);
         }
-        let lost = rig.logger.counters.dropped.load(Ordering::SeqCst);
+        let lost = harness.logger.counters.dropped.load(Ordering::SeqCst);
         assert!(lost > 2 * LOG_LINES_QUEUED as u64, "{lost}");
 
-        let written = rig.lines_after_drain();
+        let written = harness.lines_after_drain();
         assert_eq!(written, 4 * LOG_LINES_QUEUED as u64 - lost);
-        say(&rig.logger, "dispatch", Level::Info, "room again");
-        let rest = rig.all();
+        say(&harness.logger, "dispatch", Level::Info, "room again");
+        let rest = harness.all();
         let last: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
         assert_eq!(last["message"], "room again");
         assert_eq!(last["dropped_lines"], lost);
@@ -272,56 +272,58 @@ mod tests {
 
     #[test]
     fn a_flush_gives_up_when_its_time_is_over() {
-        let rig = rig(Form::Json, &settings(LevelFilter::Info, None));
-        say(&rig.logger, "dispatch", Level::Info, "never read");
-        rig.flusher.flush(Duration::from_millis(20));
-        assert_eq!(rig.logger.counters.waiting.load(Ordering::SeqCst), 1);
+        let harness = harness(Form::Json, &settings(LevelFilter::Info, None));
+        say(&harness.logger, "dispatch", Level::Info, "never read");
+        harness.flusher.flush(Duration::from_millis(20));
+        assert_eq!(harness.logger.counters.waiting.load(Ordering::SeqCst), 1);
     }
 
     #[test]
     fn a_reader_that_is_gone_harms_nobody() {
-        let rig = rig(Form::Json, &settings(LevelFilter::Info, None));
-        drop(rig.permits);
+        let harness = harness(Form::Json, &settings(LevelFilter::Info, None));
+        drop(harness.permits);
         for _ in 0..10 {
-            say(&rig.logger, "dispatch", Level::Info, "to nobody");
+            say(&harness.logger, "dispatch", Level::Info, "to nobody");
         }
-        rig.flusher.flush(LONG);
-        assert_eq!(rig.logger.counters.waiting.load(Ordering::SeqCst), 0);
+        harness.flusher.flush(LONG);
+        assert_eq!(harness.logger.counters.waiting.load(Ordering::SeqCst), 0);
     }
 
     #[test]
     fn the_level_chooses_the_lines() {
-        let rig = rig(Form::Plain(TimeZone::UTC), &settings(LevelFilter::Info, None));
-        say(&rig.logger, "dispatch", Level::Debug, "too fine");
-        say(&rig.logger, "dispatch", Level::Info, "shown");
-        let all = rig.all();
+        let harness = harness(Form::Plain(TimeZone::UTC), &settings(LevelFilter::Info, None));
+        say(&harness.logger, "dispatch", Level::Debug, "too fine");
+        say(&harness.logger, "dispatch", Level::Info, "shown");
+        let all = harness.all();
         assert!(all.contains("shown") && !all.contains("too fine"), "{all}");
     }
 
     #[test]
     fn the_filter_wins_over_the_level() {
-        let settings = settings(LevelFilter::Off, Some("warn,dispatch::reap=trace"));
-        let rig = rig(Form::Plain(TimeZone::UTC), &settings);
-        say(&rig.logger, "dispatch", Level::Info, "too fine");
-        say(&rig.logger, "dispatch::reap", Level::Trace, "shown");
-        let all = rig.all();
+        let settings = settings(LevelFilter::Off, Some("warn,dispatch::reactor=trace"));
+        let harness = harness(Form::Plain(TimeZone::UTC), &settings);
+        say(&harness.logger, "dispatch", Level::Info, "too fine");
+        say(&harness.logger, "dispatch::reactor", Level::Trace, "shown");
+        let all = harness.all();
         assert!(all.contains("shown") && !all.contains("too fine"), "{all}");
     }
 
     #[test]
     fn crates_that_dump_payloads_are_held_at_warnings() {
         let settings = settings(LevelFilter::Trace, Some("trace,tungstenite=trace"));
-        let rig = rig(Form::Plain(TimeZone::UTC), &settings);
+        let harness = harness(Form::Plain(TimeZone::UTC), &settings);
         for target in ["tungstenite::protocol", "rustls", "mio::poll"] {
-            say(&rig.logger, target, Level::Info, "payload");
+            say(&harness.logger, target, Level::Info, "payload");
             assert!(
-                !rig.logger.enabled(&Metadata::builder().target(target).level(Level::Info).build())
+                !harness
+                    .logger
+                    .enabled(&Metadata::builder().target(target).level(Level::Info).build())
             );
         }
-        say(&rig.logger, "rustls::x", Level::Warn, "payload");
-        say(&rig.logger, "mio::x", Level::Warn, "shown");
-        say(&rig.logger, "miometer", Level::Trace, "another crate");
-        let all = rig.all();
+        say(&harness.logger, "rustls::x", Level::Warn, "payload");
+        say(&harness.logger, "mio::x", Level::Warn, "shown");
+        say(&harness.logger, "miometer", Level::Trace, "another crate");
+        let all = harness.all();
         assert!(all.contains("shown") && all.contains("another crate"), "{all}");
         assert!(!all.contains("payload"), "{all}");
     }

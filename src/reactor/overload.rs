@@ -98,17 +98,18 @@ impl<N: Net> Reactor<N> {
             Source::Closing(_) | Source::HttpClient(_) | Source::Port(_) => {}
             Source::HttpListener(_) | Source::PendingDevice(_) => {}
         }
-        warn!(
+        let words = format!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
              them and is paused",
             self.describe(holder)
         );
+        self.log_overload(holder, &words);
     }
 
     fn cut_off_holder(&mut self, holder: Source, bytes: usize) {
         self.counters.overload_cuts += 1;
         let why = format!("too much is queued in all, and it holds {bytes} bytes of that");
-        warn!("{} is cut off: {why}", self.describe(holder));
+        self.log_overload(holder, &format!("{} is cut off: {why}", self.describe(holder)));
         match holder {
             Source::Driver(key) => self.remove_driver(key, DriverEnd::ConnectionLost(why)),
             Source::Device(key) => self.end_device(key, DeviceEnd::Failed(why)),
@@ -116,6 +117,22 @@ impl<N: Net> Reactor<N> {
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
             Source::HttpListener(_) | Source::PendingDevice(_) => {}
+        }
+    }
+
+    fn log_overload(&self, holder: Source, words: &str) {
+        let driver = match holder {
+            Source::Driver(key) => self.drivers.get(key),
+            Source::Device(_) | Source::Closing(_) | Source::HttpClient(_) => None,
+            Source::Port(_) | Source::HttpListener(_) | Source::PendingDevice(_) => None,
+        };
+        match driver.map(|driver| &driver.name) {
+            Some(Name { request_id, client_ip, event_source }) => warn!(
+                client_ip:% = client_ip, request_id = request_id.as_str(),
+                event_source = event_source.as_str();
+                "{words}"
+            ),
+            None => warn!("{words}"),
         }
     }
 

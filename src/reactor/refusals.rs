@@ -1,6 +1,6 @@
 //! Devices that do not get in: they are counted, and named on the log as far as it bears.
 //!
-//! A noisy stranger must not hide the device that somebody looks for, so that each address is
+//! A noisy unlisted peer must not hide the device that somebody looks for, so that each address is
 //! named at once when it is new, and then with its count, once a minute while it goes on. What is
 //! new about an address is told at once, too, a few times: whoever tries to get a device to work
 //! wants to see the next thing that is wrong.

@@ -1,6 +1,9 @@
 //! The loop: it polls, tells the reactor what happened, and sleeps as long as that allows.
 //!
-//! This is the only place that waits and the only one that looks at the clock.
+//! This is the only place that waits and the only one that looks at the clock. Here belongs what a
+//! process needs around the reactor: signals, the service manager, the limit of open files.
+//! Deliberately absent: what an event means, which is the reactor's to know, and where the
+//! configuration comes from.
 
 pub mod build_info;
 pub mod clock;
@@ -321,7 +324,7 @@ enum Woken {
     BySignal,
 }
 
-/// Whether somebody knocks at one of our own listeners: then is the time to see whether the
+/// Whether a client waits at one of our own listeners: then is the time to see whether the
 /// certificate's files have changed, without waking up for it.
 fn is_http_listener(token: Token) -> bool {
     matches!(Source::from_token(token), Some(Source::HttpListener(_)))

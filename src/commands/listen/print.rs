@@ -1,6 +1,6 @@
 //! An event as it is shown: a line for eyes, with a hex dump where it is no text, or JSON.
 //!
-//! The data is a stranger's. Whatever it is, it begins no line of its own, and no byte of it
+//! The data is not to be trusted. Whatever it is, it begins no line of its own, and no byte of it
 //! drives the terminal. Pure: the time comes with the event.
 
 use jiff::Timestamp;

@@ -196,7 +196,7 @@ fn a_file_that_is_missing_or_huge_is_named() {
     assert!(missing.unwrap_err().starts_with("/nowhere.crt: "));
     fs::write(keys.path("huge"), vec![b'x'; crate::limits::TLS_FILE_MAX_BYTES + 1]).unwrap();
     let huge = server_config_from_files(&keys.path("one.crt"), &keys.path("huge"));
-    assert!(huge.unwrap_err().contains("longer than"));
+    assert!(huge.unwrap_err().contains("larger than"));
 }
 
 #[test]
