@@ -295,6 +295,16 @@ pub const TLS_BARREN_MAX_BYTES: usize = 64 << 10;
 /// the peer's end is no longer awaited: 4 MiB at most, about what a socket holds.
 pub const TLS_DISCARDS_MAX: usize = 64;
 
+/// Certificates that a device may send beside its own. More than two are hardly seen.
+pub const CLIENT_INTERMEDIATES_MAX: usize = 4;
+
+/// CAs of the same name that a driver may give: a renewed one, and some to spare.
+pub const CLIENT_CAS_OF_A_NAME_MAX: usize = 4;
+
+/// Bytes that a TLS handshake of a device holds while it lasts, as measured: rustls' state, and a
+/// message that is not complete.
+pub const TLS_HANDSHAKE_HELD_BYTES: usize = 33 << 10;
+
 /// Largest certificate or key file; a chain of a hundred certificates is a fifth of it.
 pub const TLS_FILE_MAX_BYTES: usize = 1 << 20;
 

@@ -62,6 +62,15 @@ pub const END_OPERATIONS: u32 = 8;
 /// What a step of a TLS handshake costs with a key of the usual kinds.
 pub const HANDSHAKE_OPERATIONS: u32 = 128;
 
+/// The same with an RSA key of 2048 bits. It grows with the third power of the length.
+pub const RSA_2048_HANDSHAKE_OPERATIONS: u32 = 640;
+
+/// What is added where devices are asked for certificates.
+pub const CLIENT_CHAIN_OPERATIONS: u32 = 1_024;
+
+/// What a registration costs that brings a key or certificates: they are checked at once.
+pub const KEY_OPERATIONS: u32 = 1_024;
+
 /// What reading a request and answering it costs beside its bytes.
 pub const REQUEST_OPERATIONS: u32 = 8;
 

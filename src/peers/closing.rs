@@ -274,7 +274,7 @@ mod tests {
 
     /// A TLS connection whose client has finished its handshake and says nothing more.
     fn connect_over_tls() -> Connection<Scripted> {
-        let config = device_config(None, None, None, &mut SelfSigned::default()).unwrap();
+        let config = device_config(None, None, None, &mut SelfSigned::default()).unwrap().config;
         let client_config = insecure_client_config(rustls::DEFAULT_VERSIONS).unwrap();
         let mut client = ClientConnection::new(client_config, "x".try_into().unwrap()).unwrap();
         let mut connection = Connection::new(Transport::tls(Scripted::new([]), config).unwrap());

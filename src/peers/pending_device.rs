@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::collections::timers::Armed;
-use crate::limits::{HANDSHAKE_OPERATIONS, PROXY_V2_MAX_BYTES};
+use crate::limits::{PROXY_V2_MAX_BYTES, TLS_HANDSHAKE_HELD_BYTES};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::tls::Handshake;
@@ -30,8 +30,8 @@ pub struct PendingDevice<S> {
 pub(crate) enum Stage {
     /// A PROXY header is awaited.
     Proxy,
-    /// A TLS handshake is made.
-    Tls,
+    /// A TLS handshake is made, each step of which costs so many operations.
+    Tls { operations: u32 },
 }
 
 /// What a step came to.
@@ -89,13 +89,21 @@ impl<S: Stream> PendingDevice<S> {
     pub(crate) fn operations(&self) -> u32 {
         match self.stage {
             Stage::Proxy => 1,
-            Stage::Tls => HANDSHAKE_OPERATIONS,
+            Stage::Tls { operations } => operations,
+        }
+    }
+
+    /// Bytes that it holds while its handshake lasts.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self.stage {
+            Stage::Proxy => 0,
+            Stage::Tls { .. } => TLS_HANDSHAKE_HELD_BYTES,
         }
     }
 
     pub(crate) fn step(&mut self) -> io::Result<PendingStep> {
         match &mut self.stage {
-            Stage::Tls => match self.connection.handshake()? {
+            Stage::Tls { .. } => match self.connection.handshake()? {
                 Handshake::Blocked => Ok(PendingStep::Waiting),
                 Handshake::Done => Ok(PendingStep::Ready),
             },
@@ -106,7 +114,7 @@ impl<S: Stream> PendingDevice<S> {
     pub(crate) fn is_overdue(&self, now: Instant) -> Option<&'static str> {
         match self.stage {
             _ if now < self.until => None,
-            Stage::Tls => Some("the TLS handshake took too long"),
+            Stage::Tls { .. } => Some("the TLS handshake took too long"),
             Stage::Proxy => Some("the PROXY header took too long"),
         }
     }

@@ -4,13 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
-
-use rustls::ServerConfig;
 
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::Net;
+use crate::net::tls::PortTls;
 use crate::peers::keys::{DeviceKey, PendingDeviceKey};
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
@@ -74,7 +72,7 @@ pub(crate) enum Socket<N: Net> {
 pub(crate) struct Listener<N: Net> {
     /// `None` once we are shutting down.
     pub(crate) socket: Option<N::Listener>,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<PortTls>,
     /// Devices that drivers know of, by client id.
     pub(crate) devices: BTreeMap<u64, DeviceKey>,
     /// Connections whose PROXY header or TLS handshake is not complete.
@@ -126,7 +124,7 @@ impl Sweep {
 }
 
 impl<N: Net> Listener<N> {
-    pub(crate) fn new(socket: N::Listener, tls: Option<Arc<ServerConfig>>) -> Self {
+    pub(crate) fn new(socket: N::Listener, tls: Option<PortTls>) -> Self {
         Self {
             socket: Some(socket),
             tls,

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Instant;
 
 use log::{debug, info, warn};
-use rustls::ServerConfig;
 
 use crate::limits::{
     ACCEPT_OPERATIONS, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_MAX,
@@ -16,6 +14,7 @@ use crate::limits::{
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
 use crate::net::readiness::Readiness;
+use crate::net::tls::PortTls;
 use crate::net::transport::Transport;
 use crate::net::{Net, is_exhaustion};
 use crate::peers::device::Device;
@@ -113,13 +112,13 @@ impl<N: Net> Reactor<N> {
             return self.refuse(key, peer, "no driver accepts it");
         }
         match &port.socket {
-            Socket::Stream(Listener { tls: Some(config), .. }) => {
-                let config = Arc::clone(config);
+            Socket::Stream(Listener { tls: Some(tls), .. }) => {
+                let tls = tls.clone();
                 // A handshake costs more than anything else that a unlisted peer can ask for.
                 if let Some(why) = self.ceiling_reached(key, peer) {
                     return self.refuse(key, peer, why);
                 }
-                self.await_handshake(key, stream, peer, config);
+                self.await_handshake(key, stream, peer, tls);
             }
             Socket::Stream(Listener { tls: None, .. }) => {
                 self.admit(key, Connection::new(Transport::Plain(stream)), peer);
@@ -208,12 +207,13 @@ impl<N: Net> Reactor<N> {
         port: PortKey,
         stream: N::Stream,
         peer: IpAddr,
-        config: Arc<ServerConfig>,
+        tls: PortTls,
     ) {
         let until = self.now + TLS_HANDSHAKE_MAX;
-        match Transport::tls(stream, config) {
+        let stage = Stage::Tls { operations: tls.handshake_operations };
+        match Transport::tls(stream, tls.config) {
             Ok(transport) => {
-                self.insert_pending(PendingDevice::new(transport, port, peer, Stage::Tls, until));
+                self.insert_pending(PendingDevice::new(transport, port, peer, stage, until));
             }
             Err(error) => self.refuse_pending(port, peer, &error.to_string()),
         }
@@ -260,13 +260,14 @@ impl<N: Net> Reactor<N> {
 
     fn insert_pending(&mut self, mut pending: PendingDevice<N::Stream>) {
         let Self { pending_devices, net, addresses, ports, .. } = self;
-        let (peer, port) = (pending.peer(), pending.port());
+        let (peer, port, held) = (pending.peer(), pending.port(), pending.held_bytes());
         let watched = pending_devices.try_insert_with(|key| {
             net.watch(pending.connection_mut().socket(), Source::PendingDevice(key).into())?;
             Ok::<_, io::Error>(pending)
         });
         if let Ok(key) = watched {
             addresses.add(peer);
+            self.buffers.count_held(0, held);
             if let Some(listener) = ports.get_mut(port).and_then(Port::listener_mut) {
                 listener.pending.insert(key);
             }
@@ -315,7 +316,7 @@ impl<N: Net> Reactor<N> {
 
     /// Ends it in order: closed at once, with input unread, it would be reset, and the alert that
     /// tells the device what is wrong lost on its way.
-    fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
+    pub(super) fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
         let Some(pending) = self.take_pending(key) else { return };
         self.refuse_pending(pending.port(), pending.peer(), why);
         self.start_closing_unlisted(pending.into_connection(), Outbox::default(), LINGER_MAX);
@@ -327,6 +328,7 @@ impl<N: Net> Reactor<N> {
     ) -> Option<PendingDevice<N::Stream>> {
         let mut pending = self.pending_devices.remove(key)?;
         self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
+        self.buffers.count_held(pending.held_bytes(), 0);
         self.addresses.remove(pending.peer());
         if let Some(listener) = self.ports.get_mut(pending.port()).and_then(Port::listener_mut) {
             listener.pending.remove(&key);

@@ -384,13 +384,14 @@ impl<N: Net> Reactor<N> {
             let bounded = waiting <= DATAGRAM_BACKLOG_BYTES;
             ensure(bounded, || format!("{waiting} bytes of datagrams wait"))?;
         }
-        let sum = http_clients + drivers + held + devices + closings + datagrams;
+        let pending: usize = self.pending_devices.iter().map(|(_, it)| it.held_bytes()).sum();
+        let sum = http_clients + drivers + held + devices + closings + datagrams + pending;
         let counted = self.buffers.queued_bytes();
         ensure(sum == counted, || {
             format!(
                 "{counted} bytes are counted as queued, and there are {sum}: {http_clients} toward HTTP \
                  clients, {drivers} toward drivers, {held} held of drivers, {devices} toward \
-                 devices, {closings} in closings, {datagrams} in datagrams"
+                 devices, {closings} in closings, {datagrams} in datagrams, {pending} in handshakes"
             )
         })
     }

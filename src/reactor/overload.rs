@@ -82,7 +82,12 @@ impl<N: Net> Reactor<N> {
             .iter()
             .map(|(key, http)| (http.queued_bytes(), Source::HttpClient(key)));
         let ports = self.ports.iter().map(|(key, port)| (port.queued_bytes(), Source::Port(key)));
-        let holders = drivers.chain(devices).chain(closings).chain(http_clients).chain(ports);
+        let pending = self
+            .pending_devices
+            .iter()
+            .map(|(key, pending)| (pending.held_bytes(), Source::PendingDevice(key)));
+        let holders =
+            drivers.chain(devices).chain(closings).chain(http_clients).chain(ports).chain(pending);
         if let Some((bytes @ 1.., holder)) = holders.max() {
             act(self, holder, bytes);
         }
@@ -116,7 +121,8 @@ impl<N: Net> Reactor<N> {
             Source::Closing(key) => self.drop_closing(key),
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
-            Source::HttpListener(_) | Source::PendingDevice(_) => {}
+            Source::PendingDevice(key) => self.fail_pending(key, &why),
+            Source::HttpListener(_) => {}
         }
     }
 
@@ -183,7 +189,12 @@ impl<N: Net> Reactor<N> {
             Source::Port(key) => self.ports.get(key).map_or_else(String::new, |port| {
                 format!("what waits to be sent from UDP port {}", port.number)
             }),
-            Source::HttpListener(_) | Source::PendingDevice(_) => String::new(),
+            Source::PendingDevice(key) => {
+                self.pending_devices.get(key).map_or_else(String::new, |pending| {
+                    format!("the TLS handshake of {}", pending.peer())
+                })
+            }
+            Source::HttpListener(_) => String::new(),
         }
     }
 }

@@ -2,13 +2,12 @@
 //! that are connected already.
 
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 
 use log::{debug, info};
-use rustls::ServerConfig;
 
 use crate::collections::timers::Armed;
-use crate::net::tls;
+use crate::limits::KEY_OPERATIONS;
+use crate::net::tls::{self, PortTls};
 use crate::net::{Net, is_exhaustion};
 use crate::peers::driver::{Driver, Name};
 use crate::peers::keys::{DriverKey, HttpClientKey, PortKey, Source};
@@ -63,7 +62,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn check_registration(
         &mut self,
         registration: &Registration,
-    ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
+    ) -> Result<Option<PortTls>, Refusal> {
         self.check_allowed(registration)?;
         let tls = self.tls_config(registration.protocol, &registration.tls)?;
         self.find_port(registration)?;
@@ -100,7 +99,7 @@ impl<N: Net> Reactor<N> {
     fn find_or_open_port(
         &mut self,
         registration: &Registration,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<PortTls>,
     ) -> Result<PortKey, Refusal> {
         let Registration { protocol, port: number, .. } = *registration;
         if let Some(key) = self.find_port(registration)? {
@@ -135,7 +134,7 @@ impl<N: Net> Reactor<N> {
         &mut self,
         protocol: Protocol,
         number: u16,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<PortTls>,
     ) -> io::Result<PortKey> {
         let Self { ports, net, .. } = self;
         ports.try_insert_with(|key| {
@@ -197,12 +196,15 @@ impl<N: Net> Reactor<N> {
         &mut self,
         protocol: Protocol,
         parameters: &TlsParameters,
-    ) -> Result<Option<Arc<ServerConfig>>, Refusal> {
+    ) -> Result<Option<PortTls>, Refusal> {
         match protocol {
             Protocol::Tcp | Protocol::Udp => Ok(None),
             Protocol::Tls => {
                 let TlsParameters { private_key, certificate, client_ca } = parameters;
                 let key = private_key.as_ref().map(Secret::expose);
+                if key.is_some() || client_ca.is_some() {
+                    self.budget.spend(KEY_OPERATIONS);
+                }
                 tls::device_config(
                     key,
                     certificate.as_deref(),

@@ -35,7 +35,7 @@ pub fn serve(driver_port: u16, device_port: u16, direction: Direction) -> io::Re
     let (mut driver, _) = TcpListener::bind((Ipv4Addr::LOCALHOST, driver_port))?.accept()?;
     driver.set_nodelay(true)?;
     for id in 0.. {
-        let device = accept(&devices, &config)?;
+        let device = accept(&devices, &config.config)?;
         tell(&mut driver, 0, id)?;
         match direction {
             // An error is the device's end as well.

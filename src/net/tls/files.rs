@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
 
 use super::{certify, load_key, parse_chain, parse_key, server_config};
 use crate::limits::TLS_FILE_MAX_BYTES;
@@ -19,7 +20,8 @@ use crate::net::files;
 pub fn server_config_from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = parse_chain(&read(cert)?).map_err(at(cert))?;
     let loaded = parse_key(&read(key)?).and_then(load_key).map_err(at(key))?;
-    let mut config = server_config(Arc::new(certify(loaded, chain).map_err(at(cert))?), None)?;
+    let certified = certify(loaded, chain).map_err(at(cert))?;
+    let mut config = server_config(Arc::new(SingleCertAndKey::from(certified)), None)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -11,6 +11,8 @@
 
 mod buffers;
 mod client;
+mod client_chain;
+mod default_certificate;
 mod failure;
 mod files;
 mod peer;
@@ -19,22 +21,28 @@ mod stream;
 
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData};
+use rcgen::{CertificateParams, DnType, PublicKeyData};
 use rustls::crypto::{CryptoProvider, ring::default_provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
+
 use x509_cert::der::Decode;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+use crate::limits::{CLIENT_CHAIN_OPERATIONS, HANDSHAKE_OPERATIONS, RSA_2048_HANDSHAKE_OPERATIONS};
+
+use client_chain::client_verifier;
 
 #[cfg(feature = "testing")]
 pub use client::AcceptAnything;
 pub use client::client_config;
 #[cfg(test)]
 pub(crate) use client::{insecure_client_config, insecure_client_config_by};
+pub use default_certificate::SelfSigned;
 pub use failure::is_plain_http;
 pub use files::Reloadable;
 pub use peer::PeerIdentity;
@@ -51,29 +59,13 @@ pub struct ParameterFault {
     pub message: String,
 }
 
-/// The certificate of the process for ports that bring none; made when it is first asked for.
-#[derive(Debug, Default)]
-pub enum SelfSigned {
-    /// Nobody asked yet.
-    #[default]
-    Unmade,
-    /// The same for every port.
-    Made(Arc<CertifiedKey>),
-}
-
-impl SelfSigned {
-    fn get(&mut self) -> Result<Arc<CertifiedKey>, String> {
-        match self {
-            SelfSigned::Made(key) => Ok(key.clone()),
-            SelfSigned::Unmade => {
-                let pair = KeyPair::generate().map_err(|error| error.to_string())?;
-                let key = PrivatePkcs8KeyDer::from(pair.serialize_der()).into();
-                let made = Arc::new(self_signed(key)?);
-                *self = SelfSigned::Made(made.clone());
-                Ok(made)
-            }
-        }
-    }
+/// What a device port serves, and what its handshakes cost.
+#[derive(Debug, Clone)]
+pub struct PortTls {
+    /// Certificate, and which devices are asked for theirs.
+    pub config: Arc<ServerConfig>,
+    /// What a step of a handshake costs in operations of the loop.
+    pub handshake_operations: u32,
 }
 
 /// What a device port serves. PEM in each parameter: a key in PKCS#8, PKCS#1 or SEC1; a
@@ -87,26 +79,53 @@ pub fn device_config(
     certificate: Option<&str>,
     client_ca: Option<&str>,
     own: &mut SelfSigned,
-) -> Result<Arc<ServerConfig>, ParameterFault> {
+) -> Result<PortTls, ParameterFault> {
     let (key_fault, certificate_fault) = (fault("private_key"), fault("certificate"));
     let certified = match (private_key, certificate) {
-        (None, None) => own.get().map_err(&key_fault)?,
+        (None, None) => {
+            let resolver = own.get().map_err(&key_fault)?;
+            return port_tls(resolver, HANDSHAKE_OPERATIONS, client_ca);
+        }
         (None, Some(_)) => {
             let message = "private_key is missing: a certificate is of no use without its key";
             return Err(key_fault(message.into()));
         }
         (Some(key), None) => {
             let key = parse_key(key.as_bytes()).map_err(&key_fault)?;
-            Arc::new(self_signed(key).map_err(&key_fault)?)
+            self_signed(key).map_err(&key_fault)?
         }
         (Some(key), Some(certificate)) => {
             let key = load_key(parse_key(key.as_bytes()).map_err(&key_fault)?);
             let chain = parse_chain(certificate.as_bytes()).map_err(&certificate_fault)?;
-            Arc::new(certify(key.map_err(&key_fault)?, chain).map_err(&certificate_fault)?)
+            certify(key.map_err(&key_fault)?, chain).map_err(&certificate_fault)?
         }
     };
+    let operations = handshake_operations(&certified);
+    port_tls(Arc::new(SingleCertAndKey::from(certified)), operations, client_ca)
+}
+
+fn port_tls(
+    resolver: Arc<dyn ResolvesServerCert>,
+    key_operations: u32,
+    client_ca: Option<&str>,
+) -> Result<PortTls, ParameterFault> {
     let verifier = client_ca.map(client_verifier).transpose().map_err(fault("client_ca"))?;
-    server_config(certified, verifier).map(Arc::new).map_err(key_fault)
+    let chain_operations = if verifier.is_some() { CLIENT_CHAIN_OPERATIONS } else { 0 };
+    let config = server_config(resolver, verifier).map_err(fault("private_key"))?;
+    let handshake_operations = key_operations + chain_operations;
+    Ok(PortTls { config: Arc::new(config), handshake_operations })
+}
+
+/// Signing with RSA costs the more the longer the key is, and more than with other kinds.
+fn handshake_operations(certified: &CertifiedKey) -> u32 {
+    match certified.key.algorithm() {
+        SignatureAlgorithm::RSA => {
+            let info = certified.key.public_key();
+            let bits = info.map_or(0, |info| 8 * info.len() as u32);
+            RSA_2048_HANDSHAKE_OPERATIONS * (bits / 2048).max(1).pow(3)
+        }
+        _ => HANDSHAKE_OPERATIONS,
+    }
 }
 
 fn fault(parameter: &'static str) -> impl Fn(String) -> ParameterFault {
@@ -118,7 +137,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn server_config(
-    certified: Arc<CertifiedKey>,
+    resolver: Arc<dyn ResolvesServerCert>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfig, String> {
     let builder = ServerConfig::builder_with_provider(provider())
@@ -128,19 +147,10 @@ fn server_config(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    let mut config = builder.with_cert_resolver(resolver);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-fn client_verifier(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in parse_chain(pem.as_bytes())? {
-        roots.add(certificate).map_err(|_| "one of its certificates cannot be a CA")?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    builder.build().map_err(|error| error.to_string())
 }
 
 // ---- PEM ------------------------------------------------------------------------------------

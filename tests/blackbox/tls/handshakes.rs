@@ -104,6 +104,31 @@ fn openssl_with_an_old_version_is_refused_with_a_reason() {
     expect_one_line(&dispatch, &mut driver, port, "TLS");
 }
 
+#[test]
+fn a_device_that_knows_only_rsa_is_served_by_the_default_certificate() {
+    if !has_openssl() {
+        return;
+    }
+    let dispatch = Dispatch::start();
+    let (mut driver, port) = open_port(&dispatch);
+    // The key is looked for from now on, which takes a while.
+    eventually("a handshake with RSA is done", || {
+        let words = ["-sigalgs", "rsa_pss_rsae_sha256:RSA+SHA256"];
+        let mut device = OpenSslClient::connect(port, &words);
+        device.send("hello");
+        eventually("openssl says how it went", || {
+            ["Peer signature type", "failure", "errno"]
+                .iter()
+                .any(|it| device.output().contains(it))
+        });
+        device.output().contains("Peer signature type: RSA")
+    });
+    driver.expect_opened();
+    let mut device = OpenSslClient::connect(port, &[]);
+    device.send("hello");
+    device.expect("Peer signature type: ECDSA");
+}
+
 /// Takes as long as the limit on handshakes, so it runs only when asked for.
 #[test]
 #[ignore = "takes 10 s"]

@@ -67,5 +67,7 @@ fn ceilings(rng: &mut Rng) -> Ceilings {
 
 /// What our own listener shows in a world with HTTPS.
 pub(super) fn https_config() -> Result<Arc<ServerConfig>, String> {
-    device_config(Some(KEY), None, None, &mut SelfSigned::default()).map_err(|fault| fault.message)
+    device_config(Some(KEY), None, None, &mut SelfSigned::default())
+        .map(|tls| tls.config)
+        .map_err(|fault| fault.message)
 }

@@ -75,7 +75,7 @@ struct Pair {
 }
 
 fn server_config() -> Arc<ServerConfig> {
-    device_config(None, None, None, &mut SelfSigned::default()).unwrap()
+    device_config(None, None, None, &mut SelfSigned::default()).unwrap().config
 }
 
 fn server(config: Arc<ServerConfig>) -> Transport<Scripted> {
@@ -404,7 +404,7 @@ fn a_plain_transport_is_the_socket() {
 #[test]
 fn a_device_without_the_certificate_that_is_asked_for_is_called_that() {
     let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
-    let config = device_config(None, None, Some(&ca), &mut SelfSigned::default()).unwrap();
+    let config = device_config(None, None, Some(&ca), &mut SelfSigned::default()).unwrap().config;
     for versions in EACH {
         let mut pair = Pair::with(versions, config.clone());
         pair.carry_to_server();
@@ -421,7 +421,7 @@ fn a_device_without_the_certificate_that_is_asked_for_is_called_that() {
 fn a_device_with_the_right_certificate_is_known_by_it() {
     let signed = rcgen::generate_simple_self_signed(["pump-7".to_owned()]).unwrap();
     let ca = signed.cert.pem();
-    let config = device_config(None, None, Some(&ca), &mut SelfSigned::default()).unwrap();
+    let config = device_config(None, None, Some(&ca), &mut SelfSigned::default()).unwrap().config;
     let client = crate::net::tls::insecure_client_config(BOTH).unwrap();
     let mut client = rustls::ClientConfig::clone(&client);
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
