@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use dispatch::testing::limits::HEAD_MAX_BYTES;
+use dispatch::testing::limits::{DEVICES_PER_ANSWER, HEAD_MAX_BYTES};
 use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::http::registration::{self, Protocol, Registration};
 use dispatch::testing::protocol::http::request::{self, Request};
@@ -67,7 +67,19 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
         Ok(Route::Register { registration, .. } | Route::PlainRegister { registration }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
-        Ok(Route::Page | Route::Statistics | Route::Health | Route::Ready | Route::Version) => {}
+        Ok(
+            Route::Page
+            | Route::Statistics
+            | Route::Health
+            | Route::Ready
+            | Route::Version
+            | Route::Ports
+            | Route::CloseDriver { .. },
+        ) => {}
+        Ok(Route::Port { port, page }) => {
+            assert!(port.number > 0 && (1..=DEVICES_PER_ANSWER).contains(&page.limit));
+        }
+        Ok(Route::CloseDevice { port, .. }) => assert!(port.number > 0),
         Err(refusal) => check_answer(refusal.into(), ResponseMode::of(&request)),
     }
 }

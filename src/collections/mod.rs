@@ -6,7 +6,9 @@
 
 pub mod arena;
 pub mod budget;
+pub mod moment;
 pub mod rate_limit;
 pub mod ready_queue;
+pub mod recent;
 pub mod timers;
 pub mod wait_queue;

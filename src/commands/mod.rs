@@ -31,6 +31,7 @@ use crate::logging::settings::Mode;
 use crate::logging::{self, Destination};
 use crate::net::tls;
 use crate::protocol::http::openapi;
+use crate::protocol::http::refusal::Methods;
 use crate::protocol::http::routes::{BASE_PATHS, PAGE_PATH, ROUTES};
 use crate::server::build_info::BUILD;
 use crate::server::{self, descriptors};
@@ -161,14 +162,23 @@ fn is_swapped(typed: &str, meant: &str) -> bool {
 }
 
 fn routes() -> String {
-    let mut table = format!("GET  {PAGE_PATH:<32}status page\n");
+    let mut table = route_line(Methods::Read, PAGE_PATH, "status page");
     for base in BASE_PATHS {
         for row in ROUTES {
             let path = format!("{base}{}", row.suffix);
-            table.push_str(&format!("GET  {path:<32}{}\n", row.purpose));
+            table.push_str(&route_line(row.endpoint.methods(), &path, row.purpose));
         }
     }
     table
+}
+
+/// HEAD is understood where GET is.
+fn route_line(methods: Methods, path: &str, purpose: &str) -> String {
+    let method = match methods {
+        Methods::Read => "GET",
+        Methods::Delete => "DELETE",
+    };
+    format!("{method:<7} {path:<56} {purpose}\n")
 }
 
 fn docs() -> String {
@@ -314,7 +324,7 @@ mod tests {
     #[test]
     fn the_routes_are_all_listed_under_both_bases() {
         let table = printed("--routes");
-        assert_eq!(table.lines().count(), 15);
+        assert_eq!(table.lines().count(), 23);
         assert!(table.contains("/api/server/udp_dispatch "));
         assert!(table.contains("/api/dispatch/v1 "));
     }

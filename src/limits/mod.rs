@@ -7,6 +7,7 @@ mod ceilings;
 mod http;
 mod listen;
 mod logging;
+mod seeing;
 mod work;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use ceilings::{Ceilings, QUEUED_LEAST_BYTES};
 pub use http::*;
 pub use listen::*;
 pub use logging::*;
+pub use seeing::*;
 pub use work::*;
 
 // ---- WebSocket messages ---------------------------------------------------------------------

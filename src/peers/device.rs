@@ -4,9 +4,10 @@
 //! when it is slow, is the reactor's to decide; this holds the facts.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::collections::moment::Moment;
 use crate::collections::timers::Armed;
 use crate::collections::wait_queue::Place;
 use crate::limits::{
@@ -16,6 +17,7 @@ use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
+use crate::peers::figures::Traffic;
 use crate::peers::keys::{DriverKey, PortKey};
 use crate::protocol::envelope::Envelope;
 use crate::protocol::message::Kind;
@@ -28,6 +30,7 @@ pub struct Device<S> {
     pub(crate) port: PortKey,
     pub(crate) id: u64,
     pub(crate) address: IpAddr,
+    pub(crate) remote_port: u16,
     envelope: Envelope,
     pub(crate) life: Life,
     /// Its place in a driver's line, from when it has to wait until it is read again. Few devices
@@ -36,6 +39,10 @@ pub struct Device<S> {
     /// The drivers that it holds back, if its backlog is over the mark.
     pub(crate) hold: Option<Box<Hold>>,
     pub(crate) armed: Armed,
+    pub(crate) traffic: Traffic,
+    pub(crate) since: Moment,
+    /// Of no meaning before it said something.
+    last_heard: Moment,
 }
 
 /// How a device's connection stands.
@@ -113,24 +120,40 @@ impl HoldReason {
 
 impl<S: Stream> Device<S> {
     /// A device that connected just now.
-    pub(crate) fn new(connection: Connection<S>, port: PortKey, id: u64, address: IpAddr) -> Self {
+    pub(crate) fn new(
+        connection: Connection<S>,
+        port: PortKey,
+        id: u64,
+        peer: SocketAddr,
+        now: Moment,
+    ) -> Self {
+        let address = peer.ip();
         Self {
             connection,
             outbox: Outbox::default(),
             port,
             id,
             address,
+            remote_port: peer.port(),
             envelope: Envelope::new(address, id),
             life: Life::Open,
             parked: None,
             hold: None,
             armed: Armed::default(),
+            traffic: Traffic::default(),
+            since: now,
+            last_heard: now,
         }
     }
 
     /// Reads `most` bytes at most, once, and makes a RECEIVED of them at the start of `room`. `ReadOutcome::Bytes` is the
     /// length of the frame.
-    pub(crate) fn read_frame(&mut self, room: &mut [u8], most: usize) -> io::Result<ReadOutcome> {
+    pub(crate) fn read_frame(
+        &mut self,
+        room: &mut [u8],
+        most: usize,
+        now: Moment,
+    ) -> io::Result<ReadOutcome> {
         let Self { envelope, connection, .. } = self;
         let mut other = ReadOutcome::Blocked;
         let len = envelope.frame_around(room, |into| {
@@ -143,7 +166,22 @@ impl<S: Stream> Device<S> {
                 }
             })
         })?;
-        Ok(if len > 0 { ReadOutcome::Bytes(len) } else { other })
+        if len == 0 {
+            return Ok(other);
+        }
+        self.traffic.received.add(self.envelope.data_len(len));
+        self.last_heard = now;
+        Ok(ReadOutcome::Bytes(len))
+    }
+
+    /// How much the device said of a frame that was made of it.
+    pub(crate) fn data_len(&self, frame_len: usize) -> usize {
+        self.envelope.data_len(frame_len)
+    }
+
+    /// When it last said something, if it did.
+    pub(crate) fn last_heard(&self) -> Option<Moment> {
+        (self.traffic.received.messages > 0).then_some(self.last_heard)
     }
 
     /// Appends a message about this device, without data, to a driver's outbox.
@@ -159,17 +197,20 @@ impl<S: Stream> Device<S> {
     }
 
     /// Queues what a driver wrote. What is long and has nothing before it is written at once as
-    /// far as there is room: a copy of it would cost more than the system call.
-    pub(crate) fn write(&mut self, data: &[u8], buffers: &mut BufferPool) {
+    /// far as there is room: a copy of it would cost more than the system call. Whether it will be
+    /// sent.
+    pub(crate) fn write(&mut self, data: &[u8], buffers: &mut BufferPool) -> bool {
         match self.life {
             Life::Open => {
+                self.traffic.sent.add(data.len());
                 let written = match self.outbox.is_empty() && data.len() >= DIRECT_WRITE_BYTES {
                     true => self.connection.write(data),
                     false => 0,
                 };
                 self.outbox.extend(buffers, &data[written..]);
+                true
             }
-            Life::Flushing { .. } | Life::WriteClosed { .. } => {}
+            Life::Flushing { .. } | Life::WriteClosed { .. } => false,
         }
     }
 
@@ -218,17 +259,19 @@ mod tests {
     use super::*;
     use crate::collections::arena::Key;
     use crate::net::scripted::{Room, Scripted, Step};
+    use crate::peers::figures::Count;
     use crate::protocol::envelope::FRAME_MAX_BYTES;
 
     const RECEIVED_HI: &[u8] = b"\x82\x18\x0210.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x02hi";
 
     fn device(steps: impl IntoIterator<Item = Step>) -> Device<Scripted> {
-        let address = "10.0.0.9".parse().unwrap();
-        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, address)
+        let peer = "10.0.0.9:50000".parse().unwrap();
+        let now = Moment::default();
+        Device::new(Scripted::connect(steps), Key::from_bits(0), 7, peer, now)
     }
 
     fn read(device: &mut Device<Scripted>) -> io::Result<ReadOutcome> {
-        device.read_frame(&mut vec![0; FRAME_MAX_BYTES], FRAME_MAX_BYTES)
+        device.read_frame(&mut vec![0; FRAME_MAX_BYTES], FRAME_MAX_BYTES, Moment::default())
     }
 
     fn written(device: &mut Device<Scripted>) -> &[u8] {
@@ -238,7 +281,11 @@ mod tests {
     #[test]
     fn what_it_says_becomes_a_frame() {
         let mut room = vec![0; FRAME_MAX_BYTES];
-        let taken = device([Step::bytes(b"hi")]).read_frame(&mut room, FRAME_MAX_BYTES).unwrap();
+        let mut device = device([Step::bytes(b"hi")]);
+        assert_eq!(device.last_heard(), None);
+        let taken = device.read_frame(&mut room, FRAME_MAX_BYTES, Moment::default()).unwrap();
+        assert_eq!(device.traffic.received, Count { messages: 1, bytes: 2 });
+        assert_eq!(device.last_heard(), Some(Moment::default()));
         assert_eq!(taken, ReadOutcome::Bytes(RECEIVED_HI.len()));
         assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
     }
@@ -286,7 +333,8 @@ mod tests {
         let (mut device, mut buffers) = (device([]), BufferPool::default());
         device.write(b"before", &mut buffers);
         device.finish_flushing(Instant::now());
-        device.write(b"after", &mut buffers);
+        assert!(!device.write(b"after", &mut buffers));
+        assert_eq!(device.traffic.sent, Count { messages: 1, bytes: 6 });
         assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
         assert_eq!(written(&mut device), b"before");
     }

@@ -18,6 +18,7 @@ use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
+use crate::peers::figures::Traffic;
 use crate::peers::keys::{DeviceKey, PortKey, tag};
 use crate::protocol::websocket::{FrameReader, control_frame};
 
@@ -39,6 +40,8 @@ pub struct Driver<S> {
     /// Datagrams that found the backlog over its mark: in all, and since that was last logged.
     pub(crate) dropped_datagrams: u64,
     dropped_unlogged: u64,
+    pub(crate) traffic: Traffic,
+    pub(crate) since: Instant,
     last_heard: Instant,
     ping_interval: Duration,
     next_ping: Instant,
@@ -126,15 +129,22 @@ pub(crate) enum Backlog {
     Congested { since: Instant },
 }
 
-/// How log lines name a driver, and whoever makes a request.
+/// How log lines and figures name a driver, and log lines whoever makes a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
     /// The `X-Request-ID` of its request.
     pub(crate) request_id: String,
     /// Its address, whatever load balancers are in between.
     pub(crate) client_ip: IpAddr,
-    /// Its `X-Module-ID`, or "unknown".
-    pub(crate) event_source: String,
+    /// Its `X-Module-ID`.
+    pub(crate) module: Option<String>,
+}
+
+impl Name {
+    /// Its module as log lines have it.
+    pub(crate) fn event_source(&self) -> &str {
+        self.module.as_deref().unwrap_or("unknown")
+    }
 }
 
 /// Why a driver that has gone silent or does not read is to be closed.
@@ -171,6 +181,8 @@ impl<S: Stream> Driver<S> {
             waiting: WaitQueue::default(),
             dropped_datagrams: 0,
             dropped_unlogged: 0,
+            traffic: Traffic::default(),
+            since: now,
             last_heard: now,
             ping_interval,
             next_ping: now + ping_interval,
@@ -235,6 +247,14 @@ impl<S: Stream> Driver<S> {
                 self.backlog = Backlog::Congested { since: now };
             }
             Backlog::Flowing | Backlog::Congested { .. } => {}
+        }
+    }
+
+    /// Since when it does not keep up, if it does not.
+    pub(crate) fn congested_since(&self) -> Option<Instant> {
+        match self.backlog {
+            Backlog::Flowing => None,
+            Backlog::Congested { since } => Some(since),
         }
     }
 
@@ -322,7 +342,7 @@ mod tests {
         let name = Name {
             request_id: String::new(),
             client_ip: IpAddr::from([10, 0, 0, 5]),
-            event_source: String::new(),
+            module: None,
         };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
         let mut buffers = BufferPool::default();

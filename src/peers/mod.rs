@@ -7,10 +7,12 @@
 pub mod closing;
 pub mod device;
 pub mod driver;
+pub mod figures;
 pub mod http_client;
 pub mod http_listener;
 pub mod keys;
 pub mod pending_device;
 pub mod port;
+pub mod refused;
 pub mod subscribers;
 pub mod udp_port;

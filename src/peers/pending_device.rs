@@ -4,7 +4,7 @@
 //! It does not know who accepts the device, and tells nobody of it.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::collections::timers::Armed;
@@ -14,13 +14,14 @@ use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
 use crate::peers::keys::PortKey;
+use crate::peers::refused::Reason;
 use crate::protocol::proxy_header::{self, Header};
 
 /// A device connection that is not through its PROXY header or TLS handshake.
 pub struct PendingDevice<S> {
     connection: Connection<S>,
     port: PortKey,
-    peer: IpAddr,
+    peer: SocketAddr,
     stage: Stage,
     until: Instant,
     pub(crate) armed: Armed,
@@ -41,7 +42,7 @@ pub(crate) enum PendingStep {
     /// Its TLS handshake is done.
     Ready,
     /// It comes from this device, by way of a load balancer.
-    From(IpAddr),
+    From(SocketAddr),
     /// It is a load balancer's own, such as a health check.
     Nobody,
 }
@@ -50,7 +51,7 @@ impl<S: Stream> PendingDevice<S> {
     pub(crate) fn new(
         transport: Transport<S>,
         port: PortKey,
-        peer: IpAddr,
+        peer: SocketAddr,
         stage: Stage,
         until: Instant,
     ) -> Self {
@@ -71,7 +72,7 @@ impl<S: Stream> PendingDevice<S> {
     }
 
     /// Where it comes from, as far as is known.
-    pub(crate) fn peer(&self) -> IpAddr {
+    pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
@@ -111,6 +112,14 @@ impl<S: Stream> PendingDevice<S> {
         }
     }
 
+    /// What is wrong where a step fails.
+    pub(crate) fn failure(&self) -> Reason {
+        match self.stage {
+            Stage::Proxy => Reason::ProxyHeader,
+            Stage::Tls { .. } => Reason::Tls,
+        }
+    }
+
     pub(crate) fn is_overdue(&self, now: Instant) -> Option<&'static str> {
         match self.stage {
             _ if now < self.until => None,
@@ -133,7 +142,7 @@ fn read_proxy_header<S: Stream>(connection: &mut Connection<S>) -> io::Result<Pe
         Some((header, len)) => {
             discard(connection, &mut room[..len])?;
             Ok(match header {
-                Header::Proxied(source) => PendingStep::From(source.ip()),
+                Header::Proxied(source) => PendingStep::From(source),
                 Header::Local => PendingStep::Nobody,
             })
         }

@@ -5,11 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 
+use crate::collections::moment::Moment;
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::timers::Armed;
 use crate::net::Net;
 use crate::net::tls::PortTls;
+use crate::peers::figures::Traffic;
 use crate::peers::keys::{DeviceKey, PendingDeviceKey};
+use crate::peers::refused::RefusedDevices;
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::http::registration::Protocol;
@@ -21,9 +24,26 @@ pub struct Port<N: Net> {
     pub(crate) subscribers: Subscribers,
     pub(crate) socket: Socket<N>,
     pub(crate) armed: Armed,
+    pub(crate) traffic: Traffic,
+    pub(crate) open_since: Moment,
+    pub(crate) refused: RefusedDevices,
 }
 
 impl<N: Net> Port<N> {
+    /// A port that was opened just now.
+    pub(crate) fn new(number: u16, protocol: Protocol, socket: Socket<N>, now: Moment) -> Self {
+        Self {
+            number,
+            protocol,
+            subscribers: Subscribers::default(),
+            socket,
+            armed: Armed::default(),
+            traffic: Traffic::default(),
+            open_since: now,
+            refused: RefusedDevices::default(),
+        }
+    }
+
     /// Its listener, where it is TCP or TLS.
     pub(crate) fn listener(&self) -> Option<&Listener<N>> {
         match &self.socket {

@@ -84,8 +84,12 @@ impl Subscribers {
         self.accepts.get(&driver).is_some_and(|accept| accept.covers(peer))
     }
 
+    /// All drivers, with what they hear.
+    pub fn accepts(&self) -> impl Iterator<Item = (DriverKey, &AcceptList)> {
+        self.accepts.iter().map(|(&driver, accept)| (driver, accept))
+    }
+
     /// All drivers.
-    #[cfg(feature = "testing")]
     pub fn iter(&self) -> impl Iterator<Item = DriverKey> {
         self.accepts.keys().copied()
     }

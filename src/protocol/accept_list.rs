@@ -92,6 +92,12 @@ impl AcceptList {
         ipv4.chain(self.ipv6.iter().copied().map(IpNet::V6))
     }
 
+    /// What the driver wrote, sorted and without duplicates; a range of one address is shown as the
+    /// address.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Shown> {
+        self.entries.iter().copied().map(Shown)
+    }
+
     /// Whether it covers all of IPv4 or all of IPv6, in one entry or in several.
     pub fn is_everything(&self) -> bool {
         self.ipv4.iter().any(|net| net.prefix_len() == 0)
@@ -110,18 +116,27 @@ impl AcceptList {
     }
 }
 
-/// Comma-separated; a range of one address is shown as the address.
+/// Comma-separated.
 impl fmt::Display for AcceptList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, entry) in self.entries.iter().enumerate() {
+        for (position, entry) in self.entries().enumerate() {
             let comma = if position > 0 { "," } else { "" };
-            if entry.prefix_len() == entry.max_prefix_len() {
-                write!(f, "{comma}{}", entry.addr())?;
-            } else {
-                write!(f, "{comma}{entry}")?;
-            }
+            write!(f, "{comma}{entry}")?;
         }
         Ok(())
+    }
+}
+
+/// An entry of a list, to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown(IpNet);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.prefix_len() == self.0.max_prefix_len() {
+            true => write!(f, "{}", self.0.addr()),
+            false => write!(f, "{}", self.0),
+        }
     }
 }
 

@@ -85,6 +85,15 @@ impl Envelope {
         header_len(payload) + payload
     }
 
+    /// How much data is in a frame of this length.
+    pub fn data_len(&self, frame_len: usize) -> usize {
+        let front = usize::from(self.len) + SIZE_BYTES;
+        // The length of the header follows from that of the whole, since a longer payload has no
+        // shorter header.
+        let header = if frame_len <= 2 + 125 { 2 } else { 4 };
+        frame_len - header - front
+    }
+
     /// Writes all that stands before the data and gives its length.
     fn put_front(&self, kind: Kind, data_len: usize, out: &mut [u8]) -> usize {
         let envelope = usize::from(self.len);
@@ -137,6 +146,7 @@ mod tests {
             };
             assert_eq!(decode(payload(&frame)), Ok(expected), "{len}");
             assert_eq!(frame.len(), envelope.frame_len(len));
+            assert_eq!(envelope.data_len(frame.len()), len);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod address;
 pub mod decimal;
 pub mod envelope;
 pub mod http;
+pub mod json;
 pub mod message;
 pub mod port_rules;
 pub mod proxy_header;

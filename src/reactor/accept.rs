@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::{debug, info, warn};
@@ -21,10 +21,14 @@ use crate::peers::device::Device;
 use crate::peers::keys::{DeviceKey, PendingDeviceKey, PortKey, Source};
 use crate::peers::pending_device::{PendingDevice, PendingStep, Stage};
 use crate::peers::port::{Listener, Port, Socket, is_blocked};
+use crate::peers::refused::Reason;
 use crate::protocol::message::Kind;
 
 use super::Reactor;
 use super::sweep::Orphans;
+
+/// What a device is told on the log that no driver's list covers.
+const NOT_ACCEPTED: &str = "no driver accepts it";
 
 /// Why accepting stops for this turn.
 pub(super) enum Pause {
@@ -40,7 +44,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn accept_devices(&mut self, key: PortKey) {
         while !self.budget.is_spent() {
             match self.accept_device(key) {
-                Ok((stream, peer)) => self.receive_device(key, stream, peer.ip().to_canonical()),
+                Ok((stream, peer)) => self.receive_device(key, stream, canonical_peer(peer)),
                 Err(Pause::Again) => {}
                 Err(pause) => return self.pause_port(key, pause),
             }
@@ -94,11 +98,11 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Takes a device connection, or closes it straight away where nobody covers it.
-    fn receive_device(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
-        if self.settings.is_trusted_proxy(peer) {
+    fn receive_device(&mut self, key: PortKey, stream: N::Stream, peer: SocketAddr) {
+        if self.settings.is_trusted_proxy(peer.ip()) {
             // Which device it is will be known from its header alone.
             return match self.device_ceiling_reached(key) {
-                Some(why) => self.refuse(key, peer, why),
+                Some(why) => self.refuse(key, peer, Reason::Limit, why),
                 None => self.await_proxy_header(key, stream, peer),
             };
         }
@@ -106,17 +110,17 @@ impl<N: Net> Reactor<N> {
     }
 
     /// The same, where the peer is the device and not a load balancer.
-    pub(super) fn receive_from(&mut self, key: PortKey, stream: N::Stream, peer: IpAddr) {
+    pub(super) fn receive_from(&mut self, key: PortKey, stream: N::Stream, peer: SocketAddr) {
         let Some(port) = self.ports.get(key) else { return };
-        if !port.subscribers.is_covered(peer) {
-            return self.refuse(key, peer, "no driver accepts it");
+        if !port.subscribers.is_covered(peer.ip()) {
+            return self.refuse(key, peer, Reason::NotAccepted, NOT_ACCEPTED);
         }
         match &port.socket {
             Socket::Stream(Listener { tls: Some(tls), .. }) => {
                 let tls = tls.clone();
                 // A handshake costs more than anything else that a unlisted peer can ask for.
                 if let Some(why) = self.ceiling_reached(key, peer) {
-                    return self.refuse(key, peer, why);
+                    return self.refuse(key, peer, Reason::Limit, why);
                 }
                 self.await_handshake(key, stream, peer, tls);
             }
@@ -132,26 +136,28 @@ impl<N: Net> Reactor<N> {
         &mut self,
         key: PortKey,
         mut connection: Connection<N::Stream>,
-        peer: IpAddr,
+        peer: SocketAddr,
     ) {
         if let Some(why) = self.ceiling_reached(key, peer) {
-            return self.refuse(key, peer, why);
+            return self.refuse(key, peer, Reason::Limit, why);
         }
-        let Self { ports, devices, net, .. } = self;
+        let Self { ports, devices, net, moment, .. } = self;
         let Some(port) = ports.get_mut(key) else { return };
-        if !port.subscribers.is_covered(peer) {
-            return self.refuse(key, peer, "no driver accepts it");
+        if !port.subscribers.is_covered(peer.ip()) {
+            return self.refuse(key, peer, Reason::NotAccepted, NOT_ACCEPTED);
         }
         let Some(listener) = port.listener_mut() else { return };
         let watched = devices.try_insert_with(|device_key| {
             net.watch(connection.socket(), Source::Device(device_key).into())?;
             let id = listener.issue_id();
             listener.devices.insert(id, device_key);
-            Ok::<_, io::Error>(Device::new(connection, key, id, peer))
+            Ok::<_, io::Error>(Device::new(connection, key, id, peer, *moment))
         });
         match watched {
             Ok(device) => self.introduce(device),
-            Err(error) => self.refuse(key, peer, &format!("it can't be watched: {error}")),
+            Err(error) => {
+                self.refuse(key, peer, Reason::Limit, &format!("it can't be watched: {error}"));
+            }
         }
     }
 
@@ -172,10 +178,10 @@ impl<N: Net> Reactor<N> {
         self.announce(key, Kind::Opened);
     }
 
-    fn ceiling_reached(&self, key: PortKey, peer: IpAddr) -> Option<&'static str> {
+    fn ceiling_reached(&self, key: PortKey, peer: SocketAddr) -> Option<&'static str> {
         let most = self.settings.ceilings.devices_per_address;
         self.device_ceiling_reached(key).or_else(|| {
-            (self.addresses.count(peer) >= most)
+            (self.addresses.count(peer.ip()) >= most)
                 .then_some("too many devices from this address (--max-devices-per-address)")
         })
     }
@@ -198,6 +204,11 @@ impl<N: Net> Reactor<N> {
     }
 }
 
+/// An IPv4-mapped IPv6 address is its IPv4 address.
+pub(super) fn canonical_peer(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
 // ---- PROXY headers and TLS handshakes ---------------------------------------------------------
 
 impl<N: Net> Reactor<N> {
@@ -206,7 +217,7 @@ impl<N: Net> Reactor<N> {
         &mut self,
         port: PortKey,
         stream: N::Stream,
-        peer: IpAddr,
+        peer: SocketAddr,
         tls: PortTls,
     ) {
         let until = self.now + TLS_HANDSHAKE_MAX;
@@ -215,12 +226,17 @@ impl<N: Net> Reactor<N> {
             Ok(transport) => {
                 self.insert_pending(PendingDevice::new(transport, port, peer, stage, until));
             }
-            Err(error) => self.refuse_pending(port, peer, &error.to_string()),
+            Err(error) => self.refuse_pending(port, peer, Reason::Tls, &error.to_string()),
         }
     }
 
     /// Begins to read a PROXY header.
-    pub(super) fn await_proxy_header(&mut self, port: PortKey, stream: N::Stream, peer: IpAddr) {
+    pub(super) fn await_proxy_header(
+        &mut self,
+        port: PortKey,
+        stream: N::Stream,
+        peer: SocketAddr,
+    ) {
         let until = self.now + PROXY_HEADER_MAX;
         let stage = Stage::Proxy;
         self.insert_pending(PendingDevice::new(Transport::Plain(stream), port, peer, stage, until));
@@ -233,7 +249,7 @@ impl<N: Net> Reactor<N> {
         self.budget.spend(pending.operations());
         match pending.step() {
             Ok(PendingStep::Waiting) => match pending.is_overdue(self.now) {
-                Some(why) => self.fail_pending(key, why),
+                Some(why) => self.fail_pending(key, Reason::Timeout, why),
                 None => {
                     let until = pending.deadline();
                     self.timers.set(Source::PendingDevice(key), &mut pending.armed, Some(until));
@@ -242,7 +258,10 @@ impl<N: Net> Reactor<N> {
             Ok(PendingStep::Ready) => self.complete_pending(key),
             Ok(PendingStep::From(source)) => self.unwrap_pending(key, source),
             Ok(PendingStep::Nobody) => self.end_balancers_own(key),
-            Err(error) => self.fail_pending(key, &error.to_string()),
+            Err(error) => {
+                let reason = pending.failure();
+                self.fail_pending(key, reason, &error.to_string());
+            }
         }
     }
 
@@ -260,7 +279,7 @@ impl<N: Net> Reactor<N> {
 
     fn insert_pending(&mut self, mut pending: PendingDevice<N::Stream>) {
         let Self { pending_devices, net, addresses, ports, .. } = self;
-        let (peer, port, held) = (pending.peer(), pending.port(), pending.held_bytes());
+        let (peer, port, held) = (pending.peer().ip(), pending.port(), pending.held_bytes());
         let watched = pending_devices.try_insert_with(|key| {
             net.watch(pending.connection_mut().socket(), Source::PendingDevice(key).into())?;
             Ok::<_, io::Error>(pending)
@@ -287,13 +306,13 @@ impl<N: Net> Reactor<N> {
         let Some(pending) = self.take_pending(key) else { return };
         let number = self.ports.get(pending.port()).map_or(0, |port| port.number);
         debug!(
-            server_port = number, remote_ip:% = pending.peer();
-            "the load balancer {} speaks for itself (PROXY LOCAL or UNKNOWN)", pending.peer()
+            server_port = number, remote_ip:% = pending.peer().ip();
+            "the load balancer {} speaks for itself (PROXY LOCAL or UNKNOWN)", pending.peer().ip()
         );
     }
 
     /// Goes on with a connection behind a load balancer as if the device itself had connected.
-    fn unwrap_pending(&mut self, key: PendingDeviceKey, source: IpAddr) {
+    fn unwrap_pending(&mut self, key: PendingDeviceKey, source: SocketAddr) {
         let Some(pending) = self.take_pending(key) else { return };
         let port = pending.port();
         match pending.into_connection().into_transport() {
@@ -307,18 +326,18 @@ impl<N: Net> Reactor<N> {
         let Some(identity) = pending.connection().transport().peer_identity() else { return };
         let number = self.ports.get(pending.port()).map_or(0, |port| port.number);
         info!(
-            server_protocol = "tls", server_port = number, remote_ip:% = pending.peer(),
+            server_protocol = "tls", server_port = number, remote_ip:% = pending.peer().ip(),
             subject = identity.subject.as_str(),
             fingerprint_sha256 = identity.fingerprint_sha256.as_str();
-            "device {} shows the certificate of {}", pending.peer(), identity.subject
+            "device {} shows the certificate of {}", pending.peer().ip(), identity.subject
         );
     }
 
     /// Ends it in order: closed at once, with input unread, it would be reset, and the alert that
     /// tells the device what is wrong lost on its way.
-    pub(super) fn fail_pending(&mut self, key: PendingDeviceKey, why: &str) {
+    pub(super) fn fail_pending(&mut self, key: PendingDeviceKey, reason: Reason, why: &str) {
         let Some(pending) = self.take_pending(key) else { return };
-        self.refuse_pending(pending.port(), pending.peer(), why);
+        self.refuse_pending(pending.port(), pending.peer(), reason, why);
         self.start_closing_unlisted(pending.into_connection(), Outbox::default(), LINGER_MAX);
     }
 
@@ -329,7 +348,7 @@ impl<N: Net> Reactor<N> {
         let mut pending = self.pending_devices.remove(key)?;
         self.timers.set(Source::PendingDevice(key), &mut pending.armed, None);
         self.buffers.count_held(pending.held_bytes(), 0);
-        self.addresses.remove(pending.peer());
+        self.addresses.remove(pending.peer().ip());
         if let Some(listener) = self.ports.get_mut(pending.port()).and_then(Port::listener_mut) {
             listener.pending.remove(&key);
         }

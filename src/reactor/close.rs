@@ -252,7 +252,7 @@ impl<N: Net> Reactor<N> {
         info!(
             server_protocol:% = port.protocol, server_port = number,
             client_ip:% = driver.name.client_ip, request_id = driver.name.request_id.as_str(),
-            event_source = driver.name.event_source.as_str(),
+            event_source = driver.name.event_source(),
             dropped_datagrams = driver.dropped_datagrams;
             "driver left port {number}: {why}"
         );

@@ -1,6 +1,7 @@
 //! Bytes from devices to drivers.
 
 use crate::collections::arena::Arena;
+use crate::collections::moment::Moment;
 use crate::limits::{
     COPIES_PER_OPERATION, DEVICE_READ_BYTES, FAN_OUT_BYTES_PER_READ, FAN_OUT_READ_LEAST_BYTES,
 };
@@ -59,8 +60,11 @@ impl<N: Net> Reactor<N> {
         }
         let Some(device) = self.devices.get_mut(key) else { return false };
         let outcome = match *audience {
-            [only] => read_into(device, only, &mut self.drivers, &mut self.buffers),
-            [..] => device.read_frame(&mut self.scratch.frame, fan_out_room(audience.len())),
+            [only] => read_into(device, only, &mut self.drivers, &mut self.buffers, self.moment),
+            [..] => {
+                let most = fan_out_room(audience.len());
+                device.read_frame(&mut self.scratch.frame, most, self.moment)
+            }
         };
         match outcome {
             Ok(ReadOutcome::Bytes(len)) => {
@@ -86,21 +90,32 @@ impl<N: Net> Reactor<N> {
     /// scratch buffer, from where every driver that hears it gets a copy.
     fn relay(&mut self, key: DeviceKey, audience: &[DriverKey], frame_len: usize) {
         self.budget.spend_bytes(frame_len);
-        if self.devices.get(key).is_some_and(|device| device.connection.wants_write()) {
+        let Some(device) = self.devices.get(key) else { return };
+        if device.connection.wants_write() {
             self.ready.dirty_devices.insert(key);
         }
+        let data_len = device.data_len(frame_len);
+        if let Some(port) = self.ports.get_mut(device.port) {
+            port.traffic.received.add(data_len);
+        }
         match *audience {
-            [only] => self.relieve(only),
-            [..] => self.relay_to_many(audience, frame_len),
+            [only] => {
+                if let Some(driver) = self.drivers.get_mut(only) {
+                    driver.traffic.received.add(data_len);
+                }
+                self.relieve(only);
+            }
+            [..] => self.relay_to_many(audience, frame_len, data_len),
         }
     }
 
-    fn relay_to_many(&mut self, audience: &[DriverKey], frame_len: usize) {
+    fn relay_to_many(&mut self, audience: &[DriverKey], frame_len: usize, data_len: usize) {
         self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
         self.budget.spend_bytes(frame_len * audience.len());
         for &key in audience {
             let Some(driver) = self.drivers.get_mut(key) else { continue };
             driver.outbox.extend(&mut self.buffers, &self.scratch.frame[..frame_len]);
+            driver.traffic.received.add(data_len);
             self.relieve(key);
         }
     }
@@ -142,10 +157,11 @@ fn read_into<S: Stream>(
     only: DriverKey,
     drivers: &mut Arena<tag::Driver, Driver<S>>,
     buffers: &mut BufferPool,
+    now: Moment,
 ) -> std::io::Result<ReadOutcome> {
     let Some(driver) = drivers.get_mut(only) else { return Ok(ReadOutcome::Blocked) };
     let room = driver.outbox.room(buffers, FRAME_MAX_BYTES);
-    let taken = device.read_frame(room, DEVICE_READ_BYTES);
+    let taken = device.read_frame(room, DEVICE_READ_BYTES, now);
     let len = match taken {
         Ok(ReadOutcome::Bytes(len)) => len,
         Ok(ReadOutcome::Blocked | ReadOutcome::End) | Err(_) => 0,

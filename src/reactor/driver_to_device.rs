@@ -21,6 +21,7 @@ use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::peers::device::{Device, HoldReason};
 use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name, Outlet};
+use crate::peers::figures::Count;
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::{Sent, Udp};
@@ -67,6 +68,8 @@ struct MessageContext<'a, N: Net> {
     buffers: &'a mut BufferPool,
     ignored: &'a mut u64,
     ignored_log: &'a mut RateLimit,
+    /// What was passed on.
+    sent: Count,
     budget: &'a mut Budget,
     now: Instant,
 }
@@ -141,10 +144,16 @@ impl<N: Net> Reactor<N> {
             buffers,
             ignored: &mut counters.ignored_messages,
             ignored_log: &mut log_limits.ignored_messages,
+            sent: Count::default(),
             budget,
             now: self.now,
         };
         let processed = process_messages(key, driver, bytes, &mut context);
+        let MessageContext { port, sent, .. } = context;
+        driver.traffic.sent.add_all(sent);
+        if let Some(port) = port {
+            port.traffic.sent.add_all(sent);
+        }
         // What was dealt with is held no longer, even if nothing is read for a while.
         driver.frames.forget_lent();
         buffers.count_held(held_before, driver.frames.held_bytes());
@@ -264,7 +273,12 @@ impl<N: Net> MessageContext<'_, N> {
             }
             Socket::Datagram(udp) => {
                 self.budget.spend(1);
-                send_datagram(udp, self.net, self.buffers, message)
+                let applied = send_datagram(udp, self.net, self.buffers, message);
+                match applied {
+                    Applied::Done => self.sent.add(message.data.len()),
+                    Applied::Ignored(_) | Applied::Filled(_) => {}
+                }
+                applied
             }
         }
     }
@@ -278,7 +292,11 @@ impl<N: Net> MessageContext<'_, N> {
         }
         self.dirty_devices.insert(key);
         match message.kind {
-            Kind::Write => device.write(message.data, self.buffers),
+            Kind::Write => {
+                if device.write(message.data, self.buffers) {
+                    self.sent.add(message.data.len());
+                }
+            }
             Kind::Close => device.finish_flushing(self.now),
             Kind::Opened | Kind::Closed | Kind::Received => {}
         }
@@ -302,7 +320,7 @@ impl<N: Net> MessageContext<'_, N> {
         debug!(
             client_ip:% = driver.client_ip, left_out = left_out,
             request_id = driver.request_id.as_str(),
-            event_source = driver.event_source.as_str();
+            event_source = driver.event_source();
             "{} for id or port {} ignored: {why}", message.kind.name(), message.id_or_port
         );
     }

@@ -6,8 +6,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
 use log::{debug, warn};
 use rustls::ServerConfig;
 
@@ -32,9 +30,6 @@ use crate::protocol::http::routes::{self, Gate, Route};
 
 use super::Reactor;
 use super::accept::Pause;
-
-/// The name of whoever does not say it.
-const UNKNOWN: &str = "unknown";
 
 /// An `X-Request-ID`. Where the system gives no randomness they are all the same, which is better
 /// than no answer.
@@ -198,7 +193,7 @@ impl<N: Net> Reactor<N> {
         let refusal = Refusal::bad_request("HTTPS is served here: ask by https:// or wss://");
         self.log_refusal("request", &refusal, &name);
         let mut answer = Vec::new();
-        let date = self.date();
+        let date = self.calendar.http_date(self.now);
         let stamp = Stamp { request_id: &name.request_id, date: &date };
         Response::from(refusal).write(&mut answer, stamp, ResponseMode::LAST);
         let Some(http) = self.take_http(key) else { return };
@@ -221,6 +216,14 @@ impl<N: Net> Reactor<N> {
             Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
+            Ok(Route::Ports) => Ok(Response::Json(self.ports_json())),
+            Ok(Route::Port { port, page }) => self.port_json(port, page).map(Response::Json),
+            Ok(Route::CloseDevice { port, id }) => {
+                self.close_device(port, id).map(|()| Response::Done)
+            }
+            Ok(Route::CloseDriver { port, id }) => {
+                self.close_driver(port, &id).map(|()| Response::Done)
+            }
             Ok(Route::PlainRegister { registration }) => {
                 let judged = self.check_registration(&registration);
                 Err(judged.err().unwrap_or_else(Refusal::upgrade_required))
@@ -233,6 +236,9 @@ impl<N: Net> Reactor<N> {
             }
             Err(refusal) => Err(refusal),
         };
+        if let Err(refusal) = &answered {
+            self.note_refused_registration(&name, request, refusal);
+        }
         let response = answered.unwrap_or_else(Response::from);
         self.log_answer(request, &response, &name);
         if is_guess(request, &response) {
@@ -247,7 +253,7 @@ impl<N: Net> Reactor<N> {
         Name {
             request_id: request.request_id.clone().unwrap_or_else(new_request_id),
             client_ip: client_ip(peer, request.forwarded_for.as_deref(), trusted),
-            event_source: request.module_id.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+            module: request.module_id.clone(),
         }
     }
 
@@ -257,7 +263,7 @@ impl<N: Net> Reactor<N> {
         Name {
             request_id: new_request_id(),
             client_ip: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            event_source: UNKNOWN.to_owned(),
+            module: None,
         }
     }
 
@@ -281,17 +287,13 @@ impl<N: Net> Reactor<N> {
         name: &Name,
         mode: ResponseMode,
     ) {
-        let date = self.date();
+        let date = self.calendar.http_date(self.now);
         let stamp = Stamp { request_id: &name.request_id, date: &date };
         let Some(http) = self.http_clients.get_mut(key) else { return };
         http.answer(response, stamp, mode, &mut self.buffers, self.now);
-        self.budget.spend_bytes(ANSWER_BYTES_FACTOR * http.queued_bytes());
-    }
-
-    /// The time as the `Date` field says it.
-    fn date(&self) -> String {
-        let time = Timestamp::try_from(self.wall_time).unwrap_or_default();
-        DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+        // What was made for a HEAD is not queued.
+        let made = response.made_bytes().max(http.queued_bytes());
+        self.budget.spend_bytes(ANSWER_BYTES_FACTOR * made);
     }
 
     fn log_answer(&mut self, request: &Request, response: &Response, name: &Name) {
@@ -301,9 +303,10 @@ impl<N: Net> Reactor<N> {
             Response::Json(_)
             | Response::Page
             | Response::Empty
+            | Response::Done
             | Response::SwitchToWebsocket { .. } => debug!(
                 client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
-                event_source = name.event_source.as_str(), status = status;
+                event_source = name.event_source(), status = status;
                 "{path} answered"
             ),
         }
@@ -316,7 +319,7 @@ impl<N: Net> Reactor<N> {
         let Some(left_out) = self.log_limits.refused_requests.allow(most, self.now) else { return };
         warn!(
             client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
-            event_source = name.event_source.as_str(), status = refusal.status.code(),
+            event_source = name.event_source(), status = refusal.status.code(),
             left_out = left_out;
             "{what} refused: {refusal}"
         );
@@ -332,6 +335,7 @@ fn is_guess(request: &Request, response: &Response) -> bool {
         Response::Json(_)
         | Response::Page
         | Response::Empty
+        | Response::Done
         | Response::SwitchToWebsocket { .. } => false,
     }
 }

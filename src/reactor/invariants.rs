@@ -215,7 +215,7 @@ impl<N: Net> Reactor<N> {
             let mut orphans = self.orphans.iter();
             let there = there || orphans.any(|orphans| orphans.pending.contains(&key));
             ensure(there, || format!("pending {key:?} has no port"))?;
-            *counted.entry(address_group(pending.peer())).or_default() += 1;
+            *counted.entry(address_group(pending.peer().ip())).or_default() += 1;
         }
         let kept: BTreeMap<IpAddr, usize> = self.addresses.iter().collect();
         ensure(kept == counted, || format!("addresses are counted {kept:?} and are {counted:?}"))

@@ -15,6 +15,7 @@ mod accept;
 mod audience;
 pub mod auth_throttle;
 mod backpressure;
+mod calendar;
 mod capacity;
 mod close;
 mod device_to_driver;
@@ -28,6 +29,7 @@ mod invariants;
 mod overload;
 mod refusals;
 mod register;
+mod seeing;
 mod shutdown;
 mod state;
 mod sweep;
@@ -92,20 +94,25 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Says what time it is by the calendar, for answers and nothing else.
-    pub fn set_wall_time(&mut self, time: SystemTime) {
-        self.wall_time = time;
+    /// Says what the clock on the wall shows at `now`, for people to read; nothing is measured by it.
+    pub fn set_wall_time(&mut self, now: Instant, wall: SystemTime) {
+        self.calendar.set(now, wall);
     }
 
     /// One turn.
     pub fn step(&mut self, now: Instant) {
-        self.now = now;
+        self.set_now(now);
         self.expire();
         self.drive();
         self.flush();
         self.relieve_overload();
         self.pursue_shutdown();
         self.reap();
+    }
+
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        self.moment = self.calendar.moment(now);
     }
 
     /// How long the loop may sleep; `None` is until an event.

@@ -14,6 +14,7 @@ use crate::peers::device::HoldReason;
 use crate::peers::driver::{Backlog, Intake, Name};
 use crate::peers::keys::{DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::Port;
+use crate::peers::refused::Reason;
 
 use super::Reactor;
 use super::close::{DeviceEnd, DriverEnd};
@@ -121,7 +122,7 @@ impl<N: Net> Reactor<N> {
             Source::Closing(key) => self.drop_closing(key),
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
-            Source::PendingDevice(key) => self.fail_pending(key, &why),
+            Source::PendingDevice(key) => self.fail_pending(key, Reason::Limit, &why),
             Source::HttpListener(_) => {}
         }
     }
@@ -133,9 +134,9 @@ impl<N: Net> Reactor<N> {
             Source::Port(_) | Source::HttpListener(_) | Source::PendingDevice(_) => None,
         };
         match driver.map(|driver| &driver.name) {
-            Some(Name { request_id, client_ip, event_source }) => warn!(
-                client_ip:% = client_ip, request_id = request_id.as_str(),
-                event_source = event_source.as_str();
+            Some(name) => warn!(
+                client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
+                event_source = name.event_source();
                 "{words}"
             ),
             None => warn!("{words}"),
@@ -174,7 +175,8 @@ impl<N: Net> Reactor<N> {
     fn describe(&self, holder: Source) -> String {
         match holder {
             Source::Driver(key) => self.drivers.get(key).map_or_else(String::new, |driver| {
-                let Name { request_id, client_ip, event_source } = &driver.name;
+                let Name { request_id, client_ip, .. } = &driver.name;
+                let event_source = driver.name.event_source();
                 format!("the driver {request_id} ({event_source}) at {client_ip}")
             }),
             Source::Device(key) => self.devices.get(key).map_or_else(String::new, |device| {

@@ -1,4 +1,5 @@
-//! Devices that do not get in: they are counted, and named on the log as far as it bears.
+//! Devices that do not get in: they are counted, and named on the log as far as it bears. And
+//! drivers that do not.
 //!
 //! A noisy unlisted peer must not hide the device that somebody looks for, so that each address is
 //! named at once when it is new, and then with its count, once a minute while it goes on. What is
@@ -7,9 +8,10 @@
 //!
 //! Deliberately absent: a timer that would tell the count of an address that has given up.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use log::warn;
@@ -19,24 +21,34 @@ use crate::limits::{
     REFUSALS_LOGGED_PER_SECOND, REFUSED_ADDRESSES_MAX, REFUSED_AGAIN_INTERVAL, REFUSED_REASONS_MAX,
 };
 use crate::net::Net;
+use crate::peers::driver::Name;
 use crate::peers::keys::PortKey;
-use crate::peers::port::Port;
+use crate::peers::refused::Reason;
+use crate::protocol::http::refusal::Refusal;
 use crate::protocol::http::registration::Protocol;
+use crate::protocol::http::request::Request;
+use crate::protocol::http::routes;
 
 use super::Reactor;
 
 impl<N: Net> Reactor<N> {
     /// Turns a peer away at once.
-    pub(super) fn refuse(&mut self, key: PortKey, peer: IpAddr, why: &str) {
-        self.note_refusal(key, peer, why, |protocol, number| {
-            format!("refused {peer} on {protocol} port {number}: {why}")
+    pub(super) fn refuse(&mut self, key: PortKey, peer: SocketAddr, reason: Reason, why: &str) {
+        self.note_refusal(key, peer, reason, why, |protocol, number| {
+            format!("refused {} on {protocol} port {number}: {why}", peer.ip())
         });
     }
 
     /// Turns a peer away that was looked at more closely.
-    pub(super) fn refuse_pending(&mut self, key: PortKey, peer: IpAddr, why: &str) {
-        self.note_refusal(key, peer, why, |_, number| {
-            format!("device {peer} on port {number} did not get in: {why}")
+    pub(super) fn refuse_pending(
+        &mut self,
+        key: PortKey,
+        peer: SocketAddr,
+        reason: Reason,
+        why: &str,
+    ) {
+        self.note_refusal(key, peer, reason, why, |_, number| {
+            format!("device {} on port {number} did not get in: {why}", peer.ip())
         });
     }
 
@@ -56,24 +68,60 @@ impl<N: Net> Reactor<N> {
     fn note_refusal(
         &mut self,
         key: PortKey,
-        peer: IpAddr,
+        peer: SocketAddr,
+        reason: Reason,
         why: &str,
         words: impl FnOnce(Protocol, u16) -> String,
     ) {
-        let Some(&Port { protocol, number, .. }) = self.ports.get(key) else { return };
+        let Some(port) = self.ports.get_mut(key) else { return };
+        let (address, protocol, number) = (peer.ip(), port.protocol, port.number);
+        port.refused.note(address, reason, self.moment);
         self.counters.refused_devices += 1;
-        let reason = Reason::new(number, why);
-        let Some(named) = self.refusals.handle_refusal(peer, reason, self.now) else { return };
+        let line = Line::new(number, why);
+        let Some(named) = self.refusals.handle_refusal(address, line, self.now) else { return };
         let again = match named.count {
             1 => String::new(),
             count => format!(" ({count} times since it was last named)"),
         };
-        self.refusals.tell(peer, why, named.count);
+        self.refusals.tell(address, why, named.count);
         warn!(
-            server_protocol:% = protocol, server_port = number, remote_ip:% = peer,
+            server_protocol:% = protocol, server_port = number, remote_ip:% = address,
             accepted = false, count = named.count, left_out = named.left_out;
             "{}{again}", words(protocol, number)
         );
+    }
+}
+
+/// A driver that did not get what it asked for, and why: so that whoever waits for it can see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusedRegistration {
+    pub(super) address: IpAddr,
+    pub(super) module: Option<String>,
+    pub(super) protocol: Protocol,
+    /// `None` where it asked for none that there is.
+    pub(super) port: Option<u16>,
+    pub(super) status: u16,
+    pub(super) reason: Cow<'static, str>,
+}
+
+impl<N: Net> Reactor<N> {
+    /// Remembers a refused request, if it is that of a driver.
+    pub(super) fn note_refused_registration(
+        &mut self,
+        name: &Name,
+        request: &Request,
+        refusal: &Refusal,
+    ) {
+        let Some((protocol, port)) = routes::asked_port(request) else { return };
+        let refused = RefusedRegistration {
+            address: name.client_ip,
+            module: name.module.clone(),
+            protocol,
+            port,
+            status: refusal.status.code(),
+            reason: refusal.message.clone(),
+        };
+        self.refused_registrations.note(refused, self.moment);
     }
 }
 
@@ -111,16 +159,16 @@ pub struct RefusedDevice {
 struct Entry {
     since: Instant,
     /// For what it was named since then.
-    reasons: Vec<Reason>,
+    named_for: Vec<Line>,
     /// Refusals that were not named.
     unnamed: u64,
 }
 
 /// Tells one line about an address from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reason(u64);
+pub(super) struct Line(u64);
 
-impl Reason {
+impl Line {
     fn new(port: u16, why: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         (port, why).hash(&mut hasher);
@@ -143,11 +191,11 @@ impl RefusalLog {
     pub(super) fn handle_refusal(
         &mut self,
         address: IpAddr,
-        reason: Reason,
+        line: Line,
         now: Instant,
     ) -> Option<Named> {
         let known = self.named.get_mut(&address);
-        if let Some(entry) = known.filter(|entry| !entry.is_to_be_named(reason, now)) {
+        if let Some(entry) = known.filter(|entry| !entry.is_to_be_named(line, now)) {
             entry.unnamed += 1;
             return None;
         }
@@ -160,7 +208,7 @@ impl RefusalLog {
         let entry = self.named.entry(address).or_insert_with(|| Entry::new(now));
         entry.unnamed += 1;
         let left_out = left_out?;
-        entry.note_named(reason, now);
+        entry.note_named(line, now);
         Some(Named { count: std::mem::take(&mut entry.unnamed), left_out })
     }
 
@@ -188,23 +236,23 @@ impl RefusalLog {
 
 impl Entry {
     fn new(now: Instant) -> Self {
-        Self { since: now, reasons: Vec::new(), unnamed: 0 }
+        Self { since: now, named_for: Vec::new(), unnamed: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
         now >= self.since + REFUSED_AGAIN_INTERVAL
     }
 
-    fn is_to_be_named(&self, reason: Reason, now: Instant) -> bool {
-        let is_new = !self.reasons.contains(&reason) && self.reasons.len() < REFUSED_REASONS_MAX;
+    fn is_to_be_named(&self, line: Line, now: Instant) -> bool {
+        let is_new = !self.named_for.contains(&line) && self.named_for.len() < REFUSED_REASONS_MAX;
         is_new || self.is_over(now)
     }
 
-    fn note_named(&mut self, reason: Reason, now: Instant) {
+    fn note_named(&mut self, line: Line, now: Instant) {
         if self.is_over(now) {
             *self = Self { unnamed: self.unnamed, ..Self::new(now) };
         }
-        self.reasons.push(reason);
+        self.named_for.push(line);
     }
 }
 
@@ -214,7 +262,7 @@ mod tests {
     use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const WHY: Reason = Reason(0);
+    const WHY: Line = Line(0);
 
     fn address(n: u32) -> IpAddr {
         IpAddr::V4(n.into())
@@ -239,7 +287,7 @@ mod tests {
     #[test]
     fn another_reason_is_told_at_once_a_few_times() {
         let (mut log, start) = (RefusalLog::default(), Instant::now());
-        let mut names = |reason| log.handle_refusal(address(1), Reason(reason), start).is_some();
+        let mut names = |reason| log.handle_refusal(address(1), Line(reason), start).is_some();
         assert!(names(1) && names(2) && !names(1) && !names(2));
         let told = (0..100).filter(|&reason| names(reason)).count();
         assert_eq!(told, REFUSED_REASONS_MAX - 2);

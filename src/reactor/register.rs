@@ -5,14 +5,12 @@ use std::io::{self, ErrorKind};
 
 use log::{debug, info};
 
-use crate::collections::timers::Armed;
 use crate::limits::KEY_OPERATIONS;
 use crate::net::tls::{self, PortTls};
 use crate::net::{Net, is_exhaustion};
 use crate::peers::driver::{Driver, Name};
 use crate::peers::keys::{DriverKey, HttpClientKey, PortKey, Source};
 use crate::peers::port::{Listener, Port, Socket};
-use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::registration::{
@@ -43,7 +41,7 @@ impl<N: Net> Reactor<N> {
         info!(
             server_protocol:% = registration.protocol, server_port = registration.port,
             accepting:% = registration.accept, client_ip:% = name.client_ip,
-            request_id = name.request_id.as_str(), event_source = name.event_source.as_str();
+            request_id = name.request_id.as_str(), event_source = name.event_source();
             "driver listens on {} port {}", registration.protocol, registration.port
         );
         let response = Response::switch_to_websocket(websocket_key);
@@ -136,7 +134,7 @@ impl<N: Net> Reactor<N> {
         number: u16,
         tls: Option<PortTls>,
     ) -> io::Result<PortKey> {
-        let Self { ports, net, .. } = self;
+        let Self { ports, net, moment, .. } = self;
         ports.try_insert_with(|key| {
             let token = Source::Port(key).into();
             let socket = match protocol.port_kind() {
@@ -145,13 +143,7 @@ impl<N: Net> Reactor<N> {
                 }
                 PortKind::Datagram => Socket::Datagram(Udp::new(net.open_udp(number, token)?)),
             };
-            Ok(Port {
-                number,
-                protocol,
-                subscribers: Subscribers::default(),
-                socket,
-                armed: Armed::default(),
-            })
+            Ok(Port::new(number, protocol, socket, *moment))
         })
     }
 
@@ -224,7 +216,7 @@ fn log_unknown_parameters(request: &Request, name: &Name) {
     if !unknown.is_empty() {
         debug!(
             client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
-            event_source = name.event_source.as_str();
+            event_source = name.event_source();
             "unknown parameters are ignored: {}", unknown.join(", ")
         );
     }

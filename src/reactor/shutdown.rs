@@ -43,7 +43,7 @@ impl<N: Net> Reactor<N> {
             return;
         }
         info!("stopping: {} drivers, {} devices", self.drivers.len(), self.devices.len());
-        self.now = now;
+        self.set_now(now);
         self.phase =
             Phase::Draining { drained: now + SHUTDOWN_DRAIN_MAX, over: now + SHUTDOWN_MAX };
         self.close_http_listeners();

@@ -6,16 +6,18 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 
 use crate::collections::arena::Arena;
 use crate::collections::budget::Budget;
+use crate::collections::moment::Moment;
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
+use crate::collections::recent::Recent;
 use crate::collections::timers::Timers;
-use crate::limits::{Ceilings, DRIVER_READ_BYTES};
+use crate::limits::{Ceilings, DRIVER_READ_BYTES, REFUSED_REGISTRATIONS_MAX};
 use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::datagrams::DatagramBatch;
@@ -37,8 +39,9 @@ use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 
 use super::auth_throttle::AuthThrottle;
+use super::calendar::Calendar;
 use super::overload::Overload;
-use super::refusals::RefusalLog;
+use super::refusals::{RefusalLog, RefusedRegistration};
 use super::shutdown::Phase;
 use super::sweep::Orphans;
 
@@ -74,8 +77,9 @@ pub struct Reactor<N: Net> {
     pub(super) settings: Settings,
     /// The time of this turn.
     pub(super) now: Instant,
-    /// The same by the calendar, for people to read; nothing is measured by it.
-    pub(super) wall_time: SystemTime,
+    /// The same, as what is kept of many has it.
+    pub(super) moment: Moment,
+    pub(super) calendar: Calendar,
     pub(super) phase: Phase,
     pub(super) overload: Overload,
     /// When an accept last failed for want of descriptors.
@@ -102,6 +106,7 @@ pub struct Reactor<N: Net> {
     pub(super) auth_throttle: AuthThrottle,
     pub(super) log_limits: LogLimits,
     pub(super) refusals: RefusalLog,
+    pub(super) refused_registrations: Recent<RefusedRegistration>,
     pub(super) counters: Counters,
 }
 
@@ -112,7 +117,8 @@ impl<N: Net> Reactor<N> {
             net,
             settings,
             now,
-            wall_time: SystemTime::UNIX_EPOCH,
+            moment: Moment::default(),
+            calendar: Calendar::starting(now),
             phase: Phase::Serving,
             overload: Overload::Calm,
             exhausted: None,
@@ -135,6 +141,7 @@ impl<N: Net> Reactor<N> {
             auth_throttle: AuthThrottle::default(),
             log_limits: LogLimits::default(),
             refusals: RefusalLog::default(),
+            refused_registrations: Recent::with_most(REFUSED_REGISTRATIONS_MAX),
             counters: Counters::default(),
         }
     }

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::collections::timers::Armed;
 use crate::limits::{Ceilings, PING_INTERVAL};
 use crate::net::scripted::ScriptedNet;
 use crate::peers::port::{Port, Socket};
-use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::secret::Secret;
@@ -32,13 +30,8 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
 impl Reactor<ScriptedNet> {
     /// An open UDP port without a driver.
     pub(super) fn insert_udp_port(&mut self) -> PortKey {
-        let port = Port {
-            number: 162,
-            protocol: Protocol::Udp,
-            subscribers: Subscribers::default(),
-            socket: Socket::Datagram(Udp::new(())),
-            armed: Armed::default(),
-        };
+        let socket = Socket::Datagram(Udp::new(()));
+        let port = Port::new(162, Protocol::Udp, socket, self.moment);
         let inserted: Result<_, std::convert::Infallible> =
             self.ports.try_insert_with(|_| Ok(port));
         let Ok(key) = inserted;

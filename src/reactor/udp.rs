@@ -10,6 +10,7 @@ use crate::net::Net;
 use crate::net::datagrams::Arrival;
 use crate::peers::keys::{DriverKey, PortKey, Source};
 use crate::peers::port::{Port, Socket};
+use crate::peers::refused::Reason;
 use crate::peers::udp_port::Received;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::message::Kind;
@@ -83,7 +84,9 @@ impl<N: Net> Reactor<N> {
                 remote_ip:% = proxy.ip();
                 "a datagram of the load balancer {} itself is ignored", proxy.ip()
             ),
-            Err(error) => self.refuse(key, proxy.ip(), &error.to_string()),
+            Err(error) => {
+                self.refuse(key, proxy, Reason::ProxyHeader, &error.to_string());
+            }
         }
     }
 
@@ -104,9 +107,12 @@ impl<N: Net> Reactor<N> {
             Socket::Datagram(udp) if !audience.is_empty() => {
                 udp.note_scope(from);
                 udp.note_local(arrival.from, arrival.to);
+                port.traffic.received.add(data.len());
             }
             Socket::Datagram(_) | Socket::Stream(_) => {
-                self.refuse(key, peer, "no driver accepts datagrams from it");
+                let peer = SocketAddr::new(peer, from.port());
+                let why = "no driver accepts datagrams from it";
+                self.refuse(key, peer, Reason::NotAccepted, why);
             }
         }
         self.budget.spend(1 + audience.len() as u32 / COPIES_PER_OPERATION);
@@ -130,6 +136,7 @@ impl<N: Net> Reactor<N> {
         let room = driver.outbox.room(&mut self.buffers, envelope.frame_len(data.len()));
         let len = envelope.frame(Kind::Received, data, room);
         driver.outbox.commit(&mut self.buffers, len);
+        driver.traffic.received.add(data.len());
         self.relieve(key);
     }
 }

@@ -249,7 +249,7 @@ impl Server {
             self.handle_reload(changed);
         }
         let now = self.now();
-        self.reactor.set_wall_time(SystemTime::now());
+        self.reactor.set_wall_time(now, SystemTime::now());
         self.reactor.step(now);
         self.hand_on_refused_devices();
         let ended = self.now();

@@ -19,6 +19,7 @@ mod lifecycle;
 mod logs;
 mod proxy;
 mod readiness;
+mod seeing;
 mod shutdown;
 mod soak;
 mod tcp;

@@ -45,9 +45,9 @@ pub(crate) use client::{insecure_client_config, insecure_client_config_by};
 pub use default_certificate::SelfSigned;
 pub use failure::is_plain_http;
 pub use files::Reloadable;
-pub use peer::PeerIdentity;
 #[cfg(feature = "testing")]
 pub use peer::identity;
+pub use peer::{PeerIdentity, TlsFacts};
 pub use stream::{Handshake, TlsStream};
 
 /// A parameter of a request that cannot be used, and why.

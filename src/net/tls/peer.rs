@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, CommonState, Error, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, CommonState, Error, PeerIncompatible, ProtocolVersion,
+};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
@@ -14,6 +16,25 @@ pub struct PeerIdentity {
     pub subject: String,
     /// SHA-256 of the certificate, in hex: what `openssl x509 -fingerprint -sha256` shows.
     pub fingerprint_sha256: String,
+}
+
+/// What is known of a TLS connection once its handshake is done.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFacts<'a> {
+    /// As people call it.
+    pub version: Option<&'static str>,
+    /// Who the peer is by its certificate, where one was asked for.
+    pub identity: Option<&'a PeerIdentity>,
+}
+
+/// The version of TLS that is spoken, as people call it.
+pub(super) fn version(connection: &CommonState) -> Option<&'static str> {
+    match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => Some("TLS 1.3"),
+        ProtocolVersion::TLSv1_2 => Some("TLS 1.2"),
+        // rustls speaks no other.
+        _other_version => None,
+    }
 }
 
 /// Who the device is; `None` where no certificate was asked for, or before the handshake.

@@ -18,7 +18,7 @@ use rustls::server::UnbufferedServerConnection;
 
 use super::buffers::{PlaintextSink, Queue, with_scratch};
 use super::failure::Failure;
-use super::peer::{PeerIdentity, is_http, peer_identity};
+use super::peer::{PeerIdentity, TlsFacts, is_http, peer_identity, version};
 use super::pump::{Pumped, Traffic, Unready, pump, when_ready};
 use crate::limits::{
     TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
@@ -47,6 +47,8 @@ pub struct TlsStream<S> {
     outgoing: Queue,
     input: Input,
     output: Output,
+    /// Who the peer is by its certificate; few have one.
+    identity: Option<Box<PeerIdentity>>,
 }
 
 /// Bytes that came with one read of the socket.
@@ -89,6 +91,7 @@ impl<S: Stream> TlsStream<S> {
             outgoing: Queue::default(),
             input: Input::Open,
             output: Output::Open,
+            identity: None,
         })
     }
 
@@ -113,6 +116,7 @@ impl<S: Stream> TlsStream<S> {
                 received => received?,
             };
         }
+        self.identity = peer_identity(&self.session).map(Box::new);
         Ok(Handshake::Done)
     }
 
@@ -148,9 +152,9 @@ impl<S: Stream> TlsStream<S> {
         matches!(self.input, Input::Cut)
     }
 
-    /// Who the peer is by its certificate, where one was asked for.
-    pub fn peer_identity(&self) -> Option<PeerIdentity> {
-        peer_identity(&self.session)
+    /// What is known of it.
+    pub fn facts(&self) -> TlsFacts<'_> {
+        TlsFacts { version: version(&self.session), identity: self.identity.as_deref() }
     }
 
     /// Bytes of memory in buffers.

@@ -12,6 +12,8 @@ use rustls::ServerConfig;
 use crate::net::Stream;
 use crate::net::tls::{Handshake, PeerIdentity, TlsStream};
 
+pub use crate::net::tls::TlsFacts;
+
 /// A byte stream over a socket that never blocks.
 pub enum Transport<S> {
     /// The socket itself.
@@ -75,10 +77,15 @@ impl<S: Stream> Transport<S> {
     }
 
     /// Who the peer is by its certificate, where one was asked for.
-    pub fn peer_identity(&self) -> Option<PeerIdentity> {
+    pub fn peer_identity(&self) -> Option<&PeerIdentity> {
+        self.tls_facts().and_then(|facts| facts.identity)
+    }
+
+    /// What is known of its TLS; `None` without TLS.
+    pub fn tls_facts(&self) -> Option<TlsFacts<'_>> {
         match self {
             Transport::Plain(_) => None,
-            Transport::Tls(stream) => stream.peer_identity(),
+            Transport::Tls(stream) => Some(stream.facts()),
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod forwarded;
 pub mod openapi;
 pub mod page;
+pub mod ports;
 pub mod refusal;
 pub mod registration;
 pub mod request;

@@ -5,8 +5,24 @@ use std::fmt;
 
 use crate::limits::{HEAD_MAX_BYTES, RETRY_AFTER_SECONDS, WRONG_TOKENS_RETRY_AFTER_SECONDS};
 
-/// The methods of every route, as `Allow` shows them.
-const ALLOWED_METHODS: &str = "GET, HEAD";
+/// The methods that a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Methods {
+    /// GET and HEAD.
+    Read,
+    /// DELETE.
+    Delete,
+}
+
+impl Methods {
+    /// As `Allow` shows them; the first is the one that the route is for.
+    pub const fn allowed(self) -> &'static str {
+        match self {
+            Methods::Read => "GET, HEAD",
+            Methods::Delete => "DELETE",
+        }
+    }
+}
 
 /// The statuses that a refusal can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +33,10 @@ pub enum Status {
     Unauthorized,
     /// 403: the port needs a privilege we lack, or the request comes from a foreign web page.
     Forbidden,
-    /// 404: no such route.
+    /// 404: no such route, port, device or driver.
     NotFound,
-    /// 405: the route has other methods.
-    MethodNotAllowed,
+    /// 405: the route has these methods.
+    MethodNotAllowed(Methods),
     /// 408: the head took too long.
     RequestTimeout,
     /// 409: the port cannot be had.
@@ -47,7 +63,7 @@ impl Status {
             Status::Unauthorized => 401,
             Status::Forbidden => 403,
             Status::NotFound => 404,
-            Status::MethodNotAllowed => 405,
+            Status::MethodNotAllowed(_) => 405,
             Status::RequestTimeout => 408,
             Status::Conflict => 409,
             Status::UriTooLong => 414,
@@ -66,7 +82,7 @@ impl Status {
             Status::Unauthorized => "Unauthorized",
             Status::Forbidden => "Forbidden",
             Status::NotFound => "Not Found",
-            Status::MethodNotAllowed => "Method Not Allowed",
+            Status::MethodNotAllowed(_) => "Method Not Allowed",
             Status::RequestTimeout => "Request Timeout",
             Status::Conflict => "Conflict",
             Status::UriTooLong => "URI Too Long",
@@ -140,9 +156,18 @@ impl Refusal {
         Self::new(Status::NotFound, "there is no such route; dispatch --routes lists them")
     }
 
+    /// 404 for what is not there, or no longer.
+    pub fn not_there(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Status::NotFound, message)
+    }
+
     /// 405.
-    pub fn method_not_allowed() -> Self {
-        Self::new(Status::MethodNotAllowed, "this route takes GET and HEAD only")
+    pub fn method_not_allowed(methods: Methods) -> Self {
+        let message = match methods {
+            Methods::Read => "this route takes GET and HEAD only",
+            Methods::Delete => "this route takes DELETE only",
+        };
+        Self::new(Status::MethodNotAllowed(methods), message)
     }
 
     /// 408.
@@ -203,7 +228,7 @@ impl Refusal {
     pub fn fields(&self) -> Vec<(&'static str, Cow<'static, str>)> {
         match self.status {
             Status::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],
-            Status::MethodNotAllowed => vec![("Allow", ALLOWED_METHODS.into())],
+            Status::MethodNotAllowed(methods) => vec![("Allow", methods.allowed().into())],
             Status::UpgradeRequired => {
                 vec![("Upgrade", "websocket".into()), ("Sec-WebSocket-Version", "13".into())]
             }

@@ -127,7 +127,10 @@ fn tls_parameters(protocol: Protocol, query: &str) -> Result<TlsParameters, Refu
 /// The decoded value of the one parameter of this name. It may be repeated, but not differ:
 /// of two readers, say a proxy that filters ports and us, one could go by the first and the
 /// other by the last.
-fn single<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub(super) fn single<'a>(
+    query: &'a str,
+    name: &'static str,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let mut values = pairs.filter(|(found, _)| found == name).map(|(_, value)| value);
     let Some(first) = values.next() else { return Ok(None) };
@@ -140,7 +143,11 @@ fn single<'a>(query: &'a str, name: &'static str) -> Result<Option<Cow<'a, str>>
 
 fn port(query: &str) -> Result<u16, Refusal> {
     let text = single(query, "port")?.ok_or_else(|| Refusal::missing("port", PORT_RESTRICTION))?;
-    let port = parse_decimal(&text).filter(|port| *port > 0);
+    parse_port(&text)
+}
+
+pub(super) fn parse_port(text: &str) -> Result<u16, Refusal> {
+    let port = parse_decimal(text).filter(|port| *port > 0);
     port.ok_or_else(|| {
         Refusal::invalid("port", "the port is not a number from 1 to 65535", PORT_RESTRICTION)
     })

@@ -23,6 +23,8 @@ pub enum Method {
     Get,
     /// HEAD
     Head,
+    /// DELETE
+    Delete,
     /// Any other token.
     Other(String),
 }
@@ -191,6 +193,7 @@ fn method(token: &str) -> Method {
     match token {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
+        "DELETE" => Method::Delete,
         other => Method::Other(other.to_owned()),
     }
 }

@@ -37,7 +37,7 @@ impl ResponseMode {
     pub fn of(request: &Request) -> Self {
         let body = match request.method {
             Method::Head => Body::Omit,
-            Method::Get | Method::Other(_) => Body::Send,
+            Method::Get | Method::Delete | Method::Other(_) => Body::Send,
         };
         Self { body, persistence: request.persistence }
     }
@@ -61,6 +61,8 @@ pub enum Response {
     Page,
     /// 200 without a body.
     Empty,
+    /// 204: it was done.
+    Done,
     /// 101: WebSocket from here on.
     SwitchToWebsocket {
         /// The `Sec-WebSocket-Accept` value.
@@ -86,8 +88,21 @@ impl Response {
     pub fn code(&self) -> u16 {
         match self {
             Response::Json(_) | Response::Page | Response::Empty => 200,
+            Response::Done => 204,
             Response::SwitchToWebsocket { .. } => 101,
             Response::Refused(refusal) => refusal.status.code(),
+        }
+    }
+
+    /// How much was put together for it.
+    pub fn made_bytes(&self) -> usize {
+        match self {
+            Response::Json(body) => body.len(),
+            Response::Page
+            | Response::Empty
+            | Response::Done
+            | Response::SwitchToWebsocket { .. }
+            | Response::Refused(_) => 0,
         }
     }
 
@@ -97,6 +112,7 @@ impl Response {
             Response::Json(body) => write_ok(out, stamp, mode, body),
             Response::Page => write_page(out, stamp, mode),
             Response::Empty => write_ok(out, stamp, mode, ""),
+            Response::Done => write_done(out, stamp, mode),
             Response::SwitchToWebsocket { accept } => write_switch(out, stamp, accept),
             Response::Refused(refusal) => write_refusal(out, stamp, mode, refusal),
         }
@@ -107,6 +123,13 @@ fn write_ok(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode, body: &str)
     write_status(out, 200, "OK", stamp);
     write_field(out, "Connection", connection_option(mode.persistence));
     write_body(out, mode.body, body);
+}
+
+/// RFC 9110 section 8.6: a 204 has no length either.
+fn write_done(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
+    write_status(out, 204, "No Content", stamp);
+    write_field(out, "Connection", connection_option(mode.persistence));
+    out.extend_from_slice(b"\r\n");
 }
 
 fn write_page(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
@@ -182,6 +205,7 @@ fn write_length_and_body(out: &mut Vec<u8>, sent: Body, body: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::http::refusal::Methods;
 
     const KEPT: ResponseMode =
         ResponseMode { body: Body::Send, persistence: Persistence::KeepAlive };
@@ -230,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_has_neither_a_body_nor_a_length() {
+        let text = text(Response::Done, KEPT);
+        assert!(text.starts_with("HTTP/1.1 204 No Content\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\n") && !text.contains("Content-"), "{text}");
+    }
+
+    #[test]
     fn the_switch_to_websocket_proves_the_key_was_understood() {
         // The example of RFC 6455 section 1.3.
         let text =
@@ -244,7 +275,9 @@ mod tests {
     #[test]
     fn each_status_brings_its_own_fields() {
         let with = |refusal: Refusal| text(refusal, KEPT);
-        assert!(with(Refusal::method_not_allowed()).contains("\r\nAllow: GET, HEAD\r\n"));
+        let allows = |methods| with(Refusal::method_not_allowed(methods));
+        assert!(allows(Methods::Read).contains("\r\nAllow: GET, HEAD\r\n"));
+        assert!(allows(Methods::Delete).contains("\r\nAllow: DELETE\r\n"));
         assert!(with(Refusal::unauthorized()).contains("\r\nWWW-Authenticate: Bearer\r\n"));
         assert!(with(Refusal::unavailable("full")).contains("\r\nRetry-After: 5\r\n"));
         let upgrade = with(Refusal::upgrade_required());

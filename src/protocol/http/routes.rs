@@ -8,7 +8,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::protocol::http::refusal::Refusal;
+use crate::protocol::decimal::parse_decimal;
+use crate::protocol::http::ports::{self, Page, PortName};
+use crate::protocol::http::refusal::{Methods, Refusal};
 use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{Method, Request, Upgrade};
 use crate::protocol::secret::Secret;
@@ -31,12 +33,58 @@ pub enum Endpoint {
     Version,
     /// A driver's WebSocket.
     Register(Protocol),
+    /// All open ports.
+    Ports,
+    /// One open port.
+    Port,
+    /// A device of a port, to be closed.
+    Device,
+    /// A driver of a port, to be closed.
+    Driver,
+}
+
+/// What a token must allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To serve ports.
+    Driver,
+    /// To see figures.
+    Viewer,
+    /// To see what passes and to close it, besides what a viewer may.
+    Operator,
+}
+
+impl Endpoint {
+    /// What a token must allow; `None` where none is needed.
+    pub const fn role(self) -> Option<Role> {
+        match self {
+            Endpoint::Page | Endpoint::Health | Endpoint::Ready | Endpoint::Version => None,
+            Endpoint::Statistics | Endpoint::Ports | Endpoint::Port => Some(Role::Viewer),
+            Endpoint::Device | Endpoint::Driver => Some(Role::Operator),
+            Endpoint::Register(_) => Some(Role::Driver),
+        }
+    }
+
+    /// The methods that it takes.
+    pub const fn methods(self) -> Methods {
+        match self {
+            Endpoint::Page
+            | Endpoint::Statistics
+            | Endpoint::Health
+            | Endpoint::Ready
+            | Endpoint::Version
+            | Endpoint::Register(_)
+            | Endpoint::Ports
+            | Endpoint::Port => Methods::Read,
+            Endpoint::Device | Endpoint::Driver => Methods::Delete,
+        }
+    }
 }
 
 /// One line of the table of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteRow {
-    /// What follows the base path.
+    /// What follows the base path. A segment in braces stands for any other.
     pub suffix: &'static str,
     /// What it stands for.
     pub endpoint: Endpoint,
@@ -45,7 +93,7 @@ pub struct RouteRow {
 }
 
 /// All routes, under each of [`BASE_PATHS`].
-pub const ROUTES: [RouteRow; 7] = [
+pub const ROUTES: [RouteRow; 11] = [
     RouteRow { suffix: "", endpoint: Endpoint::Statistics, purpose: "statistics" },
     RouteRow { suffix: "/healthz", endpoint: Endpoint::Health, purpose: "health check" },
     RouteRow { suffix: "/readyz", endpoint: Endpoint::Ready, purpose: "takes drivers?" },
@@ -64,6 +112,22 @@ pub const ROUTES: [RouteRow; 7] = [
         suffix: "/udp_dispatch",
         endpoint: Endpoint::Register(Protocol::Udp),
         purpose: "WebSocket: serve a UDP port",
+    },
+    RouteRow { suffix: "/ports", endpoint: Endpoint::Ports, purpose: "all open ports" },
+    RouteRow {
+        suffix: "/ports/{protocol}/{port}",
+        endpoint: Endpoint::Port,
+        purpose: "an open port, its drivers and devices",
+    },
+    RouteRow {
+        suffix: "/ports/{protocol}/{port}/devices/{id}",
+        endpoint: Endpoint::Device,
+        purpose: "close a device",
+    },
+    RouteRow {
+        suffix: "/ports/{protocol}/{port}/drivers/{id}",
+        endpoint: Endpoint::Driver,
+        purpose: "close a driver",
     },
 ];
 
@@ -95,6 +159,29 @@ pub enum Route {
         /// What a driver would ask for.
         registration: Registration,
     },
+    /// All open ports.
+    Ports,
+    /// One open port.
+    Port {
+        /// Which.
+        port: PortName,
+        /// Which of its devices.
+        page: Page,
+    },
+    /// The end of a device.
+    CloseDevice {
+        /// Its port.
+        port: PortName,
+        /// Its client id.
+        id: u64,
+    },
+    /// The end of a driver.
+    CloseDriver {
+        /// Its port.
+        port: PortName,
+        /// The id of its request.
+        id: String,
+    },
 }
 
 /// How a request came to us.
@@ -120,28 +207,58 @@ pub enum Gate<'a> {
 /// # Errors
 /// The answer to a request that is not good.
 pub fn route(request: &Request, scheme: Scheme, gate: Gate<'_>) -> Result<Route, Refusal> {
-    let endpoint = find(&request.path).ok_or_else(Refusal::not_found)?;
-    match request.method {
-        Method::Get | Method::Head => {}
-        Method::Other(_) => return Err(Refusal::method_not_allowed()),
+    let (endpoint, names) = find(&request.path).ok_or_else(Refusal::not_found)?;
+    check_method(&request.method, endpoint.methods())?;
+    if let Some(role) = endpoint.role() {
+        authorise(request, gate, role)?;
     }
-    match endpoint {
-        Endpoint::Page => Ok(Route::Page),
-        Endpoint::Health => Ok(Route::Health),
-        Endpoint::Ready => Ok(Route::Ready),
-        Endpoint::Version => Ok(Route::Version),
-        Endpoint::Statistics => {
-            authorise(request, gate)?;
-            Ok(Route::Statistics)
+    match (endpoint, &names[..]) {
+        (Endpoint::Page, _) => Ok(Route::Page),
+        (Endpoint::Health, _) => Ok(Route::Health),
+        (Endpoint::Ready, _) => Ok(Route::Ready),
+        (Endpoint::Version, _) => Ok(Route::Version),
+        (Endpoint::Statistics, _) => Ok(Route::Statistics),
+        (Endpoint::Register(protocol), _) => register(request, scheme, protocol),
+        (Endpoint::Ports, _) => Ok(Route::Ports),
+        (Endpoint::Port, [kind, port]) => {
+            let port = ports::port_name(kind, port)?;
+            Ok(Route::Port { port, page: ports::page(request.query.as_deref())? })
         }
-        Endpoint::Register(protocol) => {
-            authorise(request, gate)?;
-            register(request, scheme, protocol)
+        (Endpoint::Device, [kind, port, id]) => {
+            let port = ports::port_name(kind, port)?;
+            Ok(Route::CloseDevice { port, id: ports::device_id(id)? })
+        }
+        (Endpoint::Driver, [kind, port, id]) => {
+            Ok(Route::CloseDriver { port: ports::port_name(kind, port)?, id: (*id).to_owned() })
+        }
+        (Endpoint::Port | Endpoint::Device | Endpoint::Driver, _) => Err(Refusal::not_found()),
+    }
+}
+
+/// The port that a driver asks for, as far as that can be read, whatever else is wrong with the
+/// request; `None` where it is none of a driver.
+pub fn asked_port(request: &Request) -> Option<(Protocol, Option<u16>)> {
+    match find(&request.path) {
+        Some((Endpoint::Register(protocol), _)) => {
+            let text = registration::first(request.query.as_deref().unwrap_or_default(), "port");
+            Some((protocol, text.and_then(|text| parse_decimal(&text)).filter(|port| *port > 0)))
+        }
+        Some(_) | None => None,
+    }
+}
+
+fn check_method(method: &Method, methods: Methods) -> Result<(), Refusal> {
+    match (method, methods) {
+        (Method::Get | Method::Head, Methods::Read) | (Method::Delete, Methods::Delete) => Ok(()),
+        (Method::Get | Method::Head | Method::Delete | Method::Other(_), _) => {
+            Err(Refusal::method_not_allowed(methods))
         }
     }
 }
 
-fn authorise(request: &Request, gate: Gate<'_>) -> Result<(), Refusal> {
+/// The one place that says whether a token may do what it is shown for. There is one token so
+/// far, and it has all roles.
+fn authorise(request: &Request, gate: Gate<'_>, _role: Role) -> Result<(), Refusal> {
     let Gate::Open(secret) = gate else { return Err(Refusal::too_many_wrong_tokens()) };
     match token_of(request) {
         Some(token) if secret.matches(&token) => Ok(()),
@@ -196,13 +313,29 @@ fn counts_json(counts: &BTreeMap<u16, usize>) -> String {
     serde_json::to_string(counts).expect("writing numbers to a string cannot fail")
 }
 
-fn find(path: &str) -> Option<Endpoint> {
+/// What a path stands for, and the segments that fill its gaps.
+fn find(path: &str) -> Option<(Endpoint, Vec<&str>)> {
     if path == PAGE_PATH {
-        return Some(Endpoint::Page);
+        return Some((Endpoint::Page, Vec::new()));
     }
     let path = path.strip_suffix('/').unwrap_or(path);
     let suffix = BASE_PATHS.iter().find_map(|base| path.strip_prefix(base))?;
-    ROUTES.iter().find(|row| row.suffix == suffix).map(|row| row.endpoint)
+    ROUTES.iter().find_map(|row| Some((row.endpoint, fill(row.suffix, suffix)?)))
+}
+
+/// The segments of `suffix` that stand where those of `pattern` are in braces, if the others are
+/// the same.
+fn fill<'a>(pattern: &str, suffix: &'a str) -> Option<Vec<&'a str>> {
+    let mut names = Vec::new();
+    let (mut wanted, mut found) = (pattern.split('/'), suffix.split('/'));
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, None) => return Some(names),
+            (Some(gap), Some(name)) if gap.starts_with('{') => names.push(name),
+            (Some(wanted), Some(found)) if wanted == found => {}
+            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return None,
+        }
+    }
 }
 
 fn without_scheme(field: &str) -> &str {
@@ -215,7 +348,7 @@ fn without_scheme(field: &str) -> &str {
 
 fn register(request: &Request, scheme: Scheme, protocol: Protocol) -> Result<Route, Refusal> {
     match (&request.upgrade, &request.method) {
-        (Upgrade::Malformed(reason), Method::Get | Method::Other(_)) => {
+        (Upgrade::Malformed(reason), Method::Get | Method::Delete | Method::Other(_)) => {
             return Err(Refusal::bad_request(*reason));
         }
         // What is wrong with the handshake of a HEAD is that it is one.
@@ -265,6 +398,7 @@ fn is_own_origin(origin: &str, scheme: Scheme, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::http::registration::PortKind;
     use crate::protocol::http::request;
 
     const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -292,6 +426,18 @@ mod tests {
                 assert_eq!(get("/healthz"), Ok(Route::Health));
                 assert_eq!(get("/readyz"), Ok(Route::Ready));
                 assert_eq!(get("/version"), Ok(Route::Version));
+                assert_eq!(get("/ports"), Ok(Route::Ports));
+                let page = Page { after: Some(7), limit: 9 };
+                let port = PortName { kind: PortKind::Stream, number: 6001 };
+                let line =
+                    format!("GET {base}/ports/tcp/6001{slash}?after=7&limit=9&bearer_token=t");
+                assert_eq!(asked(&line, ""), Ok(Route::Port { port, page }));
+                let delete = |what| {
+                    asked(&format!("DELETE {base}/ports/tcp/6001/{what}{slash}?bearer_token=t"), "")
+                };
+                assert_eq!(delete("devices/7"), Ok(Route::CloseDevice { port, id: 7 }));
+                let id = "a-b".to_owned();
+                assert_eq!(delete("drivers/a-b"), Ok(Route::CloseDriver { port, id }));
             }
         }
     }
@@ -333,6 +479,9 @@ mod tests {
             "/api/server/../server",
             "*",
             "/api/server/tcp_dispatch&port=1",
+            "/api/server/ports/tcp",
+            "/api/server/ports/tcp/1/devices",
+            "/api/server/ports/tcp/1/devices/1/2",
         ] {
             assert_eq!(code(&format!("GET {path}"), ""), 404, "{path}");
         }
@@ -357,6 +506,24 @@ mod tests {
         }
         let tls = "GET /api/server/tls_dispatch?bearer_token=t&port=1&accept=::1&certificate=x";
         assert_eq!(asked(tls, "").unwrap_err().status.code(), 400);
+    }
+
+    #[test]
+    fn so_is_one_for_the_end_of_a_device() {
+        let device = "/api/server/ports/tcp/0/devices/1";
+        assert_eq!(code(&format!("GET {device}"), ""), 405);
+        assert_eq!(code(&format!("DELETE {device}"), ""), 401);
+        assert_eq!(code(&format!("DELETE {device}?bearer_token=t"), ""), 400);
+    }
+
+    #[test]
+    fn what_a_driver_asks_for_is_known_whatever_is_wrong_with_it() {
+        let port = |line| asked_port(&request(line, ""));
+        assert_eq!(port("GET /api/server/tls_dispatch?port=9"), Some((Protocol::Tls, Some(9))));
+        for bad in ["POST /api/server/tls_dispatch?port=0", "GET /api/server/tls_dispatch"] {
+            assert_eq!(port(bad), Some((Protocol::Tls, None)), "{bad}");
+        }
+        assert_eq!(port("GET /api/server/ports?port=9"), None);
     }
 
     #[test]

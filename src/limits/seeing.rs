@@ -1,0 +1,22 @@
+//! What is kept and told for those who want to see what is connected and what passes.
+
+/// Ports in one answer: as many as may be open by default. One of them is 250 bytes of JSON, so
+/// that the answer is about a megabyte.
+pub const PORTS_PER_ANSWER: usize = 4_096;
+
+/// Devices of a port in one answer.
+pub const DEVICES_PER_ANSWER: usize = 1_000;
+
+/// Drivers of a port in one answer. More than a handful on one port is a mistake, and hundreds are
+/// shown so that it is seen.
+pub const DRIVERS_PER_ANSWER: usize = 1_000;
+
+/// Entries of a driver's `accept` list in an answer.
+pub const ACCEPT_ENTRIES_PER_ANSWER: usize = 16;
+
+/// Addresses of refused devices that a port remembers: enough to find the one that somebody looks
+/// for, and few enough to be searched for each refused datagram.
+pub const REFUSED_ADDRESSES_PER_PORT: usize = 64;
+
+/// Refused registrations that are remembered.
+pub const REFUSED_REGISTRATIONS_MAX: usize = 64;
