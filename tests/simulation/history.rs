@@ -34,6 +34,8 @@ pub enum DriverAction {
     Asks,
     Writes,
     WritesMuch,
+    WritesHuge,
+    WritesTiny,
     ClosesDevice,
     Pings,
     SendsNonsense,
@@ -56,6 +58,7 @@ pub enum DeviceAction {
     ManyConnectAndVanish,
     ManyConnect,
     Sends,
+    SendsUrgent,
     Floods,
     Finishes,
     Misbehaves,
@@ -90,6 +93,8 @@ pub enum SystemAction {
     DescriptorsReturn,
     PortIsTaken,
     PortIsFree,
+    WatchingFails,
+    WatchingWorks,
     GetsRough,
     GetsSmooth,
 }
@@ -105,10 +110,12 @@ pub enum Time {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 45] = [
+const WEIGHTS: [(What, usize); 50] = [
     (What::Driver(DriverAction::Asks), 10),
     (What::Driver(DriverAction::Writes), 14),
     (What::Driver(DriverAction::WritesMuch), 2),
+    (What::Driver(DriverAction::WritesHuge), 1),
+    (What::Driver(DriverAction::WritesTiny), 1),
     (What::Driver(DriverAction::ClosesDevice), 4),
     (What::Driver(DriverAction::Pings), 3),
     (What::Driver(DriverAction::SendsNonsense), 3),
@@ -126,6 +133,7 @@ const WEIGHTS: [(What, usize); 45] = [
     (What::Device(DeviceAction::ManyConnectAndVanish), 1),
     (What::Device(DeviceAction::ManyConnect), 1),
     (What::Device(DeviceAction::Sends), 16),
+    (What::Device(DeviceAction::SendsUrgent), 3),
     (What::Device(DeviceAction::Floods), 6),
     (What::Device(DeviceAction::Finishes), 4),
     (What::Device(DeviceAction::Misbehaves), 2),
@@ -145,6 +153,8 @@ const WEIGHTS: [(What, usize); 45] = [
     (What::System(SystemAction::DescriptorsReturn), 2),
     (What::System(SystemAction::PortIsTaken), 1),
     (What::System(SystemAction::PortIsFree), 1),
+    (What::System(SystemAction::WatchingFails), 2),
+    (What::System(SystemAction::WatchingWorks), 3),
     (What::System(SystemAction::GetsRough), 3),
     (What::System(SystemAction::GetsSmooth), 2),
     (What::Passes(Time::Moment), 10),

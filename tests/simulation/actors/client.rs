@@ -46,6 +46,11 @@ impl ClientActor {
         self.line.id()
     }
 
+    /// It may have no answer.
+    pub fn expect_nothing(&mut self) {
+        self.behaviour = Behaviour::Faulty;
+    }
+
     /// Sends and reads what the network allows.
     pub fn pump(&mut self, wire: &mut Wire) -> Result<(), String> {
         if self.standing != Standing::Open {

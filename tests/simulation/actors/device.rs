@@ -31,6 +31,10 @@ pub struct DeviceActor {
     preamble_len: usize,
     pub sent: usize,
     pub to_send: usize,
+    /// The last byte of what it sends next is marked as urgent.
+    is_urgent: bool,
+    /// It cut its connection off when it had sent so much, all of which we must read.
+    pub reset_after: Option<usize>,
     /// It ends its side once all is sent.
     pub is_finishing: bool,
     pub has_finished: bool,
@@ -69,6 +73,8 @@ impl DeviceActor {
             preamble,
             sent: 0,
             to_send: 0,
+            is_urgent: false,
+            reset_after: None,
             is_finishing: false,
             has_finished: false,
             standing: Standing::Open,
@@ -85,6 +91,11 @@ impl DeviceActor {
     /// Its connection.
     pub fn id(&self) -> Id {
         self.line.id()
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.line.is_encrypted()
     }
 
     /// How much of its own bytes we have surely read.
@@ -150,6 +161,9 @@ impl DeviceActor {
         let sent = self.line.send(wire, &bytes);
         self.sent += sent;
         self.to_send -= sent;
+        if sent > 0 && std::mem::take(&mut self.is_urgent) {
+            wire.peer_mark_urgent(self.id());
+        }
         let may_finish = self.line.is_established() || self.behaviour == Behaviour::Faulty;
         if self.is_finishing && self.to_send == 0 && may_finish && !self.has_finished {
             self.has_finished = true;
@@ -166,6 +180,23 @@ impl DeviceActor {
     pub fn flood(&mut self, amount: usize) {
         self.to_send += 8 * amount;
         self.line.change_keys();
+    }
+
+    /// Sends something of which the end is marked as urgent, and something behind it.
+    pub fn send_urgent(&mut self, amount: usize) {
+        self.to_send += 1 + amount % 4_000;
+        self.is_urgent = true;
+    }
+
+    /// Cuts its connection off. What it has sent by then is still heard.
+    pub fn reset(&mut self, wire: &mut Wire) {
+        let is_heard_whole =
+            self.may_be_known() && self.is_promised_all() && self.closed_by.is_empty();
+        if is_heard_whole && self.line.is_flushed() {
+            self.reset_after = Some(self.sent);
+        }
+        (self.behaviour, self.standing) = (Behaviour::Faulty, Standing::Reset);
+        wire.peer_reset(self.id());
     }
 
     /// Sends something that breaks TLS, where there is TLS.

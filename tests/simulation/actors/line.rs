@@ -140,6 +140,14 @@ impl Line {
         }
     }
 
+    /// Whether it is TLS.
+    pub fn is_encrypted(&self) -> bool {
+        match &self.layer {
+            Layer::Plain => false,
+            Layer::Tls(_) => true,
+        }
+    }
+
     /// Whether nothing waits for room in the network.
     pub fn is_flushed(&self) -> bool {
         match &self.layer {

@@ -2,10 +2,14 @@
 //!
 //! It knows nothing of what the bytes mean. The fuzzed session has it too, by path.
 
+mod calls;
 mod our_side;
 mod peer_side;
+mod reading_order;
 mod sim_net;
 mod wire;
 
+pub use calls::Calls;
+pub use reading_order::Overtaking;
 pub use sim_net::SimNet;
 pub use wire::{Faults, Id, Standing, Wire, is_unreachable};

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH};
+use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENOSPC};
 
 use dispatch::testing::net::Token;
 
@@ -37,6 +37,7 @@ impl Wire {
     }
 
     pub(super) fn accept(&mut self, listener: Id) -> io::Result<(Id, SocketAddr)> {
+        self.calls.of(listener).accepts += 1;
         if self.listeners.get(&listener).is_none_or(|l| l.waiting.is_empty()) {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -46,16 +47,23 @@ impl Wire {
         let id = listening.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
         listening.accepted += 1;
         let connection = self.connections.get(&id).ok_or(ErrorKind::ConnectionAborted)?;
-        Ok((id, connection.peer))
+        Ok((id, as_seen(connection.peer, id)))
     }
 
-    pub(super) fn watch(&mut self, id: Id, token: Token) {
+    pub(super) fn watch(&mut self, id: Id, token: Token) -> io::Result<()> {
+        if self.faults.unwatchable && self.rng.chance(50) {
+            self.unwatched.push(id);
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        // It is something else from now on: what was read before it was a device does not count.
+        self.reading_order.forget(id);
         if let Some(connection) = self.connections.get_mut(&id) {
             if let Some(old) = connection.token.replace(token) {
                 self.note_stale(old);
             }
             self.announce(id);
         }
+        Ok(())
     }
 
     /// What a read would give, which stays to be read.
@@ -77,9 +85,10 @@ impl Wire {
     }
 
     pub(super) fn read(&mut self, id: Id, into: &mut [u8]) -> io::Result<usize> {
+        self.calls.of(id).reads += 1;
         let shorten = self.faults.rough && self.rng.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
-        let waiting = connection.inbound.len().min(into.len());
+        let waiting = connection.readable_bytes().min(into.len());
         if waiting == 0 && !into.is_empty() {
             return match connection.reset {
                 Reset::Untold => {
@@ -95,14 +104,18 @@ impl Wire {
         let taken = if shorten { 1 + self.rng.below(waiting) } else { waiting };
         into[..taken].copy_from_slice(&take(&mut connection.inbound, taken));
         connection.inbound_read += taken;
+        connection.urgent.take_if(|mark| *mark < connection.inbound_read);
         self.activity += 1;
-        if taken < waiting {
-            self.announce(id);
+        self.reading_order.read(id);
+        match taken < waiting {
+            true => self.announce(id),
+            false => self.note_waiting(id),
         }
         Ok(taken)
     }
 
     pub(super) fn write(&mut self, id: Id, data: &[u8]) -> io::Result<usize> {
+        self.calls.of(id).writes += 1;
         let shorten = self.faults.rough && self.rng.chance(20);
         let connection = self.connections.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         match connection.reset {
@@ -151,6 +164,7 @@ impl Wire {
     pub(super) fn close(&mut self, id: Id) {
         self.activity += 1;
         self.ready.remove(&id);
+        self.reading_order.forget(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ours = Side::Gone;
         connection.outbound_ended = true;
@@ -186,13 +200,14 @@ impl Wire {
     /// Gives the next datagram, if there is one.
     pub(super) fn receive(&mut self, id: Id) -> Option<(SocketAddr, Vec<u8>)> {
         let udp = self.udps.get_mut(&id)?;
-        let datagram = udp.inbound.pop_front()?;
+        let (from, data) = udp.inbound.pop_front()?;
         self.activity += 1;
-        Some(datagram)
+        Some((as_seen(from, id), data))
     }
 
     /// The error of an earlier datagram, reported in place of a batch.
     pub(super) fn take_failure(&mut self, id: Id) -> io::Result<()> {
+        self.calls.of(id).receives += 1;
         let failed = self.udps.get_mut(&id).is_some_and(|udp| std::mem::take(&mut udp.failure));
         match failed {
             true => Err(io::Error::from_raw_os_error(ECONNREFUSED)),
@@ -201,15 +216,16 @@ impl Wire {
     }
 
     pub(super) fn send(&mut self, id: Id, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        self.calls.of(id).sends += 1;
         let udp = self.udps.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         if udp.is_full {
             udp.wants_room = true;
             return Err(ErrorKind::WouldBlock.into());
         }
-        if is_unreachable(to.ip()) {
+        if is_unreachable(to.ip().to_canonical()) {
             return Err(io::Error::from_raw_os_error(EHOSTUNREACH));
         }
-        udp.sent.push((to, data.to_vec()));
+        udp.sent.push(((to.ip().to_canonical(), to.port()).into(), data.to_vec()));
         self.activity += 1;
         Ok(())
     }
@@ -219,5 +235,13 @@ impl Wire {
         if self.stale.len() > STALE_TOKENS {
             self.stale.pop_front();
         }
+    }
+}
+
+/// A socket for both families shows IPv4 peers by their mapped addresses.
+fn as_seen(peer: SocketAddr, by: Id) -> SocketAddr {
+    match peer.ip() {
+        IpAddr::V4(ip) if by.is_multiple_of(2) => (ip.to_ipv6_mapped(), peer.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => peer,
     }
 }

@@ -22,10 +22,12 @@ impl Wire {
         self.connections.insert(
             id,
             Connection {
+                port,
                 peer: from,
                 token: None,
                 inbound: VecDeque::new(),
                 inbound_read: 0,
+                urgent: None,
                 inbound_ended: false,
                 outbound: VecDeque::new(),
                 outbound_most: SEND_BUFFER_BYTES[id as usize % SEND_BUFFER_BYTES.len()],
@@ -60,6 +62,15 @@ impl Wire {
             self.announce(id);
         }
         taken
+    }
+
+    /// Marks the last byte that was sent as urgent, as far as it was not read yet.
+    pub fn peer_mark_urgent(&mut self, id: Id) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if let Some(before) = connection.inbound.len().checked_sub(1) {
+            connection.urgent = Some(connection.inbound_read + before);
+            self.announce(id);
+        }
     }
 
     /// Reads at most so many bytes.
@@ -101,12 +112,6 @@ impl Wire {
         self.forget_if_gone(id);
     }
 
-    /// Whether the peer has cut the connection off before all that it sent was read.
-    pub fn is_cut_off_unread(&self, id: Id) -> bool {
-        let connection = self.connections.get(&id);
-        connection.is_some_and(|it| it.reset != Reset::No && !it.inbound.is_empty())
-    }
-
     /// The peer closes its socket: an end of its direction, or a reset where it left bytes unread.
     pub fn peer_close(&mut self, id: Id) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -117,6 +122,11 @@ impl Wire {
         connection.inbound_ended = true;
         self.announce(id);
         self.forget_if_gone(id);
+    }
+
+    /// Takes those that we could not watch since the last time.
+    pub fn take_unwatched(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.unwatched)
     }
 
     /// How many connections we have taken from each listener but those of a port.

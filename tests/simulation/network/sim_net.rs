@@ -81,8 +81,7 @@ impl Net for SimNet {
     }
 
     fn watch(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
-        self.wire().watch(stream.id, token);
-        Ok(())
+        self.wire().watch(stream.id, token)
     }
 
     fn receive(&mut self, udp: &SimUdp, batch: &mut DatagramBatch) -> io::Result<()> {

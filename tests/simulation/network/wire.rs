@@ -13,6 +13,8 @@ use dispatch::testing::net::Token;
 use dispatch::testing::net::readiness::Readiness;
 
 use super::super::rng::Rng;
+use super::calls::CallCounts;
+use super::reading_order::ReadingOrder;
 
 /// Names a socket of either kind, forever.
 pub type Id = u64;
@@ -40,6 +42,8 @@ pub struct Faults {
     pub exhausted: bool,
     /// Another program has this port.
     pub taken: Option<u16>,
+    /// Sockets can't be watched.
+    pub unwatchable: bool,
     /// Reads and writes come short, and events come late.
     pub rough: bool,
 }
@@ -48,22 +52,30 @@ pub struct Faults {
 pub struct Wire {
     pub rng: Rng,
     pub faults: Faults,
+    pub calls: CallCounts,
+    pub reading_order: ReadingOrder,
     pub(super) connections: BTreeMap<Id, Connection>,
     pub(super) listeners: BTreeMap<Id, Listening>,
     pub(super) udps: BTreeMap<Id, Udp>,
     pub(super) ready: BTreeSet<Id>,
     pub(super) stale: VecDeque<Token>,
     pub(super) next_id: Id,
+    /// Connections that could not be watched when we wanted it.
+    pub(super) unwatched: Vec<Id>,
     /// Counts whatever happens, so that a loop that gets nowhere shows.
     pub(super) activity: u64,
 }
 
 /// A TCP connection; "we" are the reactor.
 pub(super) struct Connection {
+    pub(super) port: u16,
     pub(super) peer: SocketAddr,
     pub(super) token: Option<Token>,
     pub(super) inbound: VecDeque<u8>,
     pub(super) inbound_read: usize,
+    /// Where in the whole of what the peer sent a byte is marked as urgent. A read ends in front
+    /// of it.
+    pub(super) urgent: Option<usize>,
     pub(super) inbound_ended: bool,
     pub(super) outbound: VecDeque<u8>,
     pub(super) outbound_most: usize,
@@ -126,12 +138,15 @@ impl Wire {
         Self {
             rng: Rng::new(seed),
             faults: Faults::default(),
+            calls: CallCounts::default(),
+            reading_order: ReadingOrder::default(),
             connections: BTreeMap::new(),
             listeners: BTreeMap::new(),
             udps: BTreeMap::new(),
             ready: BTreeSet::new(),
             stale: VecDeque::new(),
             next_id: 0,
+            unwatched: Vec::new(),
             activity: 0,
         }
     }
@@ -162,11 +177,20 @@ impl Wire {
             self.ready.remove(&id);
             self.activity += 1;
             events.extend(self.event_of(id));
+            self.note_waiting(id);
         }
         if self.faults.rough && self.rng.chance(10) {
             events.extend(self.spurious_event());
         }
         events
+    }
+
+    /// We know by now what a connection has to say.
+    pub(super) fn note_waiting(&mut self, id: Id) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        if connection.token.is_some() && !connection.inbound.is_empty() {
+            self.reading_order.wait(id, connection.port);
+        }
     }
 
     fn spurious_event(&mut self) -> Option<(Token, Readiness)> {
@@ -190,7 +214,8 @@ impl Wire {
         let ended = is_reset || connection.inbound_ended;
         let readable = ended || !connection.inbound.is_empty();
         let writable = is_reset || connection.has_room();
-        Some((connection.token?, Readiness::from_event(readable, writable, ended)))
+        let news = Readiness::from_event(readable, writable, ended);
+        Some((connection.token?, news.with_urgent(connection.urgent.is_some())))
     }
 
     pub(super) fn announce(&mut self, id: Id) {
@@ -233,6 +258,12 @@ impl Wire {
 }
 
 impl Connection {
+    /// What one read may take: it ends in front of what is urgent.
+    pub(super) fn readable_bytes(&self) -> usize {
+        let ahead = self.urgent.map(|mark| mark - self.inbound_read).filter(|&ahead| ahead > 0);
+        ahead.unwrap_or(self.inbound.len()).min(self.inbound.len())
+    }
+
     /// The kernel says "writable" only when a good part of the buffer is free.
     pub(super) fn has_room(&self) -> bool {
         self.outbound_most - self.outbound.len() >= self.outbound_most / 3

@@ -34,6 +34,8 @@ impl World {
             SystemAction::DescriptorsReturn => faults.exhausted = false,
             SystemAction::PortIsTaken => faults.taken = Some(device_port(op.who)),
             SystemAction::PortIsFree => faults.taken = None,
+            SystemAction::WatchingFails => faults.unwatchable = true,
+            SystemAction::WatchingWorks => faults.unwatchable = false,
             SystemAction::GetsRough => faults.rough = true,
             SystemAction::GetsSmooth => faults.rough = false,
         }

@@ -79,7 +79,11 @@ impl World {
                     && device.closed_by.is_empty()
                     && !device.is_excused;
                 let may_be_cut = !heard.is_open && !device.is_finishing;
-                if is_whole && !may_be_cut && !heard.reaches(device.sent) {
+                let must_be_heard = match device.reset_after {
+                    Some(_) => device.closed_by.is_empty() && !device.is_excused,
+                    None => is_whole && !may_be_cut,
+                };
+                if must_be_heard && !heard.reaches(device.sent) {
                     return Err(format!(
                         "driver {name} heard {} bytes of device {number}, which sent {}",
                         heard.len, device.sent

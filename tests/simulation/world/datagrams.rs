@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::actors::addresses::{BALANCED_PEER, FIRST_PEER_PORT, PROXY};
+use crate::actors::addresses::{
+    BALANCED_PEER, FIRST_PEER_PORT, IPV6_PEER, IPV6_PEER_ADDRESS, PROXY,
+};
 use crate::history::{DatagramAction, Op};
 use crate::pattern::Record;
 
-use super::proxy_headers::binary_header_from;
+use super::proxy_headers::{DATAGRAM, PROXIED, binary_header};
 use super::scenario::device_port;
 use super::state::World;
 
@@ -29,7 +31,10 @@ impl World {
         for _ in 0..1 + op.amount % 60 {
             let peer = self.rng.below(self.datagrams_sent.len());
             let second = if peer.is_multiple_of(2) { 0 } else { 200 };
-            let address = IpAddr::V4(Ipv4Addr::new(10, second, 0, peer as u8));
+            let address = match peer {
+                IPV6_PEER => IPV6_PEER_ADDRESS,
+                _ => IpAddr::V4(Ipv4Addr::new(10, second, 0, peer as u8)),
+            };
             let number = self.datagrams_sent[peer];
             self.datagrams_sent[peer] += 1;
             let len = self.rng.below(most);
@@ -37,7 +42,7 @@ impl World {
             let from_port = FIRST_PEER_PORT + peer as u16;
             let (from, data) = match peer {
                 BALANCED_PEER => {
-                    let header = binary_header_from(0x21, 0x12, (address, from_port), b"");
+                    let header = binary_header(PROXIED, DATAGRAM, address, from_port, b"");
                     (PROXY, [header, data].concat())
                 }
                 _ => (address, data),

@@ -1,6 +1,6 @@
 //! What the devices of the world do.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dispatch::testing::protocol::http::registration::Protocol;
 
@@ -9,9 +9,9 @@ use crate::actors::behaviour::{Behaviour, Pace};
 use crate::actors::device::{Admission, DeviceActor};
 use crate::actors::line::Line;
 use crate::history::{DeviceAction, Op};
-use crate::network::{Id, Standing};
+use crate::network::Id;
 
-use super::proxy_headers::binary_header;
+use super::proxy_headers::{LOCAL, PROXIED, STREAM, binary_header, text_header};
 use super::scenario::device_port;
 use super::state::{Checked, World};
 
@@ -27,6 +27,7 @@ impl World {
             DeviceAction::Sends => self.with_device(op, |device, amount| {
                 device.to_send += amount % 4_000;
             }),
+            DeviceAction::SendsUrgent => self.with_device(op, DeviceActor::send_urgent),
             DeviceAction::Floods => self.with_device(op, DeviceActor::flood),
             DeviceAction::Finishes => self.with_device(op, |device, _| device.is_finishing = true),
             DeviceAction::Misbehaves => self.with_device(op, |device, _| device.misbehave()),
@@ -73,6 +74,9 @@ impl World {
         {
             return before.address;
         }
+        if amount.is_multiple_of(13) {
+            return Ipv6Addr::new(0x2001, 0xdb8, 0, number as u16, 0, 0, 0, 7).into();
+        }
         let second = if amount.is_multiple_of(2) { 0 } else { 200 };
         let (first, second) = if amount.is_multiple_of(11) { (192, 168) } else { (10, second) };
         Ipv4Addr::new(first, second, (number >> 8) as u8, number as u8).into()
@@ -80,13 +84,13 @@ impl World {
 
     /// Where a device behind the load balancer seems to come from, and what is sent before it.
     fn by_way_of_the_proxy(&mut self, device: IpAddr, port: u16) -> (IpAddr, Vec<u8>, Admission) {
-        let line = format!("PROXY TCP4 {device} 127.0.0.1 7 {port}\r\n").into_bytes();
+        let line = text_header(device, port);
         let (header, admission) = match self.rng.below(8) {
             0 => (b"PROXY UNKNOWN\r\n".to_vec(), Admission::Never),
-            1 => (binary_header(0x20, 0, device, b""), Admission::Never),
+            1 => (binary_header(LOCAL, 0, device, 7, b""), Admission::Never),
             2 => (line[..self.rng.below(line.len())].to_vec(), Admission::Never),
             3 => (b"GET / HTTP/1.1\r\n\r\n".to_vec(), Admission::Never),
-            4 | 5 => (binary_header(0x21, 0x11, device, b"\x04\0\x03TLV"), Admission::Due),
+            4 | 5 => (binary_header(PROXIED, STREAM, device, 7, b"\x04\0\x03TLV"), Admission::Due),
             _ => (line, Admission::Due),
         };
         (PROXY, header, admission)
@@ -150,9 +154,6 @@ impl World {
 
     fn device_resets(&mut self, op: &Op) {
         let net = self.net.clone();
-        self.with_device(op, |device, _| {
-            (device.behaviour, device.standing) = (Behaviour::Faulty, Standing::Reset);
-            net.wire().peer_reset(device.id());
-        });
+        self.with_device(op, |device, _| device.reset(&mut net.wire()));
     }
 }

@@ -1,9 +1,10 @@
 //! What the drivers of the world say about devices.
 
+use dispatch::testing::limits::{FRAMES_PER_STEP, MESSAGE_MAX_BYTES};
 use dispatch::testing::protocol::http::registration::Protocol;
 use dispatch::testing::protocol::message::{Kind, Message};
 
-use crate::actors::addresses::FIRST_PEER_PORT;
+use crate::actors::addresses::{FIRST_PEER_PORT, IPV6_PEER, IPV6_PEER_ADDRESS, UDP_PEERS};
 use crate::actors::behaviour::{Behaviour, Pace};
 use crate::actors::device::DeviceActor;
 use crate::actors::driver::DriverActor;
@@ -12,6 +13,12 @@ use crate::pattern::Record;
 use crate::rng::Rng;
 
 use super::state::World;
+
+/// Nearly the longest message, of which the record and the message itself have a header.
+const HUGEST_BYTES: usize = MESSAGE_MAX_BYTES - 128;
+
+/// What one read of a driver brings and several turns have to process.
+const TINY_WRITES: usize = 2 * FRAMES_PER_STEP as usize;
 
 impl World {
     pub(super) fn driver_writes(&mut self, op: &Op, count: usize, most: usize) {
@@ -59,6 +66,24 @@ impl World {
             }
         });
         self.devices = devices;
+    }
+
+    /// One message of megabytes.
+    pub(super) fn driver_writes_huge(&mut self, op: &Op) {
+        let devices = std::mem::take(&mut self.devices);
+        self.with_driver(op, |driver, rng| {
+            let Some(id) = driver.pick_id(rng) else { return };
+            let device = &devices[driver.heard[&id].device];
+            let len = if rng.chance(5) { HUGEST_BYTES } else { rng.between(1 << 20, 3 << 20) };
+            driver.write(id, device, len, if rng.chance(50) { 1 } else { 3 });
+        });
+        self.devices = devices;
+    }
+
+    /// More messages than are processed in one turn, each of which takes hardly any room.
+    pub(super) fn driver_writes_tiny(&mut self, op: &Op) {
+        self.may_drop_datagrams = true;
+        self.driver_writes(op, TINY_WRITES, 2);
     }
 
     pub(super) fn driver_closes_device(&mut self, op: &Op) {
@@ -117,9 +142,12 @@ impl World {
 }
 
 fn write_datagram(driver: &mut DriverActor, rng: &mut Rng, len: usize) {
-    let peer = rng.below(4);
-    let first = if rng.chance(10) { 172 } else { 10 };
-    let text = format!("{first}.0.0.{peer}");
+    let peer = rng.below(UDP_PEERS);
+    let first = if rng.chance(10) && peer != IPV6_PEER { 172 } else { 10 };
+    let text = match peer {
+        IPV6_PEER => IPV6_PEER_ADDRESS.to_string(),
+        _ => format!("{first}.0.0.{peer}"),
+    };
     let written = driver.written.entry(peer).or_default();
     let record = Record { writer: driver.number, reader: peer, number: *written };
     *written += 1;

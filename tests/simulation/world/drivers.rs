@@ -7,6 +7,7 @@ use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::http::registration::Protocol;
 
 use crate::actors::behaviour::{Behaviour, Pace};
+use crate::actors::device::DeviceActor;
 use crate::actors::driver::{DriverActor, Stage};
 use crate::history::{DriverAction, Op};
 use crate::network::{Id, Wire};
@@ -16,8 +17,15 @@ use super::misbehaviour::misbehave;
 use super::scenario::{HTTP_PORT, device_port};
 use super::state::{Checked, World};
 
-const ACCEPT_LISTS: [&str; 5] =
-    ["10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9", "0.0.0.0/0", "10.0.0.0/8,192.168.0.0/16"];
+const ACCEPT_LISTS: [&str; 7] = [
+    "10.0.0.0/8",
+    "10.0.0.0/9",
+    "10.128.0.0/9",
+    "0.0.0.0/0",
+    "0.0.0.0/0,::/0",
+    "10.0.0.0/8,192.168.0.0/16",
+    "10.0.0.0/9,2001:db8::/32",
+];
 
 /// Nobody is there.
 const NOWHERE: &str = "203.0.113.9";
@@ -31,6 +39,8 @@ impl World {
                 self.driver_writes_much(op);
                 self.end_driver_in_some_way(op)?;
             }
+            DriverAction::WritesHuge => self.driver_writes_huge(op),
+            DriverAction::WritesTiny => self.driver_writes_tiny(op),
             DriverAction::ClosesDevice => self.driver_closes_device(op),
             DriverAction::Pings => self.with_driver(op, ping_a_lot),
             DriverAction::SendsNonsense => self.driver_sends_nonsense(op),
@@ -160,12 +170,7 @@ impl World {
             }
             driver.is_leaving = true;
             driver.say(0x88, &1000u16.to_be_bytes());
-            for heard in driver.heard.values().filter(|heard| heard.is_open) {
-                let written = driver.written.get(&heard.device).copied().unwrap_or(0);
-                if driver.behaviour == Behaviour::Correct {
-                    devices[heard.device].left_by.insert(driver.number, written);
-                }
-            }
+            note_last_words(driver, &mut devices);
         });
         self.devices = devices;
     }
@@ -174,14 +179,17 @@ impl World {
         let net = self.net.clone();
         let mut devices = std::mem::take(&mut self.devices);
         self.with_driver(op, |driver, _| {
+            // It takes along what it has said and not sent, which may be the CLOSE. What it has
+            // sent is still processed.
+            match driver.has_sent_all() {
+                true => note_last_words(driver, &mut devices),
+                false => {
+                    devices.iter_mut().for_each(|device| device.expect_nothing_of(driver.number));
+                }
+            }
             (driver.behaviour, driver.is_leaving) = (Behaviour::Faulty, true);
             driver.expected_code = None;
             end(&mut net.wire(), driver.id());
-            // It takes along what it has said and not sent, which may be the CLOSE, and what was
-            // not read of it when it cut the connection off.
-            if !driver.has_sent_all() || net.wire().is_cut_off_unread(driver.id()) {
-                devices.iter_mut().for_each(|device| device.expect_nothing_of(driver.number));
-            }
         });
         self.devices = devices;
     }
@@ -194,4 +202,15 @@ fn ping_a_lot(driver: &mut DriverActor, rng: &mut Rng) {
         driver.stop_reading();
     }
     (0..count).for_each(|_| driver.say(0x89, b"are you there? I hope that you are"));
+}
+
+/// Its devices get what a driver has written by now, although it leaves.
+fn note_last_words(driver: &DriverActor, devices: &mut [DeviceActor]) {
+    if driver.behaviour != Behaviour::Correct {
+        return;
+    }
+    for heard in driver.heard.values().filter(|heard| heard.is_open) {
+        let written = driver.written.get(&heard.device).copied().unwrap_or(0);
+        devices[heard.device].left_by.insert(driver.number, written);
+    }
 }

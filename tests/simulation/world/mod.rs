@@ -3,8 +3,10 @@
 
 mod accept_rates;
 mod actions;
+mod check_fairness;
 mod check_limits;
 mod check_state;
+mod check_work;
 mod clients;
 mod datagrams;
 mod devices;

@@ -8,7 +8,7 @@ use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::secret::Secret;
 use dispatch::testing::reactor::{Gauges, Reactor, Settings};
 
-use crate::actors::addresses::PROXY;
+use crate::actors::addresses::{PROXY, UDP_PEERS};
 use crate::actors::client::ClientActor;
 use crate::actors::device::DeviceActor;
 use crate::actors::driver::DriverActor;
@@ -32,7 +32,7 @@ pub struct World {
     pub(super) devices: Vec<DeviceActor>,
     pub(super) clients: Vec<ClientActor>,
     /// By UDP peer, how many datagrams it has sent.
-    pub(super) datagrams_sent: [u32; 4],
+    pub(super) datagrams_sent: [u32; UDP_PEERS],
     pub(super) stage: Progress,
     /// The sum of what was stuck in each turn.
     pub(super) gauges: Gauges,
@@ -83,7 +83,7 @@ impl World {
             drivers: Vec::new(),
             devices: Vec::new(),
             clients: Vec::new(),
-            datagrams_sent: [0; 4],
+            datagrams_sent: [0; UDP_PEERS],
             stage: Progress::Serving,
             gauges: Gauges::default(),
             scenario,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::actors::behaviour::Behaviour;
 use crate::report::sum;
 
 use super::state::{Checked, World};
@@ -15,6 +16,7 @@ const IDLE_TURNS: usize = 64;
 impl World {
     /// One turn of the loop, and of everybody else.
     pub(super) fn turn(&mut self) -> Checked {
+        self.excuse_unwatched();
         if self.reactor.is_over(self.now) {
             return Ok(());
         }
@@ -25,7 +27,10 @@ impl World {
         }
         self.reactor.step(self.now);
         self.reactor.check_invariants()?;
+        self.excuse_unwatched();
         self.check_limits()?;
+        self.check_work()?;
+        self.check_fairness()?;
         self.gauges = sum(self.gauges, self.reactor.gauges());
         let mut wire = self.net.wire();
         for driver in &mut self.drivers {
@@ -40,6 +45,23 @@ impl World {
         drop(wire);
         self.check_sent_datagrams()?;
         self.check_no_unjust_close()
+    }
+
+    /// Whose socket we could not watch may be closed without any fault of its own.
+    fn excuse_unwatched(&mut self) {
+        let unwatched = self.net.wire().take_unwatched();
+        if unwatched.is_empty() {
+            return;
+        }
+        for device in self.devices.iter_mut().filter(|it| unwatched.contains(&it.id())) {
+            device.is_excused = true;
+        }
+        for driver in self.drivers.iter_mut().filter(|it| unwatched.contains(&it.id())) {
+            (driver.behaviour, driver.was_slow) = (Behaviour::Faulty, true);
+        }
+        for client in self.clients.iter_mut().filter(|it| unwatched.contains(&it.id())) {
+            client.expect_nothing();
+        }
     }
 
     /// Turns until nothing happens any more without time passing.

@@ -12,6 +12,8 @@ pub struct Heard {
 impl Heard {
     /// Whether it heard the device's stream up to here.
     pub fn reaches(&self, end: usize) -> bool {
-        self.len == 0 || self.starts.iter().any(|start| start + self.len == end)
+        // Who joined late may have begun to hear just there.
+        let may_begin_there = self.len == 0 && self.starts != [0];
+        may_begin_there || self.starts.iter().any(|start| start + self.len == end)
     }
 }
