@@ -205,6 +205,31 @@ impl<S: Stream> Driver<S> {
         Ok(outcome)
     }
 
+    /// Reads the rest of a long message to where it is gathered.
+    pub(crate) fn read_rest(
+        &mut self,
+        buffers: &mut BufferPool,
+        now: Instant,
+    ) -> io::Result<ReadOutcome> {
+        let Self { frames, connection, .. } = self;
+        let held = frames.held_bytes();
+        let mut other = ReadOutcome::Blocked;
+        let read = |into: &mut [u8]| match connection.read(into)? {
+            ReadOutcome::Bytes(len) => Ok(len),
+            outcome @ (ReadOutcome::Blocked | ReadOutcome::End) => {
+                other = outcome;
+                Ok(0)
+            }
+        };
+        let len = frames.gather_rest::<io::Error>(read)?;
+        buffers.count_held(held, frames.held_bytes());
+        if len == 0 {
+            return Ok(other);
+        }
+        self.last_heard = now;
+        Ok(ReadOutcome::Bytes(len))
+    }
+
     /// Whether reading may find something of which no event will tell.
     pub(crate) fn is_readable(&self) -> bool {
         !self.leftover.is_empty() || self.connection.is_readable()

@@ -99,7 +99,12 @@ impl<N: Net> Reactor<N> {
             leftover.keep_last(rest_of(&processed));
             return self.finish_step(key, processed, leftover);
         }
-        match driver.read(&mut self.scratch.read, self.now) {
+        let (outcome, is_rest) = match driver.frames.wants_rest() {
+            true => (driver.read_rest(&mut self.buffers, self.now), true),
+            false => (driver.read(&mut self.scratch.read, self.now), false),
+        };
+        match outcome {
+            Ok(ReadOutcome::Bytes(len)) if is_rest => self.process_rest(key, len),
             Ok(ReadOutcome::Bytes(len)) => self.process_read(key, len),
             Ok(ReadOutcome::Blocked) => self.await_driver(key),
             Ok(ReadOutcome::End) => {
@@ -128,6 +133,13 @@ impl<N: Net> Reactor<N> {
         let rest = read[len - rest_of(&processed)..len].to_vec();
         self.scratch.read = read;
         self.finish_step(key, processed, Leftover::of(rest));
+    }
+
+    /// Deals with a message, if the bytes that were read to where it is gathered complete it.
+    fn process_rest(&mut self, key: DriverKey, len: usize) {
+        self.budget.spend_bytes(len);
+        let processed = self.process(key, &mut []);
+        self.finish_step(key, processed, Leftover::default());
     }
 
     fn process(&mut self, key: DriverKey, bytes: &mut [u8]) -> Result<Processed, DriverError> {

@@ -17,7 +17,7 @@ use std::fmt;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, MESSAGE_MAX_BYTES};
+use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, DRIVER_READ_BYTES, MESSAGE_MAX_BYTES};
 
 use header::{HEADER_MAX_BYTES, Short, read_header};
 use mask::{rotated, unmask};
@@ -27,6 +27,9 @@ pub use outgoing::{close_frame, control_frame, header_len, put_header};
 /// A gathered message's buffer is kept for the next one up to this size, as long as the driver
 /// is busy.
 const GATHERED_KEPT_BYTES: usize = 256 << 10;
+
+/// A rest of a message that is shorter comes with whatever else is read.
+const REST_LEAST_BYTES: usize = 8 << 10;
 
 /// At most so much is set aside for a message by what its header says, before its bytes come.
 const GATHERED_AHEAD_BYTES: usize = 128 << 10;
@@ -181,6 +184,36 @@ impl FrameReader {
                 Progress::Said(said) => return self.lend(said, input).map(Some),
             }
         }
+    }
+
+    /// Whether so much of a message is missing that its rest is better read by itself, straight to
+    /// where the message is gathered.
+    pub fn wants_rest(&self) -> bool {
+        match self.state {
+            State::Data { remaining, .. } => remaining >= REST_LEAST_BYTES,
+            State::Header(_) | State::Control { .. } | State::Closed => false,
+        }
+    }
+
+    /// Gathers what `read` puts into the slice that it is lent, at most the rest of the frame. What
+    /// that completes is said by the next [`FrameReader::poll`]. Gives the number of bytes.
+    ///
+    /// # Errors
+    /// What `read` said.
+    pub fn gather_rest<E>(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let State::Data { mask, remaining, is_final } = self.state else { return Ok(0) };
+        let held = self.gathered.len();
+        self.gathered.resize(held + remaining.min(DRIVER_READ_BYTES), 0);
+        let outcome = read(&mut self.gathered[held..]);
+        let len = *outcome.as_ref().unwrap_or(&0);
+        self.gathered.truncate(held + len);
+        unmask(&mut self.gathered[held..], mask);
+        let (mask, remaining) = (rotated(mask, len), remaining - len);
+        self.state = State::Data { mask, remaining, is_final };
+        outcome
     }
 
     /// Bytes that are held of a message that has not come whole.
@@ -530,5 +563,43 @@ mod tests {
         ] {
             assert_eq!(error_of(&bytes).close_code(), CloseCode::Protocol, "{bytes:x?}");
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_cut_message_is_gathered_where_it_is_read() {
+        let data: Vec<u8> = (0..100_000).map(|i| (i % 251) as u8).collect();
+        let frame = frame(0x82, &data);
+        for cut in [14, 15, 40_000, frame.len() - REST_LEAST_BYTES] {
+            let mut reader = FrameReader::default();
+            let (front, rest) = frame.split_at(cut);
+            let mut front = front.to_vec();
+            assert_eq!(reader.poll(&mut Input::new(&mut front, u32::MAX)), Ok(None));
+            let mut rest = rest;
+            while !rest.is_empty() {
+                assert!(reader.wants_rest() || rest.len() < REST_LEAST_BYTES);
+                let read = |into: &mut [u8]| {
+                    let most = into.len().min(30_000);
+                    std::io::Read::read(&mut rest, &mut into[..most])
+                };
+                reader.gather_rest(read).unwrap();
+            }
+            let mut nothing = Input::new(&mut [], u32::MAX);
+            assert_eq!(
+                reader.poll(&mut nothing),
+                Ok(Some(Incoming::Binary(&data))),
+                "cut at {cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_failed_read_of_the_rest_gathers_nothing() {
+        let frame = frame(0x82, &[7; 50_000]);
+        let mut reader = FrameReader::default();
+        let mut front = frame[..20_000].to_vec();
+        assert_eq!(reader.poll(&mut Input::new(&mut front, u32::MAX)), Ok(None));
+        let held = reader.held_bytes();
+        assert_eq!(reader.gather_rest(|_| Err("broken")), Err("broken"));
+        assert_eq!((reader.held_bytes(), reader.wants_rest()), (held, true));
     }
 }
