@@ -18,39 +18,45 @@
 //!
 //! # A turn
 //!
-//! 1. **Poll**, until something happens or is due ([`server`]). Events only set bits and list
-//!    their source as having something to do.
-//! 2. **Timers**: what is overdue is dealt with ([`collections::timers`]; `now` is handed in).
-//! 3. **Drive**: every listed source takes one bounded step. Who has more to do is listed again
-//!    and comes with the next turn, after everybody else.
-//! 4. **Flush**: every connection that was written to is flushed once: many messages, one write.
+//! 1. **Poll** until something happens or is due ([`server`]). Events only set readiness bits and
+//!    queue their source once.
+//! 2. **Timers**: deadlines that have come ([`collections::timers`]; `now` is handed in).
+//! 3. **Drive**: each queued source takes one step. Each part of the turn has a share of
+//!    operations ([`collections::budget`]); whatever does not fit stays queued, first come, first
+//!    served. So no peer, and no crowd of them, can stretch a turn.
+//! 4. **Flush**: connections that were written to are flushed, many messages with one `write`.
+//! 5. **Close** what has ended.
 //!
 //! # Where bytes go
 //!
 //! A device is read straight into the outbox of its driver, behind room for the headers, which
-//! are put in front afterwards ([`protocol::envelope`], [`net::outbox`]): no copy. Further drivers get a copy of
-//! the frame. A driver is read into one shared buffer; messages are unmasked and decoded where
-//! they lie and copied once, into the outbox of their device ([`protocol::websocket`], [`protocol::message`]).
+//! are put in front afterwards ([`protocol::envelope`], [`net::outbox`]): no copy. Further drivers
+//! get a copy of the frame. A driver is read into one shared buffer. Messages are unmasked and
+//! decoded where they lie, and copied once into the outbox of their device; a long one goes to an
+//! idle device without a copy ([`protocol::websocket`], [`protocol::message`]).
 //!
 //! # What holds it together
 //!
 //! - **Everything is `&mut`.** The reactor has one arena for each kind of thing and lends two of
 //!   them at a time. What is below it answers with enums and never calls back.
-//! - **Keys, not references.** A [`collections::arena::Key`] of something that is gone finds nothing, and that
-//!   is an ordinary answer. The client ids of the protocol are separate and never reused.
-//! - **Edges.** Events come once. Only `WouldBlock`, or a read that took less than it could,
-//!   clears a bit; whoever stops for another reason lists itself ([`net::readiness`]).
+//! - **Keys, not references.** A [`collections::arena::Key`] of something that is gone finds
+//!   nothing, and that is an ordinary answer. The client ids of the protocol are separate and never
+//!   reused.
+//! - **Audiences are looked up, not kept.** Which drivers hear a device follows from their accept
+//!   lists ([`peers::subscribers`]), so a driver that comes or goes costs no walk over devices.
+//! - **Edges.** Events come once. Only `WouldBlock`, or a read that took less than it could, clears
+//!   a readiness bit; a source that stops for another reason queues itself ([`net::readiness`]).
 //! - **Nothing grows without a bound.** A driver that does not keep up has its devices parked; a
 //!   device that does not keep up holds its driver; both for a limited time ([`limits`]).
 //! - **The network is a trait** ([`net`]): the same reactor runs over mio's sockets and over a
-//!   simulated network and clock, where its promises are checked after every step.
+//!   simulated network and clock, where its promises are checked after every turn.
 //!
 //! # Errors and bugs
 //!
-//! What peers send can't panic: it becomes an `Err` with words that help. What an `expect` says
-//! can't happen would be a bug of ours.
+//! What peers send never panics: it becomes an `Err` with words that help. A panic is a bug of ours,
+//! and each `expect` says why it cannot happen.
 #![forbid(unsafe_code)]
-// Who reads about the inside builds its pages too: `cargo doc --document-private-items`.
+// Pages about the inside are built by `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod collections;

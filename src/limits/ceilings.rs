@@ -13,7 +13,7 @@ pub struct Ceilings {
     pub devices_per_port: usize,
     /// Device connections at once from one address.
     pub devices_per_address: usize,
-    /// Bytes queued in all, in every direction.
+    /// Bytes queued altogether, in every direction.
     pub queued_bytes: usize,
     /// Device connections accepted per second and port.
     pub accepts_per_second: u32,

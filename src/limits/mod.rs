@@ -289,7 +289,7 @@ pub const TLS_RECORD_OVERHEAD_BYTES: usize = 64;
 pub const TLS_IDLE_ROUNDS_MAX: usize = 8;
 
 /// The most ciphertext without content that one call reads from a TLS connection: several times
-/// an incomplete record and a change of keys. Who sends more at a stretch would otherwise keep
+/// an incomplete record and a change of keys. A peer that sends more at a stretch would otherwise keep
 /// us reading, and everybody else waiting, for as long as it goes on.
 pub const TLS_BARREN_MAX_BYTES: usize = 64 << 10;
 
@@ -336,7 +336,8 @@ pub const PROXY_V2_MAX_BYTES: usize = 4 << 10;
 /// of half-open requests keeps nobody out who asks for something.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
-/// When too much is queued in all, who holds most of it is paused and has so long to drain.
+/// When all queues together are too long, the peer with the longest is paused and has so long to
+/// drain.
 pub const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Over the ceiling by this part of it, holders are cut off without a pause before it: very many

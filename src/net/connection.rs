@@ -1,5 +1,5 @@
-//! A connection with what is known of its readiness: reads and writes that never block, cost no
-//! system call that is known to be vain, and never miss an edge.
+//! A connection with what is known of its readiness: reads and writes that never block, make no
+//! system call that is known to find nothing, and never miss an edge.
 //!
 //! It knows nothing of what the bytes mean.
 

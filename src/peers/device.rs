@@ -85,7 +85,7 @@ pub(crate) struct Hold {
 pub(crate) enum HoldReason {
     /// Its queue is full. It got on last then, and has taken so many bytes since.
     Full { progress: Instant, taken: usize },
-    /// Too much is queued in all, and it has most of that. Its own queue is not full, and so it
+    /// Too much is queued altogether, and it has most of that. Its own queue is not full, and so it
     /// has no time to keep.
     Overload,
 }

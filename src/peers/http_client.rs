@@ -160,7 +160,7 @@ impl<S: Stream> HttpClient<S> {
         self.since
     }
 
-    /// Whether the client has yet to be given an answer, be it to a request that is not complete.
+    /// Whether the client has yet to be given an answer, even to a request that is not complete.
     pub(crate) fn owes_answer(&self) -> bool {
         match self.stage {
             Stage::Handshake { .. } | Stage::Head { .. } => true,
@@ -204,7 +204,7 @@ impl<S: Stream> HttpClient<S> {
         match std::mem::replace(&mut self.stage, Stage::Last) {
             Stage::Head { .. } => Progress::Refused(Refusal::timeout()),
             Stage::Answering { .. } => {
-                // Who does not take an answer in all this time is not waited for any longer.
+                // A client that has not taken its answer by now is not waited for.
                 self.outbox.clear(buffers);
                 Progress::Over
             }

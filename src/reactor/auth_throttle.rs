@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::limits::{WRONG_TOKEN_ADDRESSES, WRONG_TOKEN_INTERVAL, WRONG_TOKENS_MAX};
 use crate::protocol::address::address_group;
 
-/// Who has offered wrong tokens a short time ago.
+/// Wrong tokens that each address may still offer.
 ///
 /// Its hash is seeded: peers choose their addresses, and must not choose which of them collide.
 #[derive(Default)]

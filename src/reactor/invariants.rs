@@ -73,7 +73,7 @@ impl<N: Net> Reactor<N> {
         ensure(left.is_empty() && self.ready.is_empty(), || format!("left at the end: {left:?}"))
     }
 
-    /// Bytes that wait in all, as counted.
+    /// Bytes that wait altogether, as counted.
     pub fn queued_bytes(&self) -> usize {
         self.buffers.queued_bytes()
     }
@@ -195,7 +195,7 @@ impl<N: Net> Reactor<N> {
             let right = held == Some(Intake::HeldBy(key));
             ensure(right, || format!("{key:?} holds {driver:?}, which is {held:?}"))?;
         }
-        // One that was paused because too much is queued in all may hold them with less.
+        // One that was paused because too much is queued altogether may hold them with less.
         let full = device.outbox.len() > DEVICE_DRAINED_BYTES;
         let waits = !device.outbox.is_empty() && !device.connection.is_writable();
         let moves = full || waits || self.ready.dirty_devices.contains(key);

@@ -162,7 +162,7 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Lets the sources that are queued take one step each, as far as there is work to spend.
-    /// Whoever has more to do afterwards is queued again, and comes with the next turn.
+    /// A source that has more to do afterwards is queued again, and comes with the next turn.
     fn drive(&mut self) {
         self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_listeners, Self::drive_http_listener);
         self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_clients, Self::drive_http);

@@ -333,6 +333,6 @@ pub struct Counters {
     pub refused_devices: u64,
     /// Requests with a wrong token.
     pub wrong_tokens: u64,
-    /// Connections that were cut off because too much was queued in all.
+    /// Connections that were cut off because too much was queued altogether.
     pub overload_cuts: u64,
 }

@@ -101,7 +101,7 @@ impl<S: Stream> TlsStream<S> {
     /// # Errors
     /// Why it failed, in words for the log; the peer has been told as far as possible.
     pub fn handshake(&mut self) -> io::Result<Handshake> {
-        // What follows the handshake in the same packet, be it the end, is for `read`.
+        // What follows the handshake in the same packet, even the end, is for `read`.
         while self.session.is_handshaking() {
             match self.input {
                 Input::Open if matches!(self.output, Output::Open) => {}

@@ -1,6 +1,6 @@
 //! A connection with a device, in the clear or over TLS, as one byte stream.
 //!
-//! Its owner reads and writes plaintext and does not know which it is, save for three questions
+//! Its owner reads and writes plaintext and does not know which it is, except for three questions
 //! that edge triggering makes it ask: whether a short read proves the socket empty, whether
 //! plaintext waits that no event announces, and whether ciphertext waits for the socket.
 

@@ -8,11 +8,10 @@
 //!
 //! It has no extensions, no text messages (nobody may send us any) and no role but the server's.
 
+mod error;
 mod header;
 mod mask;
 mod outgoing;
-
-use std::fmt;
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
@@ -22,6 +21,7 @@ use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, DRIVER_READ_BYTES, MESSAGE_MAX_BY
 use header::{HEADER_MAX_BYTES, Short, read_header};
 use mask::{rotated, unmask};
 
+pub use error::FrameError;
 pub use outgoing::{close_frame, control_frame, header_len, put_header};
 
 /// A gathered message's buffer is kept for the next one up to this size, as long as the driver
@@ -77,40 +77,6 @@ pub enum Incoming<'a> {
     Pong,
     /// A Close frame with its code; nothing follows it.
     Close(Option<CloseCode>),
-}
-
-/// Why a driver cannot be understood; nothing that follows can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FrameError {
-    /// It broke the protocol, in these words.
-    Protocol(&'static str),
-    /// It sent a text message.
-    Text,
-    /// A message exceeds [`MESSAGE_MAX_BYTES`].
-    TooLong,
-}
-
-impl FrameError {
-    /// The code to close with (RFC 6455 section 7.4.1).
-    pub fn close_code(&self) -> CloseCode {
-        match self {
-            FrameError::Protocol(_) => CloseCode::Protocol,
-            FrameError::Text => CloseCode::Unsupported,
-            FrameError::TooLong => CloseCode::Size,
-        }
-    }
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::Protocol(what) => f.write_str(what),
-            FrameError::Text => f.write_str("only binary messages are understood, not text"),
-            FrameError::TooLong => {
-                write!(f, "a message may have at most {} MiB", MESSAGE_MAX_BYTES >> 20)
-            }
-        }
-    }
 }
 
 /// Reads one driver's frames.
