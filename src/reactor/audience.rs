@@ -84,3 +84,48 @@ impl<N: Net> Reactor<N> {
         self.rearm_driver(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::reactor;
+    use crate::limits::Ceilings;
+
+    use super::*;
+
+    #[test]
+    fn a_late_driver_is_told_of_devices_in_the_order_of_their_ids_some_in_each_turn() {
+        let mut reactor = reactor(Ceilings::default());
+        let port = reactor.insert_tcp_port();
+        reactor.insert_driver(port, "10.0.0.0/8");
+        reactor.insert_devices(port, "10.0.0.9", 3 * DEVICES_PER_STEP);
+        let late = reactor.insert_driver(port, "10.0.0.9");
+        reactor.drivers.get_mut(late).unwrap().introduced = Introduced::Below(0);
+        let known = |reactor: &Reactor<_>| reactor.drivers.get(late).unwrap().introduced;
+        for step in 1..3 {
+            reactor.drive_introduction(late);
+            let next = (step * DEVICES_PER_STEP) as u64;
+            assert_eq!(known(&reactor), Introduced::Below(next));
+        }
+        reactor.step_after(Duration::ZERO);
+        reactor.finish_work();
+        assert_eq!(known(&reactor), Introduced::All);
+    }
+
+    #[test]
+    fn a_driver_does_not_hear_a_device_that_it_was_not_told_of() {
+        let mut reactor = reactor(Ceilings::default());
+        let port = reactor.insert_tcp_port();
+        let first = reactor.insert_driver(port, "10.0.0.0/8");
+        reactor.insert_devices(port, "10.0.0.9", 1);
+        let late = reactor.insert_driver(port, "10.0.0.9");
+        reactor.drivers.get_mut(late).unwrap().introduced = Introduced::Below(0);
+        let device = reactor.devices.keys()[0];
+        assert_eq!(reactor.take_audience(device), [first]);
+        reactor.drive_introduction(late);
+        let mut audience = reactor.take_audience(device);
+        audience.sort_unstable();
+        assert_eq!(audience, [first, late]);
+    }
+}

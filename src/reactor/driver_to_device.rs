@@ -363,3 +363,37 @@ fn send_datagram<N: Net>(
         Sent::Refused => Applied::Ignored("the network refused the datagram"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::reactor;
+    use crate::limits::Ceilings;
+    use crate::net::scripted::{Step, say};
+
+    use super::*;
+
+    /// A WRITE of one byte to a UDP peer, with a mask that changes nothing.
+    const WRITE: &[u8] = b"\x82\x97\0\0\0\0\x0310.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x01!";
+
+    #[test]
+    fn tiny_messages_by_the_thousand_are_sent_some_in_each_turn() {
+        let mut reactor = reactor(Ceilings::default());
+        reactor.net.room = usize::MAX;
+        let port = reactor.insert_udp_port();
+        let driver = reactor.insert_driver(port, "10.0.0.0/8");
+        let flood = WRITE.repeat(5_000);
+        say(&mut reactor.drivers.get_mut(driver).unwrap().connection, Step::bytes(&flood));
+        reactor.ready.drivers.insert(driver);
+        let mut sent = 0;
+        while sent < 5_000 {
+            reactor.step_after(Duration::ZERO);
+            let now = reactor.net.sent.len();
+            assert!((1..=FRAMES_PER_STEP as usize).contains(&(now - sent)), "{now} after {sent}");
+            sent = now;
+        }
+        reactor.finish_work();
+        assert_eq!(reactor.queued_bytes(), 0);
+    }
+}

@@ -85,3 +85,62 @@ impl<N: Net> Reactor<N> {
         Some((orphans.protocol, orphans.number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::close::DriverEnd;
+    use super::super::testing::reactor;
+    use crate::limits::{Ceilings, END_OPERATIONS};
+
+    use super::*;
+
+    /// More than one turn may end.
+    const CROWD: usize = 2_000;
+
+    /// How many devices one turn may end.
+    const ENDED_PER_TURN: usize = (SWEEP_OPERATIONS / END_OPERATIONS) as usize + 1;
+
+    fn lost() -> DriverEnd {
+        DriverEnd::ConnectionLost("gone".into())
+    }
+
+    #[test]
+    fn a_driver_that_leaves_ends_its_devices_some_in_each_turn() {
+        let mut reactor = reactor(Ceilings::default());
+        let port = reactor.insert_tcp_port();
+        let driver = reactor.insert_driver(port, "10.0.0.0/8");
+        reactor.insert_devices(port, "10.0.0.9", CROWD);
+        reactor.remove_driver(driver, lost());
+        assert_eq!(reactor.ports.len(), 0, "the port closes at once");
+        assert_eq!(reactor.devices.len(), CROWD, "leaving walks over no device");
+        reactor.step_after(Duration::ZERO);
+        let ended = CROWD - reactor.devices.len();
+        assert!((1..=ENDED_PER_TURN).contains(&ended), "{ended}");
+        reactor.finish_work();
+        assert_eq!(reactor.devices.len(), 0);
+    }
+
+    #[test]
+    fn drivers_that_leave_together_cost_one_search_and_keep_what_others_cover() {
+        let mut reactor = reactor(Ceilings::default());
+        let port = reactor.insert_tcp_port();
+        let all: Vec<_> = (0..50).map(|_| reactor.insert_driver(port, "10.0.0.0/8")).collect();
+        let _other = reactor.insert_driver(port, "10.0.0.1");
+        reactor.insert_devices(port, "10.0.0.9", CROWD);
+        reactor.insert_devices(port, "10.0.0.1", 3);
+        all.into_iter().for_each(|driver| reactor.remove_driver(driver, lost()));
+        assert_eq!(reactor.devices.len(), CROWD + 3);
+        let mut turns = 0;
+        while reactor.devices.len() > 3 {
+            let before = reactor.devices.len();
+            reactor.step_after(Duration::ZERO);
+            assert!(before - reactor.devices.len() <= ENDED_PER_TURN);
+            turns += 1;
+            assert!(turns < CROWD, "the search never ends");
+        }
+        reactor.finish_work();
+        assert_eq!((reactor.devices.len(), reactor.ports.len()), (3, 1));
+    }
+}
