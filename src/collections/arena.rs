@@ -172,7 +172,10 @@ impl<Tag, T> Arena<Tag, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::collections::hash_map::DefaultHasher;
     use std::convert::Infallible;
+    use std::hash::{BuildHasher, BuildHasherDefault};
 
     use super::*;
 
@@ -186,8 +189,37 @@ mod tests {
         let new = arena.insert("new");
         assert_eq!(old.slot(), new.slot());
         assert_eq!(arena.get(old), None);
+        assert_eq!(arena.get_mut(old), None);
         assert_eq!(arena.remove(old), None);
         assert_eq!(arena.get(new), Some(&"new"));
+        *arena.get_mut(new).unwrap() = "newer";
+        assert_eq!(arena.get(new), Some(&"newer"));
+    }
+
+    #[test]
+    fn keys_differ_sort_and_show_by_slot_and_generation() {
+        let mut arena: Arena<Thing, u8> = Arena::default();
+        let (first, second) = (arena.insert(1), arena.insert(2));
+        arena.remove(first);
+        let successor = arena.insert(3);
+        assert!(first < second && second < successor, "by generation, then by slot");
+        assert!(Key::FIRST <= first && successor < Key::LAST);
+        assert_eq!(HashSet::from([first, second, successor, second]).len(), 3);
+        let hash = |key| BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        assert!(hash(first) != hash(second) && hash(second) == hash(second));
+        assert_eq!(format!("{first:?} {second:?} {successor:?}"), "0.0 1.1 0.2");
+    }
+
+    #[test]
+    fn what_is_there_can_be_counted_and_walked() {
+        let mut arena: Arena<Thing, char> = Arena::default();
+        assert!(arena.is_empty() && arena.keys().is_empty());
+        let (a, b, c) = (arena.insert('a'), arena.insert('b'), arena.insert('c'));
+        arena.remove(b);
+        assert!(!arena.is_empty());
+        assert_eq!(arena.len(), 2);
+        assert_eq!(arena.iter().collect::<Vec<_>>(), [(a, &'a'), (c, &'c')]);
+        assert_eq!(arena.keys(), [a, c]);
     }
 
     #[test]

@@ -57,4 +57,16 @@ mod tests {
         assert_eq!(throttle.allow(2, start + SECOND), Some(2));
         assert_eq!(throttle.allow(2, start + SECOND), Some(0));
     }
+
+    #[test]
+    fn a_limit_is_spent_from_its_last_event_to_the_end_of_the_window() {
+        let start = Instant::now();
+        let mut limit = RateLimit::default();
+        assert!(!limit.is_spent(0, start), "nothing has begun");
+        limit.allow(2, start);
+        assert!(!limit.is_spent(2, start), "one is left");
+        limit.allow(2, start);
+        assert!(limit.is_spent(2, start) && limit.is_spent(1, start));
+        assert!(!limit.is_spent(2, start + SECOND), "another window");
+    }
 }

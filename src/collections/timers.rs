@@ -89,7 +89,8 @@ mod tests {
         timers.set('b', &mut b, Some(start + SECOND));
         assert_eq!(timers.next(), Some(start + SECOND));
         assert_eq!(timers.poll_expired(start), None);
-        assert_eq!(timers.poll_expired(start + 3 * SECOND), Some('b'));
+        assert_eq!(timers.poll_expired(start + SECOND), Some('b'));
+        assert_eq!(timers.poll_expired(start + SECOND), None);
         assert_eq!(timers.poll_expired(start + 3 * SECOND), Some('a'));
         assert_eq!(timers.poll_expired(start + 3 * SECOND), None);
     }
@@ -105,5 +106,17 @@ mod tests {
         assert_eq!(timers.poll_expired(start + SECOND), None);
         timers.set('a', &mut a, None);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_that_came_can_be_set_again() {
+        let start = Instant::now();
+        let (mut timers, mut a) = (Timers::default(), Armed::default());
+        timers.set('a', &mut a, Some(start));
+        assert_eq!((timers.poll_expired(start), a.at()), (Some('a'), Some(start)));
+        a.expire();
+        assert_eq!(a.at(), None);
+        timers.set('a', &mut a, Some(start));
+        assert_eq!(timers.next(), Some(start));
     }
 }

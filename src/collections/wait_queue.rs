@@ -82,6 +82,7 @@ mod tests {
         for bits in 0..5 {
             line.join(key(bits));
         }
+        assert!(!line.is_empty());
         assert_eq!(line.take_up_to(2), [key(0), key(1)]);
         line.join(key(9));
         assert_eq!(line.take_up_to(usize::MAX), [key(2), key(3), key(4), key(9)]);

@@ -248,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn its_ranges_are_disjoint_and_cover_the_same() {
+        let list =
+            list("10.0.0.0/9, 10.128.0.0/9, 10.1.2.3, 192.0.2.1, 2001:db8::/32, 2001:db8::1");
+        let ranges: Vec<_> = list.ranges().map(|range| range.to_string()).collect();
+        assert_eq!(ranges, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong() {
+        assert_eq!(AcceptError::Empty.to_string(), "the list is empty");
+        let entry = AcceptError::NoAddress(3).to_string();
+        assert_eq!(entry, "entry 3 is no IP address or CIDR range");
+        assert_eq!(AcceptError::TooMany.to_string(), "more than 1024 entries");
+    }
+
+    #[test]
     fn the_search_agrees_with_looking_at_each_entry() {
         let texts: Vec<String> = (0..200u32)
             .map(|n| format!("{}/{}", Ipv4Addr::from(n * 21_474_836), 8 + n % 25))

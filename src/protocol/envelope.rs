@@ -136,7 +136,7 @@ mod tests {
     fn what_is_read_ends_up_in_a_received() {
         let envelope = Envelope::new("10.0.0.9".parse().unwrap(), 7);
         for len in [1, 100, 103, 104, 105, 1000, DEVICE_READ_BYTES] {
-            let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let data: Vec<u8> = (0..len).map(|i| i as u8 ^ 0x5a).collect();
             let frame = around(&envelope, &data);
             let expected = Message {
                 kind: Kind::Received,
@@ -165,6 +165,12 @@ mod tests {
         let len = envelope.frame(Kind::Received, &[5; 65_507], &mut out);
         assert_eq!(len, out.len());
         assert_eq!(decode(payload(&out)).unwrap().data.len(), 65_507);
+    }
+
+    #[test]
+    fn the_largest_frame_just_does_without_the_ten_byte_header() {
+        assert_eq!(FRAME_MAX_BYTES, 4 + usize::from(u16::MAX));
+        assert_eq!(ENVELOPE_MAX_BYTES, b"\x02".len() + ADDRESS_TEXT_MAX_BYTES + b"\0".len() + 8);
     }
 
     #[test]

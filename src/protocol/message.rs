@@ -179,6 +179,14 @@ mod tests {
     }
 
     #[test]
+    fn kinds_and_errors_have_the_words_of_the_documentation() {
+        let names = [0, 1, 2, 3, 4].map(|byte| Kind::try_from(byte).unwrap().name());
+        assert_eq!(names, ["OPENED", "CLOSED", "RECEIVED", "WRITE", "CLOSE"]);
+        let error = decode(b"\x01::1\0\0\0\0\0\0\0\0\x07\0\0\0\x01!").unwrap_err();
+        assert_eq!(error.to_string(), "CLOSED has no data");
+    }
+
+    #[test]
     fn every_cut_of_a_message_is_refused() {
         for cut in 0..WRITE_HI.len() {
             assert!(decode(&WRITE_HI[..cut]).is_err(), "cut at {cut}");

@@ -254,18 +254,18 @@ fn parse_v2(bytes: &[u8], transport: u8) -> Result<(Header, usize), Stop> {
 /// The length of what follows the fixed part.
 fn announced_len(rest: &[u8], family: Family) -> Result<usize, Stop> {
     let &high = rest.first().ok_or(Stop::Incomplete)?;
-    if FIXED_BYTES + usize::from(high) * 256 > PROXY_V2_MAX_BYTES {
-        return Err(ProxyError::TooLong.into());
-    }
+    bounded_len(high, 0)?;
     let &low = rest.get(1).ok_or(Stop::Incomplete)?;
-    let len = usize::from(u16::from_be_bytes([high, low]));
-    if FIXED_BYTES + len > PROXY_V2_MAX_BYTES {
-        return Err(ProxyError::TooLong.into());
-    }
+    let len = bounded_len(high, low)?;
     if len < family.addresses_len() {
         return Err(ProxyError::TooShort.into());
     }
     Ok(len)
+}
+
+fn bounded_len(high: u8, low: u8) -> Result<usize, ProxyError> {
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    if FIXED_BYTES + len > PROXY_V2_MAX_BYTES { Err(ProxyError::TooLong) } else { Ok(len) }
 }
 
 /// The kind of addresses that a header carries.
@@ -299,8 +299,8 @@ impl Family {
     fn addresses_len(self) -> usize {
         match self {
             Family::None => 0,
-            Family::V4 => 4 + 4 + 2 + 2,
-            Family::V6 => 16 + 16 + 2 + 2,
+            Family::V4 => 2 * (4 + 2),
+            Family::V6 => 2 * (16 + 2),
         }
     }
 
@@ -385,6 +385,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_what_is_wrong() {
+        assert_eq!(ProxyError::NoHeader.to_string(), "no PROXY header");
+        let family = ProxyError::Family(0x41).to_string();
+        assert_eq!(family, "PROXY header: unknown address family 0x41");
+    }
+
+    #[test]
     fn version_1_gives_the_source_at_whatever_byte_it_is_cut() {
         assert_whole(V1, from("192.0.2.10:56324"));
         assert_whole(b"PROXY TCP6 2001:db8::7 ::1 0 65535\r\n", from("[2001:db8::7]:0"));
@@ -393,6 +400,8 @@ mod tests {
     #[test]
     fn version_2_gives_the_source_and_skips_what_follows_the_addresses() {
         assert_whole(&v2_ipv4(0x11), from("192.0.2.10:56324"));
+        let bare = [192, 0, 2, 10, 198, 51, 100, 1, 0xdc, 0x04, 1, 0xbb];
+        assert_whole(&v2(0x21, 0x11, &bare), from("192.0.2.10:56324"));
         assert_whole(&v2_ipv6(), from("[2001:db8::7]:4660"));
     }
 

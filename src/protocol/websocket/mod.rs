@@ -512,11 +512,73 @@ mod tests {
     }
 
     #[test]
+    fn no_more_frames_are_begun_than_may_be() {
+        let last = frame(0x82, b"c");
+        let mut bytes = [frame(0x82, b"a"), frame(0x8a, b""), last.clone()].concat();
+        let (mut reader, mut input) = (FrameReader::default(), Input::new(&mut bytes, 2));
+        assert_eq!(input.frames_left(), 2);
+        assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Binary(b"a"))));
+        assert_eq!(input.frames_left(), 1);
+        assert_eq!(reader.poll(&mut input), Ok(Some(Incoming::Pong)));
+        assert_eq!(reader.poll(&mut input), Ok(None));
+        assert_eq!((input.frames_left(), input.rest()), (0, &last[..]));
+    }
+
+    #[test]
+    fn what_a_header_announces_is_set_aside_up_to_a_bound() {
+        let mut bytes = frame(0x82, &[7; 70_000]);
+        bytes[2..10].copy_from_slice(&(MESSAGE_MAX_BYTES as u64).to_be_bytes());
+        let mut reader = FrameReader::default();
+        assert_eq!(reader.poll(&mut Input::new(&mut bytes[..24], 1)), Ok(None));
+        assert_eq!(reader.held_bytes(), 10);
+        assert_eq!(reader.gathered.capacity(), 128 << 10);
+    }
+
+    /// A reader that was given a message of so many bytes in halves and has room for just that.
+    fn reader_of_halves(len: usize) -> FrameReader {
+        let mut bytes = frame(0x82, &vec![7; len]);
+        let (first, second) = bytes.split_at_mut(len / 2);
+        let gathered = Vec::with_capacity(len);
+        let mut reader = FrameReader { gathered, ..FrameReader::default() };
+        assert_eq!(reader.poll(&mut Input::new(first, 1)), Ok(None));
+        let mut second = Input::new(second, 1);
+        let said = reader.poll(&mut second);
+        assert!(matches!(said, Ok(Some(Incoming::Binary(message))) if message.len() == len));
+        reader
+    }
+
+    #[test]
+    fn the_room_of_a_message_is_kept_for_the_next_unless_it_was_a_large_one() {
+        for (len, kept) in [(256 << 10, 256 << 10), ((256 << 10) + 1, 0)] {
+            let mut reader = reader_of_halves(len);
+            assert_eq!(reader.held_bytes(), len);
+            reader.forget_lent();
+            assert_eq!((reader.held_bytes(), reader.gathered.capacity()), (0, kept));
+        }
+    }
+
+    #[test]
+    fn the_room_of_a_message_is_given_back_where_a_driver_is_idle() {
+        let mut reader = reader_of_halves(1_000);
+        reader.shrink();
+        assert_eq!((reader.held_bytes(), reader.gathered.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong() {
+        assert_eq!(FrameError::TooLong.to_string(), "a message may have at most 16 MiB");
+        assert_eq!(FrameError::TooLong.close_code(), CloseCode::Size);
+        assert_eq!(FrameError::Protocol("in words").to_string(), "in words");
+    }
+
+    #[test]
     fn breaches_of_the_protocol_are_refused() {
         let unmasked = [0x82, 0x01, b'x'].to_vec();
         for bytes in [
             unmasked,
-            frame(0xc2, b"rsv"),
+            frame(0xc2, b"rsv1"),
+            frame(0xa2, b"rsv2"),
+            frame(0x92, b"rsv3"),
             frame(0x83, b"reserved data type"),
             frame(0x8b, b"reserved control type"),
             frame(0x80, b"continues nothing"),
