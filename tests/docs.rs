@@ -153,6 +153,38 @@ fn every_subcommand_is_in_the_manual() {
     assert_eq!(missing, None, "{OPERATING} does not name this subcommand");
 }
 
+/// What stands below the headings of a document that name this, in whatever form.
+fn chapters(document: &str, name: &str) -> String {
+    let chapters = document.split("\n## ").skip(1);
+    let named = chapters.filter(|chapter| {
+        let heading = chapter.lines().next().unwrap_or_default().to_lowercase();
+        heading.contains(name)
+    });
+    named.collect()
+}
+
+#[test]
+fn every_flag_of_a_subcommand_is_in_a_chapter_that_names_it() {
+    let manual = read(OPERATING);
+    for name in subcommands(&output(&["--help"])) {
+        let chapters = chapters(&manual, name);
+        let known: BTreeSet<_> = words(&chapters).collect();
+        let help = output(&[name, "--help"]);
+        let flags = words(&help).filter(|word| is_flag(word) && *word != "--help");
+        let missing: BTreeSet<_> = flags.filter(|word| !known.contains(word)).collect();
+        assert!(missing.is_empty(), "{OPERATING} does not say of {name} what {missing:?} do");
+    }
+}
+
+#[test]
+fn every_subcommand_shows_examples_in_its_help() {
+    for name in subcommands(&output(&["--help"])) {
+        let help = output(&[name, "--help"]);
+        let example = format!("  dispatch {name} ");
+        assert!(help.contains(&example), "{name} --help has no line that begins {example:?}");
+    }
+}
+
 #[test]
 fn every_route_is_in_the_manual() {
     let manual = read(OPERATING);

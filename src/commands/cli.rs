@@ -16,6 +16,12 @@ use crate::commands::url::Url;
 
 /// `dispatch listen`: the built-in driver.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dispatch listen 6001                                   devices on this machine
+  dispatch listen 6001 --accept 10.1.0.0/16              devices of a network
+  dispatch listen 162 --udp --accept any
+  dispatch listen 6001 --accept any --url http://dispatch:3000")]
 pub struct ListenArgs {
     /// Port that devices connect to or send to
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -51,6 +57,106 @@ pub struct ListenArgs {
     /// Trust any certificate of an https URL
     #[arg(long, requires = "url")]
     pub insecure: bool,
+}
+
+impl ListenArgs {
+    /// The server that is meant, unless one is started.
+    pub fn server(&self) -> Option<ServerArgs> {
+        let Self { url, token_file, ca, insecure, .. } = self;
+        let url = url.clone()?;
+        Some(ServerArgs {
+            url,
+            token_file: token_file.clone(),
+            ca: ca.clone(),
+            insecure: *insecure,
+        })
+    }
+}
+
+/// A server that is running.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// Dispatch server to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    pub url: Url,
+    /// File with its token; else the variable PLACE_SERVER_SECRET is used
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates to trust for an https URL, in a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate of an https URL
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `dispatch ports`: what is open, and who is there.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dispatch ports                 all open ports, and the drivers that did not get one
+  dispatch ports 6001            its drivers, its devices, and who was turned away and why
+  dispatch ports 6001 --watch    the same every second, with what passes in a second")]
+pub struct PortsArgs {
+    /// Only this port, with its drivers and devices
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Ask again every second
+    #[arg(long)]
+    pub watch: bool,
+    /// Print the answers of the server, one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `dispatch watch`: what passes on a port.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dispatch watch 6001                       what devices send and are sent, and who is refused
+  dispatch watch 162 --udp                  the same for datagrams
+  dispatch watch 6001 --pcap lift.pcap      and write it to a file for Wireshark")]
+pub struct WatchArgs {
+    /// Port to watch, which a driver has opened
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Its UDP port instead of its TCP or TLS port
+    #[arg(long)]
+    pub udp: bool,
+    /// Write what passes to this file as well, as a capture that Wireshark opens
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `dispatch close`: ends a device or a driver.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dispatch close 6001 7                     the device with the id 7
+  dispatch close 6001 6f2a8d1c --driver     the driver whose id begins so
+The ids are shown by: dispatch ports 6001")]
+pub struct CloseArgs {
+    /// Port that it is on
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Id of the device, or the beginning of the driver's
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// ID is a driver
+    #[arg(long)]
+    pub driver: bool,
+    /// The driver is on the UDP port instead of the TCP or TLS port
+    #[arg(long, requires = "driver")]
+    pub udp: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// Who gets what is typed into `dispatch listen`.
@@ -157,6 +263,12 @@ pub struct Cli {
 pub enum Sub {
     /// Listen on a port and show what devices send, without a driver
     Listen(ListenArgs),
+    /// Show which ports a server has open, who is there, and who was turned away and why
+    Ports(PortsArgs),
+    /// Show what passes on a port of a server, both ways
+    Watch(WatchArgs),
+    /// End a device's connection, or a driver's
+    Close(CloseArgs),
     /// Print what makes a shell complete our command line
     #[command(hide = true)]
     Completions {

@@ -4,19 +4,18 @@
 //! and retries.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConfig;
 
 use crate::commands::client;
+use crate::commands::client::connection::{Connection, Deadlined};
+use crate::commands::client::http::{self, Method};
 use crate::commands::url::{Scheme, Url};
-use crate::limits::{CURL_ANSWER_MAX, HEAD_MAX_BYTES, HEAD_MAX_FIELDS};
-use crate::server::build_info::BUILD;
+use crate::limits::CURL_ANSWER_MAX;
 
 /// Health check of a URL.
 #[derive(Debug)]
@@ -95,93 +94,31 @@ pub fn check(
 ) -> Result<u16, Unhealthy> {
     let stream = client::connect(url).map_err(Unhealthy::Unreachable)?;
     let until = Instant::now() + CURL_ANSWER_MAX;
-    let status = ask(url, Deadlined { stream, until }, tls).map_err(Unhealthy::NoAnswer)?;
+    let status = ask(url, Deadlined { stream, until }, tls)
+        .map_err(|error| Unhealthy::NoAnswer(client::in_words(error)))?;
     if healthy.includes(status) { Ok(status) } else { Err(Unhealthy::Status(status)) }
 }
 
 fn ask(
     url: &Url,
-    mut stream: Deadlined,
+    stream: Deadlined,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
 ) -> io::Result<u16> {
-    match url.scheme {
-        Scheme::Http => exchange(url, &mut stream),
-        Scheme::Https => {
-            let config = tls().map_err(io::Error::other)?;
-            let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
-            let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-            exchange(url, &mut rustls::StreamOwned::new(session, stream)).map_err(client::in_words)
-        }
-    }
-}
-
-fn exchange(url: &Url, stream: &mut (impl Read + Write)) -> io::Result<u16> {
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dispatch/{}\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n",
-        url.target,
-        url.authority(),
-        BUILD.version
-    );
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
-    read_status(stream)
-}
-
-/// Reads until the head is whole.
-fn read_status(stream: &mut impl Read) -> io::Result<u16> {
-    let mut head = vec![0; HEAD_MAX_BYTES];
-    let mut filled = 0;
-    while filled < head.len() {
-        filled += match stream.read(&mut head[filled..])? {
-            0 => return Err(io::Error::other("the connection ended before an answer")),
-            count => count,
-        };
-        if let Some(status) = parse_status(&head[..filled])? {
-            return Ok(status);
-        }
-    }
-    Err(io::Error::other("the head of the answer is too long"))
-}
-
-fn parse_status(head: &[u8]) -> io::Result<Option<u16>> {
-    let mut fields = [httparse::EMPTY_HEADER; HEAD_MAX_FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    let no_http = |_| io::Error::other("this is not HTTP; a TLS port is asked by https://");
-    let parsed = response.parse(head).map_err(no_http)?;
-    Ok(if parsed.is_complete() { response.code } else { None })
-}
-
-/// A stream whose reads and writes all together end at one time.
-struct Deadlined {
-    stream: TcpStream,
-    until: Instant,
-}
-
-impl Read for Deadlined {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(client::remaining(self.until)?))?;
-        self.stream.read(buffer).map_err(client::in_words)
-    }
-}
-
-impl Write for Deadlined {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(client::remaining(self.until)?))?;
-        self.stream.write(bytes).map_err(client::in_words)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
+    let tls = match url.scheme {
+        Scheme::Http => None,
+        Scheme::Https => Some(tls().map_err(io::Error::other)?),
+    };
+    let mut stream = Connection::over(stream, &url.host, tls.as_ref())?;
+    http::write_request(&mut stream, Method::Get, url, "")?;
+    Ok(http::read_head(&mut stream)?.status)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
-    use std::time::Duration;
 
     fn no_tls() -> Result<Arc<ClientConfig>, String> {
         Err("not asked for".to_owned())
@@ -273,15 +210,6 @@ mod tests {
         drop(listener);
         let checked = check(&url, Healthy::BelowServerErrors, no_tls);
         assert_eq!(checked.unwrap_err().exit_code(), 2);
-    }
-
-    #[test]
-    fn a_silent_server_is_given_up() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let until = Instant::now() + Duration::from_millis(20);
-        let error = read_status(&mut Deadlined { stream, until }).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -5,14 +5,18 @@
 
 pub mod cli;
 pub mod client;
+pub mod close;
 pub mod config;
 pub mod environment;
 pub mod health_check;
 pub mod listen;
+pub mod ports;
 pub mod reference;
 pub mod secrets;
 pub mod socket_activation;
+pub mod terminal;
 pub mod url;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -22,7 +26,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, CommandFactory, Parser};
 
-use crate::commands::cli::{Cli, ListenArgs, Sub};
+use crate::commands::cli::{Cli, CloseArgs, ListenArgs, PortsArgs, Sub, WatchArgs};
 use crate::commands::config::Serve;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::health_check::{CurlArgs, Healthy};
@@ -51,6 +55,12 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Be a driver that shows what devices send.
     Listen(ListenArgs),
+    /// Show which ports are open, or one of them.
+    Ports(PortsArgs),
+    /// Show what passes on a port.
+    Watch(WatchArgs),
+    /// End a device or a driver.
+    Close(CloseArgs),
     /// Ask a URL whether it is healthy.
     Curl(CurlArgs),
     /// Print this and exit 0.
@@ -77,6 +87,9 @@ impl Command {
         match self {
             Command::Serve(asked) => serve(*asked),
             Command::Listen(args) => listen::run(&args, environment),
+            Command::Ports(args) => ports::run(&args, environment),
+            Command::Watch(args) => watch::run(&args, environment),
+            Command::Close(args) => close::run(&args, environment),
             Command::Curl(args) => check(&args),
             Command::Print(text) => print(&text),
         }
@@ -85,6 +98,9 @@ impl Command {
     fn asked(cli: Cli, environment: &Environment) -> Result<Self, ConfigError> {
         match cli {
             Cli { subcommand: Some(Sub::Listen(args)), .. } => Ok(Self::Listen(args)),
+            Cli { subcommand: Some(Sub::Ports(args)), .. } => Ok(Self::Ports(args)),
+            Cli { subcommand: Some(Sub::Watch(args)), .. } => Ok(Self::Watch(args)),
+            Cli { subcommand: Some(Sub::Close(args)), .. } => Ok(Self::Close(args)),
             Cli { subcommand: Some(Sub::Completions { shell }), .. } => {
                 Ok(Self::Print(reference::completions(shell)))
             }

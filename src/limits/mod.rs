@@ -4,6 +4,7 @@
 //! and what it is where nobody does, is in [`Ceilings`].
 
 mod ceilings;
+mod client;
 mod http;
 mod listen;
 mod logging;
@@ -13,6 +14,7 @@ mod work;
 use std::time::Duration;
 
 pub use ceilings::{Ceilings, QUEUED_LEAST_BYTES};
+pub use client::*;
 pub use http::*;
 pub use listen::*;
 pub use logging::*;

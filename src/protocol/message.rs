@@ -120,20 +120,13 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// Says what is wrong with bytes that no [`encode`] can have made.
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
-    let (&first, rest) = bytes.split_first().ok_or(DecodeError::TooShort)?;
-    let kind = Kind::try_from(first)?;
-    let nul = rest.iter().position(|&b| b == 0).ok_or(DecodeError::Unterminated)?;
-    let (ip_address, rest) = (&rest[..nul], &rest[nul + 1..]);
-    let (id_or_port, rest) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
-    let (data_size, data) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
-    let data_size = u32::from_be_bytes(*data_size);
-    if data_size as usize != data.len() {
-        return Err(DecodeError::SizeMismatch { said: data_size, had: data.len() });
-    }
+    // An unknown type says more than whatever else is wrong then.
+    let kind = Kind::try_from(*bytes.first().ok_or(DecodeError::TooShort)?)?;
+    let Layout { ip_address, id_or_port, data, .. } = Layout::read(bytes)?;
     if !data.is_empty() && !kind.carries_data() {
         return Err(DecodeError::UnexpectedData(kind));
     }
-    Ok(Message { kind, ip_address, id_or_port: u64::from_be_bytes(*id_or_port), data })
+    Ok(Message { kind, ip_address, id_or_port, data })
 }
 
 /// Appends the bytes of `message` to `out`.
@@ -141,12 +134,40 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
 /// The caller keeps NUL out of the address and the data under 4 GiB; addresses are made from
 /// `IpAddr` and data is bounded far lower, so neither can happen here.
 pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
-    out.push(message.kind as u8);
-    out.extend_from_slice(message.ip_address);
-    out.push(0);
-    out.extend_from_slice(&message.id_or_port.to_be_bytes());
-    out.extend_from_slice(&(message.data.len() as u32).to_be_bytes());
-    out.extend_from_slice(message.data);
+    let Message { kind, ip_address, id_or_port, data } = *message;
+    Layout { kind: kind as u8, ip_address, id_or_port, data }.write(out);
+}
+
+/// The parts of a message, whatever kind it is of.
+pub(super) struct Layout<'a> {
+    pub(super) kind: u8,
+    pub(super) ip_address: &'a [u8],
+    pub(super) id_or_port: u64,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Layout<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let (&kind, rest) = bytes.split_first().ok_or(DecodeError::TooShort)?;
+        let nul = rest.iter().position(|&b| b == 0).ok_or(DecodeError::Unterminated)?;
+        let (ip_address, rest) = (&rest[..nul], &rest[nul + 1..]);
+        let (id_or_port, rest) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
+        let (data_size, data) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
+        let data_size = u32::from_be_bytes(*data_size);
+        if data_size as usize != data.len() {
+            return Err(DecodeError::SizeMismatch { said: data_size, had: data.len() });
+        }
+        Ok(Self { kind, ip_address, id_or_port: u64::from_be_bytes(*id_or_port), data })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.kind);
+        out.extend_from_slice(self.ip_address);
+        out.push(0);
+        out.extend_from_slice(&self.id_or_port.to_be_bytes());
+        out.extend_from_slice(&(self.data.len() as u32).to_be_bytes());
+        out.extend_from_slice(self.data);
+    }
 }
 
 #[cfg(test)]

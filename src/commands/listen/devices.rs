@@ -3,21 +3,11 @@
 //! Pure bookkeeping over the events; a device that only connected is written to where none has
 //! spoken yet, since many devices wait to be asked.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use crate::commands::cli::To;
+use crate::commands::client::event::Device;
 use crate::limits::LISTEN_DEVICES_REMEMBERED;
 use crate::protocol::message::Kind;
-
-/// A device as messages name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Device {
-    /// Its address.
-    pub ip: IpAddr,
-    /// Its client id (TCP, TLS) or its port (UDP).
-    pub id_or_port: u64,
-}
+use std::collections::HashMap;
 
 /// What was last heard of a device, and when: whoever spoke comes after all who did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +68,7 @@ fn first((device, _): (Device, Heard)) -> Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn device(id: u64) -> Device {
         Device { ip: IpAddr::from([10, 0, 0, 1]), id_or_port: id }

@@ -9,6 +9,7 @@ use std::thread;
 
 use log::error;
 
+use crate::commands::client::server::Server;
 use crate::commands::url::{Scheme, Url};
 use crate::limits::{Ceilings, PING_INTERVAL};
 use crate::net::random;
@@ -18,8 +19,6 @@ use crate::server::RefusedDevices;
 use crate::server::config::Config;
 use crate::server::descriptors;
 use crate::server::service_manager::NotifySettings;
-
-use super::request::Server;
 
 /// Starts it; it can be asked when this returns.
 ///

@@ -1,6 +1,6 @@
 //! One loop over the connection, the keyboard and signals, for as long as a session lasts.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -10,20 +10,21 @@ use jiff::Timestamp;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::commands::client::event::{Event, to_driver};
+use crate::commands::client::session::{Disconnected, Incoming, Sending, Session};
+use crate::commands::terminal::interrupt::Interrupt;
+use crate::commands::terminal::show::show;
+use crate::commands::terminal::{say, write_out};
 use crate::limits::{LISTEN_MESSAGES_PER_TURN, LISTEN_REFUSED_QUEUED};
 use crate::logging::form::Form;
-use crate::protocol::accept_list::parse_address;
-use crate::protocol::message::{self, Kind, Message};
+use crate::protocol::message::{Kind, Message};
 use crate::reactor::RefusedDevice;
 use crate::server::RefusedDevices;
 
-use super::devices::{Device, Devices};
-use super::interrupt::Interrupt;
+use super::devices::Devices;
 use super::outgoing::Outgoing;
-use super::print::{self, Event};
 use super::request::PortRequest;
-use super::session::{Disconnected, Incoming, Sending, Session};
-use super::{refused_devices, say, stdin};
+use super::{refused_devices, stdin};
 
 const SESSION: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -121,7 +122,7 @@ impl EventLoop {
         let fd = session.tcp().as_raw_fd();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), SESSION, interest) {
-            return End::Disconnected(Disconnected(error.to_string()));
+            return End::Disconnected(Disconnected::Lost(error.to_string()));
         }
         let mut devices = Devices::default();
         loop {
@@ -186,10 +187,12 @@ impl EventLoop {
     }
 
     fn handle_message(&self, bytes: &[u8], devices: &mut Devices, shown: &mut String) {
-        match understand(bytes) {
-            Ok((kind, device, data)) => {
-                devices.handle_event(kind, device);
-                shown.push_str(&self.show(kind, device, data));
+        match to_driver(bytes) {
+            Ok(event) => {
+                if let Event::Device { kind, device, .. } = event {
+                    devices.handle_event(kind, device);
+                }
+                shown.push_str(&self.show(&event));
             }
             Err(why) => say(&format!("the server sent a message that makes no sense: {why}")),
         }
@@ -206,58 +209,18 @@ impl EventLoop {
             id_or_port: device.id_or_port,
             data: &data,
         })?;
-        write_out(&self.show(Kind::Write, device, &data))?;
+        write_out(&self.show(&Event::Device { kind: Kind::Write, device, data: &data }))?;
         Ok(Rest::More)
     }
 
-    fn show(&self, kind: Kind, device: Device, data: &[u8]) -> String {
-        let event = Event { time: Timestamp::now(), kind, device, data };
-        print::show(&self.form, &event, self.request.protocol)
-    }
-}
-
-fn write_out(shown: &str) -> Result<(), End> {
-    let mut output = io::stdout().lock();
-    output.write_all(shown.as_bytes())?;
-    Ok(output.flush()?)
-}
-
-fn understand(bytes: &[u8]) -> Result<(Kind, Device, &[u8]), String> {
-    let message = message::decode(bytes).map_err(|error| error.to_string())?;
-    let ip = parse_address(message.ip_address).ok_or("its address is none")?;
-    match message.kind {
-        Kind::Opened | Kind::Closed | Kind::Received => {
-            Ok((message.kind, Device { ip, id_or_port: message.id_or_port }, message.data))
-        }
-        Kind::Write | Kind::Close => Err(format!("{} is for servers", message.kind.name())),
+    fn show(&self, event: &Event<'_>) -> String {
+        show(&self.form, Timestamp::now(), event, self.request.protocol.port_kind())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
-
-    fn encoded(kind: Kind, ip_address: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        message::encode(&Message { kind, ip_address, id_or_port: 3, data: b"" }, &mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn events_are_understood() {
-        let device = Device { ip: IpAddr::from([10, 0, 0, 9]), id_or_port: 3 };
-        let bytes = encoded(Kind::Opened, b"10.0.0.9");
-        assert_eq!(understand(&bytes), Ok((Kind::Opened, device, &b""[..])));
-        assert_eq!(understand(&encoded(Kind::Received, b"::ffff:10.0.0.9")).unwrap().1, device);
-    }
-
-    #[test]
-    fn what_is_no_event_says_why() {
-        assert!(understand(&encoded(Kind::Write, b"10.0.0.9")).unwrap_err().contains("WRITE"));
-        assert!(understand(&encoded(Kind::Opened, b"\x1b[31m")).unwrap_err().contains("address"));
-        assert!(understand(b"\x09").unwrap_err().contains('9'));
-    }
 
     #[test]
     fn a_reader_that_went_away_is_no_failure() {

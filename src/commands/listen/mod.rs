@@ -6,8 +6,7 @@
 //! of what cannot be waited for in that way: standard input ([`stdin`]), and the dispatcher of
 //! our own, which has a loop itself ([`dispatcher`]). They talk through bounded channels.
 
-use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::thread;
@@ -16,9 +15,13 @@ use std::time::Instant;
 use log::LevelFilter;
 
 use crate::commands::cli::ListenArgs;
+use crate::commands::client::ServerError;
+use crate::commands::client::server::Server;
+use crate::commands::client::session::{Disconnected, Session};
 use crate::commands::config;
 use crate::commands::environment::{ConfigError, Environment};
-use crate::logging::form::{Form, escaped};
+use crate::commands::terminal::failure::{Failure, exit};
+use crate::commands::terminal::{form, say};
 use crate::logging::settings::{LogSettings, Mode};
 use crate::logging::{self, Destination};
 use crate::net::random;
@@ -29,77 +32,31 @@ pub mod backoff;
 pub mod devices;
 pub mod dispatcher;
 pub mod event_loop;
-pub mod interrupt;
 pub mod outgoing;
-pub mod print;
 pub mod refused_devices;
 pub mod request;
-pub mod session;
 pub mod stdin;
 pub mod typed;
 
 use backoff::Backoff;
 use event_loop::{End, EventLoop};
 use outgoing::Outgoing;
-use request::{PortRequest, Server};
-use session::{ConnectError, Disconnected, Session};
+use request::PortRequest;
 use typed::LineEnd;
+
+/// Who we are in the log of the server.
+const MODULE_ID: &str = "dispatch-listen";
 
 /// Shows what devices send, until it is interrupted.
 pub fn run(args: &ListenArgs, environment: &Environment) -> ExitCode {
-    match listen(args, environment) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            say(&failure.to_string());
-            ExitCode::from(failure.exit_code())
-        }
-    }
-}
-
-/// Why it ended other than by being told to.
-#[derive(Debug)]
-enum Failure {
-    /// A flag, variable or file is wrong.
-    Usage(ConfigError),
-    /// Something else is, in words.
-    Other(String),
-}
-
-impl Failure {
-    const fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Usage(_) => 2,
-            Failure::Other(_) => 1,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Usage(error) => error.fmt(f),
-            Failure::Other(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Failure::Usage(error)
-    }
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        Failure::Other(error.to_string())
-    }
+    exit(listen(args, environment))
 }
 
 fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
     let request = PortRequest::from(args)?;
     let settings = log_settings(environment)?;
     let form = form(args.json, environment)?;
-    let given = args.url.as_ref().map(|url| Server::from(url, args, environment)).transpose()?;
+    let given = args.server().map(|server| Server::of(&server, environment)).transpose()?;
     let cannot_start = |error: io::Error| Failure::Other(format!("cannot start: {error}"));
     let _ =
         logging::init(Mode::Development, &settings, Destination::Stderr).map_err(cannot_start)?;
@@ -129,16 +86,6 @@ fn log_settings(environment: &Environment) -> Result<LogSettings, ConfigError> {
     Ok(settings)
 }
 
-fn form(json: bool, environment: &Environment) -> Result<Form, ConfigError> {
-    // See https://no-color.org.
-    let is_colourless = environment.get("NO_COLOR")?.is_some();
-    Ok(match (json, Form::for_eyes(&io::stdout())) {
-        (true, _) => Form::Json,
-        (false, form) if is_colourless => form.without_colours(),
-        (false, form) => form,
-    })
-}
-
 /// One session after the other. The first must come about; one that is lost is tried again.
 fn run_sessions(
     event_loop: &mut EventLoop,
@@ -146,7 +93,7 @@ fn run_sessions(
     request: &PortRequest,
     place: &Place,
 ) -> Result<(), Failure> {
-    let mut session = Session::open(server, request)?;
+    let mut session = Session::open(server, &request.path(), MODULE_ID)?;
     let mut backoff = Backoff::default();
     loop {
         say(&announcement(request, place));
@@ -154,9 +101,9 @@ fn run_sessions(
         match event_loop.run_session(session) {
             End::Asked | End::Unread => return Ok(()),
             End::Unwritable(error) => return Err(Failure::Other(error.to_string())),
-            End::Disconnected(Disconnected(why)) => {
+            End::Disconnected(disconnected) => {
                 backoff.settle(since.elapsed());
-                session = reopen(server, request, &mut backoff, why)?;
+                session = reopen(server, request, &mut backoff, disconnected)?;
             }
         }
     }
@@ -168,13 +115,14 @@ fn reopen(
     server: &Server,
     request: &PortRequest,
     backoff: &mut Backoff,
-    mut why: String,
+    disconnected: Disconnected,
 ) -> Result<Session, Failure> {
+    let mut why = disconnected.why().to_owned();
     loop {
         let pause = backoff.advance(random::uuid().unwrap_or_default().as_fields().0);
         say(&format!("connection lost: {why}; trying again in {:.1} s", pause.as_secs_f64()));
         thread::sleep(pause);
-        match Session::open(server, request) {
+        match Session::open(server, &request.path(), MODULE_ID) {
             Ok(session) => return Ok(session),
             Err(error) if is_final(&error) => return Err(error.into()),
             Err(error) => why = error.to_string(),
@@ -184,12 +132,12 @@ fn reopen(
 
 /// Whether asking again gets the same answer. A port that is taken may still be held by the
 /// session that was lost.
-fn is_final(error: &ConnectError) -> bool {
+fn is_final(error: &ServerError) -> bool {
     let lasting =
         [Status::BadRequest, Status::Unauthorized, Status::Forbidden, Status::MissingParameter];
     match error {
-        ConnectError::Refused { status, .. } => lasting.iter().any(|lasts| lasts.code() == *status),
-        ConnectError::Failed(_) => false,
+        ServerError::Refused { status, .. } => lasting.iter().any(|lasts| lasts.code() == *status),
+        ServerError::Failed(_) => false,
     }
 }
 
@@ -241,12 +189,6 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// One line for the user, though a server may have put anything into it. Where stderr is closed,
-/// nobody wants to know.
-fn say(words: &str) {
-    let _ = writeln!(io::stderr(), "dispatch: {}", escaped(words));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,14 +224,14 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_may_be_free_again_but_a_token_stays_wrong() {
-        let refused = |status| ConnectError::Refused { status, why: String::new() };
+        let refused = |status| ServerError::Refused { status, why: String::new() };
         for status in [400, 401, 403, 422] {
             assert!(is_final(&refused(status)), "{status}");
         }
         for status in [409, 408, 502, 503] {
             assert!(!is_final(&refused(status)), "{status}");
         }
-        assert!(!is_final(&ConnectError::Failed("refused".to_owned())));
+        assert!(!is_final(&ServerError::Failed("refused".to_owned())));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::mpsc::Receiver;
 use std::vec::IntoIter;
 
 use crate::commands::cli::To;
+use crate::commands::client::event::Device;
+use crate::commands::terminal::say;
 
-use super::devices::{Device, Devices};
-use super::say;
+use super::devices::Devices;
 use super::typed::{LineEnd, unescape};
 
 /// The lines that were typed.

@@ -1,39 +1,33 @@
-//! Our connection to a dispatch server: the handshake, then messages both ways.
+//! A WebSocket to a dispatch server, as a driver or a monitor: the handshake, then messages both
+//! ways.
 //!
 //! The handshake blocks, with a timeout; afterwards nothing does. Whoever owns a session polls
 //! `Session::socket` and then calls `flush` and `poll_message`, which both say when there is
 //! no more to be had. Trying again is not done here.
 
-use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
 use tungstenite::client::ClientRequestBuilder;
 use tungstenite::handshake::HandshakeError;
-use tungstenite::handshake::client::Response;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, WebSocket};
 
-use crate::commands::client;
-use crate::commands::url::Scheme;
+use crate::commands::client::connection::Connection;
+use crate::commands::client::server::Server;
+use crate::commands::client::{self, ServerError};
+use crate::commands::url::{Scheme, Url};
 use crate::limits::{
     DRIVER_SILENCE_MAX, LISTEN_ANSWER_MAX, LISTEN_CLOSE_MAX, LISTEN_QUEUED_MAX_BYTES,
     MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, PING_INTERVAL,
 };
 use crate::protocol::message::{self, Message};
 
-use super::request::{PortRequest, Server};
-
-/// Who we are in the log of the server.
-const MODULE_ID: &str = "dispatch-listen";
-
-/// A connection that is open, and with it the device port.
+/// A connection that is open.
 pub struct Session {
-    socket: WebSocket<Socket>,
+    socket: WebSocket<Connection<TcpStream>>,
     sending: Sending,
     heard: Instant,
     ping_due: Instant,
@@ -59,52 +53,50 @@ pub enum Incoming {
     Nothing,
 }
 
-/// Why there is no session.
+/// Why a session ended that we did not end.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ConnectError {
-    /// The server answered, and it is no.
-    Refused {
-        /// The status of HTTP.
-        status: u16,
-        /// Its words.
+pub enum Disconnected {
+    /// The server said goodbye.
+    Closed {
+        /// Its code.
+        code: Option<CloseCode>,
+        /// In words.
         why: String,
     },
-    /// There was no answer that makes sense.
-    Failed(String),
+    /// The connection is gone.
+    Lost(String),
 }
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Disconnected {
+    /// In words.
+    pub fn why(&self) -> &str {
         match self {
-            ConnectError::Refused { status: 401, why } => {
-                write!(f, "{why} (it comes from --token-file or PLACE_SERVER_SECRET)")
-            }
-            ConnectError::Refused { why, .. } | ConnectError::Failed(why) => f.write_str(why),
+            Disconnected::Closed { why, .. } | Disconnected::Lost(why) => why,
         }
     }
 }
 
-/// Why a session ended that we did not end.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Disconnected(pub String);
-
 impl Session {
-    /// Connects, shows the token and asks for the port.
+    /// Connects, shows the token and asks for what is at the path, which is one below the base path.
+    /// `module` is who we are in the log of the server.
     ///
     /// # Errors
     /// The server's refusal, or why it was not reached.
-    pub fn open(server: &Server, request: &PortRequest) -> Result<Self, ConnectError> {
-        let failed = |error: io::Error| ConnectError::Failed(error.to_string());
-        let socket = Socket::connect(server).map_err(failed)?;
-        let socket = shake_hands(server, request, socket)?;
-        socket.get_ref().tcp().set_nonblocking(true).map_err(failed)?;
+    pub fn open(server: &Server, path: &str, module: &str) -> Result<Self, ServerError> {
+        let stream = client::connect(&server.url)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LISTEN_ANSWER_MAX))?;
+        stream.set_write_timeout(Some(LISTEN_ANSWER_MAX))?;
+        let connection = Connection::over(stream, &server.url.host, server.tls.as_ref())?;
+        let socket = shake_hands(server, &server.at(path), module, connection)?;
+        socket.get_ref().transport().set_nonblocking(true)?;
         let now = Instant::now();
         Ok(Self { socket, sending: Sending::Done, heard: now, ping_due: now + PING_INTERVAL })
     }
 
     /// The connection, to be watched.
     pub fn tcp(&self) -> &TcpStream {
-        self.socket.get_ref().tcp()
+        self.socket.get_ref().transport()
     }
 
     /// Takes the next thing that the server sent.
@@ -120,7 +112,7 @@ impl Session {
         self.heard = Instant::now();
         match message {
             Binary(bytes) => Ok(Incoming::Message(bytes)),
-            Close(frame) => Err(Disconnected(in_words(frame.as_ref()))),
+            Close(frame) => Err(closed(frame.as_ref())),
             Text(_) | Ping(_) | Pong(_) | Frame(_) => Ok(Incoming::Other),
         }
     }
@@ -142,7 +134,7 @@ impl Session {
     pub fn flush(&mut self, now: Instant) -> Result<Sending, Disconnected> {
         if now.duration_since(self.heard) >= DRIVER_SILENCE_MAX {
             let why = format!("nothing came for {} s", DRIVER_SILENCE_MAX.as_secs());
-            return Err(Disconnected(why));
+            return Err(Disconnected::Lost(why));
         }
         if now >= self.ping_due {
             self.ping_due = now + PING_INTERVAL;
@@ -199,53 +191,43 @@ impl Session {
 
 fn shake_hands(
     server: &Server,
-    request: &PortRequest,
-    socket: Socket,
-) -> Result<WebSocket<Socket>, ConnectError> {
-    let scheme = match server.url.scheme {
+    url: &Url,
+    module: &str,
+    connection: Connection<TcpStream>,
+) -> Result<WebSocket<Connection<TcpStream>>, ServerError> {
+    let scheme = match url.scheme {
         Scheme::Http => "ws",
         Scheme::Https => "wss",
     };
-    let target = request.target(&server.url);
-    let uri = format!("{scheme}://{}{target}", server.url.authority());
-    let uri = uri.parse().map_err(|error| ConnectError::Failed(format!("the URL: {error}")))?;
+    let uri = format!("{scheme}://{}{}", url.authority(), url.target);
+    let uri = uri.parse().map_err(|error| ServerError::Failed(format!("the URL: {error}")))?;
     let request = ClientRequestBuilder::new(uri)
         .with_header("Authorization", format!("Bearer {}", server.token.expose()))
-        .with_header("X-Module-ID", MODULE_ID);
+        .with_header("X-Module-ID", module);
     // A server that pings us without end and does not read gets no more of our memory than this.
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_write_buffer_size(LISTEN_QUEUED_MAX_BYTES);
-    match tungstenite::client::client_with_config(request, socket, Some(config)) {
+    match tungstenite::client::client_with_config(request, connection, Some(config)) {
         Ok((socket, _)) => Ok(socket),
         Err(HandshakeError::Interrupted(_)) => {
-            Err(ConnectError::Failed("the server took too long to answer".to_owned()))
+            Err(ServerError::Failed("the server took too long to answer".to_owned()))
         }
-        Err(HandshakeError::Failure(Error::Http(response))) => Err(refusal(&response)),
+        Err(HandshakeError::Failure(Error::Http(response))) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            Err(ServerError::refused(response.status().as_u16(), body))
+        }
         Err(HandshakeError::Failure(error)) => {
-            let hint = match (&error, server.url.scheme) {
+            let hint = match (&error, url.scheme) {
                 (Error::Protocol(_) | Error::HttpFormat(_), Scheme::Http) => {
                     " (a TLS port is asked by https://)"
                 }
                 (_, Scheme::Http | Scheme::Https) => "",
             };
             let why = words_of(error);
-            Err(ConnectError::Failed(format!("no valid answer from the server: {why}{hint}")))
+            Err(ServerError::Failed(format!("no valid answer from the server: {why}{hint}")))
         }
     }
-}
-
-/// Our servers explain themselves in JSON, in one piece with the head. Of others, or where a
-/// proxy tears the answer apart, the status must do.
-fn refusal(response: &Response) -> ConnectError {
-    let status = response.status();
-    let body = response.body().as_deref().unwrap_or_default();
-    let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    let why = match json["error"].as_str() {
-        Some(error) => error.to_owned(),
-        None => format!("the server answered with status {status}"),
-    };
-    ConnectError::Refused { status: status.as_u16(), why }
 }
 
 fn is_blocked(error: &Error) -> bool {
@@ -253,7 +235,7 @@ fn is_blocked(error: &Error) -> bool {
 }
 
 fn disconnected(error: Error) -> Disconnected {
-    Disconnected(words_of(error))
+    Disconnected::Lost(words_of(error))
 }
 
 /// A user who reads "IO error" learns nothing from it.
@@ -269,62 +251,12 @@ fn words_of(error: Error) -> String {
     }
 }
 
-fn in_words(frame: Option<&CloseFrame>) -> String {
-    match frame {
+fn closed(frame: Option<&CloseFrame>) -> Disconnected {
+    let why = match frame {
         None => "the server closed it".to_owned(),
         Some(CloseFrame { code, reason }) => {
             format!("the server closed it: {} {reason}", u16::from(*code)).trim_end().to_owned()
         }
-    }
-}
-
-/// A connection to the server.
-enum Socket {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Socket {
-    fn connect(server: &Server) -> io::Result<Self> {
-        let stream = client::connect(&server.url)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LISTEN_ANSWER_MAX))?;
-        stream.set_write_timeout(Some(LISTEN_ANSWER_MAX))?;
-        let Some(config) = &server.tls else { return Ok(Socket::Plain(stream)) };
-        let name = ServerName::try_from(server.url.host.clone()).map_err(io::Error::other)?;
-        let session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-        Ok(Socket::Tls(Box::new(StreamOwned::new(session, stream))))
-    }
-
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Socket::Plain(stream) => stream,
-            Socket::Tls(stream) => stream.get_ref(),
-        }
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Plain(stream) => stream.read(buffer),
-            Socket::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Plain(stream) => stream.write(bytes),
-            Socket::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Socket::Plain(stream) => stream.flush(),
-            Socket::Tls(stream) => stream.flush(),
-        }
-    }
+    };
+    Disconnected::Closed { code: frame.map(|frame| frame.code), why }
 }

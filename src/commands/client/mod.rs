@@ -1,5 +1,7 @@
-//! Connections that commands make to a server, and words for what goes wrong with them.
+//! Connections that commands make to a server, and words for what goes wrong with them: a request
+//! and its answer ([`http`]), or messages both ways ([`session`]).
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -8,6 +10,56 @@ use rustls::CertificateError;
 
 use crate::commands::url::Url;
 use crate::limits::CURL_CONNECT_MAX;
+
+pub mod connection;
+pub mod event;
+pub mod http;
+pub mod server;
+pub mod session;
+
+/// Why a server does not do what it is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ServerError {
+    /// The server answered, and it is no.
+    Refused {
+        /// The status of HTTP.
+        status: u16,
+        /// Its words.
+        why: String,
+    },
+    /// There was no answer that makes sense.
+    Failed(String),
+}
+
+impl ServerError {
+    /// Our servers explain themselves in JSON. Of others, or where a proxy tears the answer apart,
+    /// the status must do.
+    pub fn refused(status: u16, body: &[u8]) -> Self {
+        let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        let why = match json["error"].as_str() {
+            Some(error) => error.to_owned(),
+            None => format!("the server answered with status {status}"),
+        };
+        ServerError::Refused { status, why }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Refused { status: 401, why } => {
+                write!(f, "{why} (it comes from --token-file or PLACE_SERVER_SECRET)")
+            }
+            ServerError::Refused { why, .. } | ServerError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> Self {
+        ServerError::Failed(error.to_string())
+    }
+}
 
 /// Tries the addresses of the host one after the other.
 ///
