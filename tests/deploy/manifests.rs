@@ -1,4 +1,4 @@
-//! What is only read by others: Kubernetes, Docker Compose, Prometheus, and who builds the image.
+//! What others read: Kubernetes, Docker Compose, Prometheus, shells, and who builds the image.
 
 use crate::harness::{Dispatch, TempFolder, skipped, test_name};
 use crate::parts::{file, has, output, printed, succeed, text};
@@ -9,14 +9,16 @@ fn path(name: &str) -> String {
 
 #[test]
 fn kubernetes_takes_the_manifest_and_its_probes_ask_what_there_is() {
+    // A folder of packages of its own may have it.
+    let python = std::env::var("DISPATCH_CHECKERS").unwrap_or_else(|_| "python3".to_owned());
     if !has(&["python3"]) {
         return;
     }
-    if !output("python3", &["-c", "import kubernetes_validate"]).status.success() {
+    if !output(&python, &["-c", "import kubernetes_validate"]).status.success() {
         return skipped(&test_name(), "no kubernetes-validate for python3 here");
     }
     let check = format!("{}/tests/deploy/kubernetes.py", env!("CARGO_MANIFEST_DIR"));
-    let checked = output("python3", &[&check, &path("kubernetes.yaml")]);
+    let checked = output(&python, &[&check, &path("kubernetes.yaml")]);
     let printed = printed(&checked);
     assert!(checked.status.success(), "{printed}");
     let dispatch = Dispatch::start();
@@ -38,6 +40,14 @@ fn docker_compose_takes_its_file() {
 fn the_dockerfile_has_nothing_that_is_advised_against() {
     if has(&["hadolint"]) {
         succeed("hadolint", &["--failure-threshold", "style", &path("Dockerfile")]);
+    }
+}
+
+#[test]
+fn the_scripts_have_nothing_that_is_advised_against() {
+    if has(&["shellcheck"]) {
+        let scripts = ["release", "static-build", "udp-follow"].map(path);
+        succeed("shellcheck", &scripts.each_ref().map(String::as_str));
     }
 }
 
