@@ -100,6 +100,6 @@ pub mod testing {
 
     /// The reactor, and what it says about itself.
     pub mod reactor {
-        pub use crate::reactor::{Gauges, Reactor, Settings};
+        pub use crate::reactor::{Gauges, MetricsSettings, Reactor, Settings};
     }
 }

@@ -10,7 +10,7 @@ use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::http::registration::{self, Protocol, Registration};
 use dispatch::testing::protocol::http::request::{self, Request};
 use dispatch::testing::protocol::http::response::{Response, ResponseMode, Stamp};
-use dispatch::testing::protocol::http::routes::{self, Gate, Route, Scheme};
+use dispatch::testing::protocol::http::routes::{self, Gate, MetricsAccess, Route, Scheme};
 use dispatch::testing::protocol::secret::Secret;
 
 /// Ranges of an accept list whose edges are tried.
@@ -63,7 +63,8 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
     assert!(request.path.starts_with('/') || request.path == "*");
     // With the right token, so that what comes after it is reached.
     let request = Request { authorization: Some("token".to_owned()), ..request.clone() };
-    match routes::route(&request, Scheme::Http, Gate::Open(&Secret::new("token".to_owned()))) {
+    let secret = Secret::new("token".to_owned());
+    match routes::route(&request, Scheme::Http, Gate::Open(&secret), MetricsAccess::Viewers) {
         Ok(Route::Register { registration, .. } | Route::PlainRegister { registration }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }
@@ -73,6 +74,7 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
             | Route::Health
             | Route::Ready
             | Route::Version
+            | Route::Metrics
             | Route::Ports
             | Route::CloseDriver { .. },
         ) => {}

@@ -8,7 +8,7 @@ use dispatch::testing::limits::{Ceilings, MESSAGE_MAX_BYTES, PING_INTERVAL};
 use dispatch::testing::protocol::accept_list::parse_address;
 use dispatch::testing::protocol::message::{self, Kind};
 use dispatch::testing::protocol::secret::Secret;
-use dispatch::testing::reactor::{Reactor, Settings};
+use dispatch::testing::reactor::{MetricsSettings, Reactor, Settings};
 
 use super::network::{Faults, Id, SimNet, Standing};
 use super::rng::Rng;
@@ -87,6 +87,7 @@ impl Session {
             allow_ports: None,
             ping_interval: PING_INTERVAL,
             version_json: "{}".into(),
+            metrics: MetricsSettings::default(),
             descriptors: usize::MAX,
         };
         let now = Instant::now();

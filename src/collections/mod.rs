@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod budget;
+pub mod histogram;
 pub mod moment;
 pub mod rate_limit;
 pub mod ready_queue;

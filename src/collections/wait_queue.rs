@@ -49,7 +49,6 @@ impl<Tag> WaitQueue<Tag> {
     }
 
     /// How many keys stand in line.
-    #[cfg(feature = "testing")]
     pub fn len(&self) -> usize {
         self.by_place.len()
     }

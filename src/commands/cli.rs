@@ -235,6 +235,12 @@ pub struct Cli {
     /// New devices a second on a port [SG_MAX_ACCEPTS_PER_SECOND] [50000]
     #[arg(long, value_name = "N")]
     pub(super) max_accepts_per_second: Option<String>,
+    /// Ports that have metrics of their own [SG_METRICS_PORTS] [500]
+    #[arg(long, value_name = "N")]
+    pub(super) metrics_ports: Option<String>,
+    /// Show the metrics to whoever asks, without a token [SG_PUBLIC_METRICS]
+    #[arg(long)]
+    pub(super) public_metrics: bool,
     /// Print the routes and exit
     #[arg(short, long)]
     pub(super) routes: bool,

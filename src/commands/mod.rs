@@ -36,7 +36,7 @@ use crate::logging::{self, Destination};
 use crate::net::tls;
 use crate::protocol::http::openapi;
 use crate::protocol::http::refusal::Methods;
-use crate::protocol::http::routes::{BASE_PATHS, PAGE_PATH, ROUTES};
+use crate::protocol::http::routes::{BASE_PATHS, METRICS_PATH, PAGE_PATH, ROUTES};
 use crate::server::build_info::BUILD;
 use crate::server::{self, descriptors};
 
@@ -179,6 +179,7 @@ fn is_swapped(typed: &str, meant: &str) -> bool {
 
 fn routes() -> String {
     let mut table = route_line(Methods::Read, PAGE_PATH, "status page");
+    table.push_str(&route_line(Methods::Read, METRICS_PATH, "metrics"));
     for base in BASE_PATHS {
         for row in ROUTES {
             let path = format!("{base}{}", row.suffix);
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn the_routes_are_all_listed_under_both_bases() {
         let table = printed("--routes");
-        assert_eq!(table.lines().count(), 23);
+        assert_eq!(table.lines().count(), 26);
         assert!(table.contains("/api/server/udp_dispatch "));
         assert!(table.contains("/api/dispatch/v1 "));
     }

@@ -50,6 +50,14 @@ impl Flusher {
     }
 }
 
+/// Lines of this process that nobody read in time, or that could not be written, so far.
+static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines were dropped so far.
+pub fn dropped_lines() -> u64 {
+    DROPPED_LINES.load(Ordering::Relaxed)
+}
+
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
@@ -160,6 +168,7 @@ impl Logger {
             Err(TrySendError::Full(line) | TrySendError::Disconnected(line)) => {
                 self.counters.waiting.fetch_sub(1, Ordering::AcqRel);
                 self.counters.dropped.fetch_add(line.dropped + 1, Ordering::AcqRel);
+                DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -52,9 +52,18 @@ pub(crate) enum Life {
     Open,
     /// It ends when what was written before is flushed: a driver said CLOSE or the device ended
     /// its side.
-    Flushing { until: Instant },
+    Flushing { until: Instant, by: EndedBy },
     /// It can't be written to any more; what it sent before is still read.
     WriteClosed { until: Instant },
+}
+
+/// Who wanted a device to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// It hung up.
+    Device,
+    /// A driver said CLOSE, or we did in its place.
+    Driver,
 }
 
 /// A place in the line of devices that wait for a driver's backlog to drain.
@@ -235,9 +244,9 @@ impl<S: Stream> Device<S> {
     }
 
     /// Ends it as soon as what was written before is flushed.
-    pub(crate) fn finish_flushing(&mut self, now: Instant) {
+    pub(crate) fn finish_flushing(&mut self, by: EndedBy, now: Instant) {
         match self.life {
-            Life::Open => self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX },
+            Life::Open => self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX, by },
             Life::Flushing { .. } | Life::WriteClosed { .. } => {}
         }
     }
@@ -247,7 +256,7 @@ impl<S: Stream> Device<S> {
         let stalled = self.hold.as_ref().and_then(|hold| hold.why.deadline());
         match self.life {
             Life::Open => stalled,
-            Life::Flushing { until } | Life::WriteClosed { until } => {
+            Life::Flushing { until, .. } | Life::WriteClosed { until } => {
                 Some(stalled.map_or(until, |stalled| stalled.min(until)))
             }
         }
@@ -332,7 +341,7 @@ mod tests {
     fn what_is_written_after_close_is_ignored_and_what_came_before_is_flushed() {
         let (mut device, mut buffers) = (device([]), BufferPool::default());
         device.write(b"before", &mut buffers);
-        device.finish_flushing(Instant::now());
+        device.finish_flushing(EndedBy::Driver, Instant::now());
         assert!(!device.write(b"after", &mut buffers));
         assert_eq!(device.traffic.sent, Count { messages: 1, bytes: 6 });
         assert_eq!(device.flush(&mut buffers, Instant::now()), Flushed::All);
@@ -368,8 +377,8 @@ mod tests {
     #[test]
     fn a_second_close_does_not_prolong_the_first() {
         let (mut device, now) = (device([]), Instant::now());
-        device.finish_flushing(now);
-        device.finish_flushing(now + DEVICE_DRAIN_MAX);
+        device.finish_flushing(EndedBy::Driver, now);
+        device.finish_flushing(EndedBy::Device, now + DEVICE_DRAIN_MAX);
         assert_eq!(device.deadline(), Some(now + DEVICE_DRAIN_MAX));
     }
 
@@ -378,7 +387,7 @@ mod tests {
         let (mut device, now) = (device([]), Instant::now());
         device.hold = Some(Box::new(Hold { why: HoldReason::full(now), drivers: Vec::new() }));
         assert_eq!(device.deadline(), Some(now + DEVICE_STALL_MAX));
-        device.life = Life::Flushing { until: now };
+        device.life = Life::Flushing { until: now, by: EndedBy::Driver };
         assert_eq!(device.deadline(), Some(now));
     }
 

@@ -162,6 +162,11 @@ impl<N: Net> Listener<N> {
         self.next_id += 1;
         id
     }
+
+    /// How many devices drivers have got to see.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.next_id
+    }
 }
 
 /// Whether an accept failed because nothing waits.

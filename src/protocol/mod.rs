@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod http;
 pub mod json;
 pub mod message;
+pub mod metrics;
 pub mod monitor;
 pub mod port_rules;
 pub mod proxy_header;

@@ -14,13 +14,18 @@ impl<N: Net> Reactor<N> {
     /// Passes while drivers can be taken.
     pub(super) fn check_ready(&self) -> Result<(), Refusal> {
         self.check_room_for_driver()?;
-        match self.exhausted {
-            Some(at) if self.now < at + EXHAUSTION_REMEMBERED => {
+        match self.is_exhausted() {
+            true => {
                 let why = "out of file descriptors; raise `ulimit -n` or LimitNOFILE";
                 Err(Refusal::unavailable(why))
             }
-            Some(_) | None => Ok(()),
+            false => Ok(()),
         }
+    }
+
+    /// Whether a connection could not be accepted lately for want of descriptors.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.exhausted.is_some_and(|at| self.now < at + EXHAUSTION_REMEMBERED)
     }
 
     /// The same without a look at descriptors: a driver needs two, and there may be just as many.
@@ -36,10 +41,14 @@ impl<N: Net> Reactor<N> {
 
     /// Whether a device leaves enough descriptors for health checks and drivers.
     pub(super) fn has_descriptor_for_device(&self) -> bool {
+        self.descriptors_used() + DESCRIPTORS_FOR_HTTP < self.settings.descriptors
+    }
+
+    /// Descriptors that are in use, as far as we know of them.
+    pub(super) fn descriptors_used(&self) -> usize {
         let devices = self.devices.len() + self.pending_devices.len() + self.closings.len();
         let others = self.drivers.len() + self.http_clients.len() + self.http_listeners.len();
-        let used = DESCRIPTORS_OF_THE_PROCESS + devices + others + self.ports.len();
-        used + DESCRIPTORS_FOR_HTTP < self.settings.descriptors
+        DESCRIPTORS_OF_THE_PROCESS + devices + others + self.ports.len()
     }
 
     /// Notes that a connection could not be accepted for want of descriptors. Where more of them

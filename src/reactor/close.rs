@@ -15,7 +15,7 @@ use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
 use crate::peers::closing::{CloseStep, Closing};
-use crate::peers::device::{Device, Parked, ParkedTurn};
+use crate::peers::device::{Device, EndedBy, Parked, ParkedTurn};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{ClosingKey, DeviceKey, DriverKey, PortKey, Source};
 use crate::peers::port::{Listener, Port, Socket};
@@ -28,12 +28,27 @@ use super::sweep::Orphans;
 /// How a device ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeviceEnd {
-    /// All that was to be written was, and one side or the other ended it.
-    Finished,
+    /// It hung up, and has got all that was written to it.
+    ByDevice,
+    /// A driver closed it, and it has got all that was written to it before.
+    ByDriver,
     /// No driver covers it any longer.
     NoDriver,
-    /// It is cut off, for this reason.
-    Failed(String),
+    /// It does not take what is written to it.
+    TooSlow,
+    /// Its connection is gone, for this reason.
+    ConnectionLost(String),
+    /// It is cut off to make room, for this reason.
+    CutOff(String),
+}
+
+impl From<EndedBy> for DeviceEnd {
+    fn from(by: EndedBy) -> Self {
+        match by {
+            EndedBy::Device => DeviceEnd::ByDevice,
+            EndedBy::Driver => DeviceEnd::ByDriver,
+        }
+    }
 }
 
 /// How a driver leaves.
@@ -45,6 +60,10 @@ pub(super) enum DriverEnd {
     ByUs(CloseCode, String),
     /// Its connection is gone, for this reason.
     ConnectionLost(String),
+    /// Nothing was heard of it for too long.
+    Silent,
+    /// It is cut off to make room, for this reason.
+    CutOff(String),
 }
 
 impl<N: Net> Reactor<N> {
@@ -54,11 +73,14 @@ impl<N: Net> Reactor<N> {
         let Some(mut device) = self.forget_device(key) else { return };
         self.budget.spend(END_OPERATIONS);
         self.log_device_end(&device, &end);
+        self.counters.count_device_end(&end);
         match end {
-            DeviceEnd::Finished | DeviceEnd::NoDriver => {
+            DeviceEnd::ByDevice | DeviceEnd::ByDriver | DeviceEnd::NoDriver => {
                 self.start_closing(device.connection, device.outbox, DEVICE_DRAIN_MAX);
             }
-            DeviceEnd::Failed(_) => device.outbox.clear(&mut self.buffers),
+            DeviceEnd::TooSlow | DeviceEnd::ConnectionLost(_) | DeviceEnd::CutOff(_) => {
+                device.outbox.clear(&mut self.buffers);
+            }
         }
     }
 
@@ -69,6 +91,7 @@ impl<N: Net> Reactor<N> {
         self.timers.set(Source::Driver(key), &mut driver.armed, None);
         self.buffers.count_held(driver.held_bytes(), 0);
         self.log_driver_end(&driver, &end);
+        self.counters.count_driver_end(&end);
         self.withdraw_hold(key, driver.intake);
         self.unpark(driver.waiting.take_up_to(usize::MAX));
         if let Some(port) = self.ports.get_mut(driver.port) {
@@ -201,6 +224,7 @@ impl<N: Net> Reactor<N> {
         }
         let Some(mut port) = self.ports.remove(key) else { return };
         self.timers.set(Source::Port(key), &mut port.armed, None);
+        self.counters.count_closed_port(&port);
         info!(
             server_protocol:% = port.protocol, server_port = port.number;
             "closing the {} port {}: no driver wants it any longer", port.protocol, port.number
@@ -221,7 +245,9 @@ impl<N: Net> Reactor<N> {
         let frame = match end {
             DriverEnd::ByDriver(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
             DriverEnd::ByUs(code, reason) => close_frame(code, &reason),
-            DriverEnd::ConnectionLost(_) => return driver.outbox.clear(&mut self.buffers),
+            DriverEnd::ConnectionLost(_) | DriverEnd::Silent | DriverEnd::CutOff(_) => {
+                return driver.outbox.clear(&mut self.buffers);
+            }
         };
         driver.outbox.extend(&mut self.buffers, &frame);
         self.start_closing(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
@@ -230,9 +256,10 @@ impl<N: Net> Reactor<N> {
     fn log_device_end(&self, device: &Device<N::Stream>, end: &DeviceEnd) {
         let Some((protocol, number)) = self.port_name(device.port) else { return };
         let why = match end {
-            DeviceEnd::Finished => "closed",
+            DeviceEnd::ByDevice | DeviceEnd::ByDriver => "closed",
             DeviceEnd::NoDriver => "closed, no driver accepts it any longer",
-            DeviceEnd::Failed(why) => why,
+            DeviceEnd::TooSlow => "the device does not take what is written to it",
+            DeviceEnd::ConnectionLost(why) | DeviceEnd::CutOff(why) => why,
         };
         info!(
             server_protocol:% = protocol, server_port = number,
@@ -245,7 +272,12 @@ impl<N: Net> Reactor<N> {
         let why = match end {
             DriverEnd::ByDriver(_) => "it said goodbye".to_string(),
             DriverEnd::ByUs(code, why) => format!("closed with {}: {why}", u16::from(*code)),
-            DriverEnd::ConnectionLost(why) => format!("connection lost: {why}"),
+            DriverEnd::ConnectionLost(why) | DriverEnd::CutOff(why) => {
+                format!("connection lost: {why}")
+            }
+            DriverEnd::Silent => {
+                "connection lost: nothing was heard of the driver for too long".to_string()
+            }
         };
         let Some(port) = self.ports.get(driver.port) else { return };
         let number = port.number;

@@ -9,7 +9,7 @@ use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::net::{Net, Stream};
-use crate::peers::device::{Device, Life};
+use crate::peers::device::{Device, EndedBy, Life};
 use crate::peers::driver::Driver;
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
 use crate::protocol::envelope::FRAME_MAX_BYTES;
@@ -73,7 +73,7 @@ impl<N: Net> Reactor<N> {
             }
             Ok(ReadOutcome::Blocked) => self.await_device(key),
             Ok(ReadOutcome::End) => self.handle_device_end(key),
-            Err(error) => self.end_device(key, DeviceEnd::Failed(error.to_string())),
+            Err(error) => self.end_device(key, DeviceEnd::ConnectionLost(error.to_string())),
         }
         false
     }
@@ -125,7 +125,7 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get(key) else { return };
         match device.life {
             Life::WriteClosed { .. } => {
-                self.end_device(key, DeviceEnd::Failed("connection lost".into()))
+                self.end_device(key, DeviceEnd::ConnectionLost("connection lost".into()))
             }
             Life::Open | Life::Flushing { .. } => {}
         }
@@ -135,10 +135,10 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get_mut(key) else { return };
         match device.life {
             Life::WriteClosed { .. } => {
-                self.end_device(key, DeviceEnd::Failed("connection lost".into()))
+                self.end_device(key, DeviceEnd::ConnectionLost("connection lost".into()))
             }
             Life::Open | Life::Flushing { .. } => {
-                device.finish_flushing(self.now);
+                device.finish_flushing(EndedBy::Device, self.now);
                 self.ready.dirty_devices.insert(key);
                 self.rearm_device(key);
             }

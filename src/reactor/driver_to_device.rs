@@ -19,7 +19,7 @@ use crate::net::Net;
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
-use crate::peers::device::{Device, HoldReason};
+use crate::peers::device::{Device, EndedBy, HoldReason};
 use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name, Outlet};
 use crate::peers::figures::Count;
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
@@ -31,6 +31,7 @@ use crate::protocol::websocket::{FrameError, Incoming, Input, control_frame};
 
 use super::Reactor;
 use super::close::DriverEnd;
+use super::state::Counters;
 
 /// Why a driver is closed in the middle of what it sent.
 enum DriverError {
@@ -66,7 +67,7 @@ struct MessageContext<'a, N: Net> {
     devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
     dirty_devices: &'a mut ReadyQueue<tag::Device>,
     buffers: &'a mut BufferPool,
-    ignored: &'a mut u64,
+    counters: &'a mut Counters,
     ignored_log: &'a mut RateLimit,
     /// What was passed on.
     sent: Count,
@@ -154,7 +155,7 @@ impl<N: Net> Reactor<N> {
             devices,
             dirty_devices: &mut ready.dirty_devices,
             buffers,
-            ignored: &mut counters.ignored_messages,
+            counters,
             ignored_log: &mut log_limits.ignored_messages,
             sent: Count::default(),
             budget,
@@ -285,12 +286,18 @@ impl<N: Net> MessageContext<'_, N> {
             }
             Socket::Datagram(udp) => {
                 self.budget.spend(1);
-                let applied = send_datagram(udp, self.net, self.buffers, message);
-                match applied {
-                    Applied::Done => self.sent.add(message.data.len()),
-                    Applied::Ignored(_) | Applied::Filled(_) => {}
+                match send_datagram(udp, self.net, self.buffers, message) {
+                    Ok(Sent::Accepted) => {
+                        self.sent.add(message.data.len());
+                        Applied::Done
+                    }
+                    Ok(Sent::Dropped) => {
+                        self.counters.datagrams_dropped.send_queue_full += 1;
+                        Applied::Ignored("the network can't take more datagrams at present")
+                    }
+                    Ok(Sent::Refused) => Applied::Ignored("the network refused the datagram"),
+                    Err(why) => Applied::Ignored(why),
                 }
-                applied
             }
         }
     }
@@ -309,7 +316,7 @@ impl<N: Net> MessageContext<'_, N> {
                     self.sent.add(message.data.len());
                 }
             }
-            Kind::Close => device.finish_flushing(self.now),
+            Kind::Close => device.finish_flushing(EndedBy::Driver, self.now),
             Kind::Opened | Kind::Closed | Kind::Received => {}
         }
         if device.outbox.len() < DEVICE_BACKLOG_BYTES {
@@ -324,7 +331,7 @@ impl<N: Net> MessageContext<'_, N> {
     }
 
     fn ignore(&mut self, driver: &Name, message: &Message<'_>, why: &str) {
-        *self.ignored += 1;
+        self.counters.ignored_messages += 1;
         // A driver can make thousands a second.
         let Some(left_out) = self.ignored_log.allow(DRIVER_LINES_PER_SECOND, self.now) else {
             return;
@@ -343,25 +350,21 @@ fn send_datagram<N: Net>(
     net: &mut N,
     buffers: &mut BufferPool,
     message: &Message<'_>,
-) -> Applied {
+) -> Result<Sent, &'static str> {
     if message.kind == Kind::Close {
-        return Applied::Ignored("CLOSE means nothing on a UDP port");
+        return Err("CLOSE means nothing on a UDP port");
     }
     let Some(address) = parse_address(message.ip_address) else {
-        return Applied::Ignored("the ip_address is no IP address");
+        return Err("the ip_address is no IP address");
     };
     let port = match u16::try_from(message.id_or_port) {
         Ok(port) if port != 0 => port,
-        Ok(_) | Err(_) => return Applied::Ignored("the UDP port is not in 1 to 65535"),
+        Ok(_) | Err(_) => return Err("the UDP port is not in 1 to 65535"),
     };
     if message.data.len() > DATAGRAM_MAX_BYTES {
-        return Applied::Ignored("a datagram has at most 65507 bytes");
+        return Err("a datagram has at most 65507 bytes");
     }
-    match udp.send(net, buffers, SocketAddr::new(address, port), message.data) {
-        Sent::Accepted => Applied::Done,
-        Sent::Dropped => Applied::Ignored("the network can't take more datagrams at present"),
-        Sent::Refused => Applied::Ignored("the network refused the datagram"),
-    }
+    Ok(udp.send(net, buffers, SocketAddr::new(address, port), message.data))
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use crate::peers::driver::Outlet;
 use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
-use super::close::DeviceEnd;
 
 /// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
 /// too. What is left then comes with the next turn.
@@ -96,9 +95,7 @@ impl<N: Net> Reactor<N> {
             self.release_hold(key);
         }
         match (self.devices.get(key).map(|device| device.life), flushed) {
-            (Some(Life::Flushing { .. }), Flushed::All) => {
-                self.end_device(key, DeviceEnd::Finished)
-            }
+            (Some(Life::Flushing { by, .. }), Flushed::All) => self.end_device(key, by.into()),
             (Some(Life::WriteClosed { .. }), Flushed::All) => self.ready.devices.insert(key),
             (Some(Life::Open | Life::Flushing { .. } | Life::WriteClosed { .. }) | None, _) => {}
         }

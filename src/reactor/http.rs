@@ -53,9 +53,10 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Serves HTTP over TLS from now on, with these certificates. Connections that are there
-    /// keep theirs.
-    pub fn set_https(&mut self, config: Arc<ServerConfig>) {
+    /// keep theirs. The end of the certificate is in seconds since 1970.
+    pub fn set_https(&mut self, config: Arc<ServerConfig>, expires_seconds: Option<u64>) {
         self.certificates.https = Some(config);
+        self.certificates.https_expires_seconds = expires_seconds;
     }
 
     pub(super) fn drive_http_listener(&mut self, key: HttpListenerKey) {
@@ -210,12 +211,14 @@ impl<N: Net> Reactor<N> {
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let Some(http) = self.http_clients.get(key) else { return };
         let (scheme, name) = (http.scheme(), self.name(http.peer, request));
-        let answered = match routes::route(request, scheme, self.gate(&name)) {
+        let (gate, access) = (self.gate(&name), self.settings.metrics.access);
+        let answered = match routes::route(request, scheme, gate, access) {
             Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
             Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
+            Ok(Route::Metrics) => Ok(Response::Metrics(self.metrics_text())),
             Ok(Route::Ports) => Ok(Response::Json(self.ports_json())),
             Ok(Route::Port { port, page }) => self.port_json(port, page).map(Response::Json),
             Ok(Route::CloseDevice { port, id }) => {
@@ -290,6 +293,7 @@ impl<N: Net> Reactor<N> {
         let date = self.calendar.http_date(self.now);
         let stamp = Stamp { request_id: &name.request_id, date: &date };
         let Some(http) = self.http_clients.get_mut(key) else { return };
+        self.counters.count_answer(response.code());
         http.answer(response, stamp, mode, &mut self.buffers, self.now);
         // What was made for a HEAD is not queued.
         let made = response.made_bytes().max(http.queued_bytes());
@@ -301,6 +305,7 @@ impl<N: Net> Reactor<N> {
         match response {
             Response::Refused(refusal) => self.log_refusal(path, refusal, name),
             Response::Json(_)
+            | Response::Metrics(_)
             | Response::Page
             | Response::Empty
             | Response::Done
@@ -333,6 +338,7 @@ fn is_guess(request: &Request, response: &Response) -> bool {
             refusal.status == Status::Unauthorized && routes::token_of(request).is_some()
         }
         Response::Json(_)
+        | Response::Metrics(_)
         | Response::Page
         | Response::Empty
         | Response::Done

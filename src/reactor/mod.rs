@@ -26,6 +26,7 @@ mod gauges;
 mod http;
 #[cfg(feature = "testing")]
 mod invariants;
+mod metrics;
 mod overload;
 mod refusals;
 mod register;
@@ -53,13 +54,13 @@ use crate::net::{Net, Token};
 use crate::peers::keys::{PortKey, Source};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::Udp;
-use crate::protocol::http::routes::Statistics;
+use crate::protocol::http::statistics::Statistics;
 
 #[cfg(feature = "testing")]
 pub use gauges::Gauges;
 pub use refusals::RefusedDevice;
 use state::ReadyQueues;
-pub use state::{Counters, Reactor, Settings};
+pub use state::{Counters, MetricsSettings, Reactor, Settings};
 
 impl<N: Net> Reactor<N> {
     /// Takes note of an event. Nothing is made or freed here.
@@ -146,8 +147,8 @@ impl<N: Net> Reactor<N> {
     }
 
     /// What happened so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The addresses that HTTP is served on.

@@ -117,8 +117,8 @@ impl<N: Net> Reactor<N> {
         let why = format!("too much is queued in all, and it holds {bytes} bytes of that");
         self.log_overload(holder, &format!("{} is cut off: {why}", self.describe(holder)));
         match holder {
-            Source::Driver(key) => self.remove_driver(key, DriverEnd::ConnectionLost(why)),
-            Source::Device(key) => self.end_device(key, DeviceEnd::Failed(why)),
+            Source::Driver(key) => self.remove_driver(key, DriverEnd::CutOff(why)),
+            Source::Device(key) => self.end_device(key, DeviceEnd::CutOff(why)),
             Source::Closing(key) => self.drop_closing(key),
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),

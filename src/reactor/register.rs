@@ -176,6 +176,7 @@ impl<N: Net> Reactor<N> {
     fn subscribe(&mut self, key: DriverKey, port_key: PortKey, accept: AcceptList) {
         let Some(port) = self.ports.get_mut(port_key) else { return };
         port.subscribers.add(key, accept);
+        self.counters.drivers_accepted += 1;
         self.drive_introduction(key);
         self.ready.drivers.insert(key);
         self.ready.dirty_drivers.insert(key);

@@ -13,7 +13,7 @@ use crate::collections::recent::Entry;
 use crate::limits::{ACCEPT_ENTRIES_PER_ANSWER, DRIVERS_PER_ANSWER, PORTS_PER_ANSWER};
 use crate::net::Net;
 use crate::net::transport::TlsFacts;
-use crate::peers::device::Device;
+use crate::peers::device::{Device, EndedBy};
 use crate::peers::driver::Driver;
 use crate::peers::figures::{Count, Traffic};
 use crate::peers::keys::{DriverKey, PortKey};
@@ -84,7 +84,7 @@ impl<N: Net> Reactor<N> {
         let Some((key, device)) = found else {
             return Err(Refusal::not_there(format!("{name} has no device {id}")));
         };
-        device.finish_flushing(self.now);
+        device.finish_flushing(EndedBy::Driver, self.now);
         info!(
             server_port = name.number, remote_ip:% = device.address, client_id = id;
             "an operator closes device {} on {name}", device.address

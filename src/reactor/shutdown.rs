@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::limits::{GOODBYES_PER_TURN, SHUTDOWN_DRAIN_MAX, SHUTDOWN_MAX};
 use crate::net::Net;
+use crate::peers::device::EndedBy;
 use crate::peers::keys::Source;
 use crate::peers::port::Socket;
 
@@ -50,7 +51,7 @@ impl<N: Net> Reactor<N> {
         self.close_ports_to_newcomers();
         for key in self.devices.keys() {
             if let Some(device) = self.devices.get_mut(key) {
-                device.finish_flushing(now);
+                device.finish_flushing(EndedBy::Driver, now);
                 self.ready.dirty_devices.insert(key);
             }
         }

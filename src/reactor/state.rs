@@ -17,7 +17,7 @@ use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::recent::Recent;
 use crate::collections::timers::Timers;
-use crate::limits::{Ceilings, DRIVER_READ_BYTES, REFUSED_REGISTRATIONS_MAX};
+use crate::limits::{Ceilings, DRIVER_READ_BYTES, METRICS_PORTS, REFUSED_REGISTRATIONS_MAX};
 use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::datagrams::DatagramBatch;
@@ -35,8 +35,12 @@ use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
 use crate::protocol::http::registration::PortKind;
+use crate::protocol::http::routes::MetricsAccess;
+use crate::protocol::metrics::{Build, Process};
 use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
+
+pub use crate::protocol::metrics::Counters;
 
 use super::auth_throttle::AuthThrottle;
 use super::calendar::Calendar;
@@ -63,6 +67,33 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// The answer to `/version`.
     pub version_json: String,
+    /// What the metrics tell, and to whom.
+    pub metrics: MetricsSettings,
+}
+
+/// What the metrics tell, and to whom.
+#[derive(Debug, Clone, Copy)]
+pub struct MetricsSettings {
+    /// What is running.
+    pub build: Build,
+    /// How many ports have metrics of their own.
+    pub ports: usize,
+    /// Who may see them.
+    pub access: MetricsAccess,
+    /// Asks the system about this process.
+    pub process: fn() -> Process,
+}
+
+impl Default for MetricsSettings {
+    /// For viewers, on a system that tells nothing.
+    fn default() -> Self {
+        Self {
+            build: Build { version: "DEV", commit: "DEV" },
+            ports: METRICS_PORTS,
+            access: MetricsAccess::Viewers,
+            process: Process::default,
+        }
+    }
 }
 
 impl Settings {
@@ -284,6 +315,8 @@ impl AddressCounts {
 pub(super) struct Certificates {
     /// Of our own listeners; without one they are not encrypted.
     pub(super) https: Option<Arc<ServerConfig>>,
+    /// Its end, in seconds since 1970.
+    pub(super) https_expires_seconds: Option<u64>,
     /// Of device ports for which the driver brings none.
     pub(super) self_signed: SelfSigned,
 }
@@ -320,19 +353,4 @@ impl Scratch {
             audience: Vec::new(),
         }
     }
-}
-
-/// What happened so far, for the log.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counters {
-    /// Messages from drivers that were ignored.
-    pub ignored_messages: u64,
-    /// DatagramBatch that found their driver's backlog full.
-    pub dropped_datagrams: u64,
-    /// Device connections that nobody covers, or over a ceiling.
-    pub refused_devices: u64,
-    /// Requests with a wrong token.
-    pub wrong_tokens: u64,
-    /// Connections that were cut off because too much was queued altogether.
-    pub overload_cuts: u64,
 }

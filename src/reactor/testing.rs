@@ -14,7 +14,7 @@ use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::secret::Secret;
 
-use super::{Reactor, Settings};
+use super::{MetricsSettings, Reactor, Settings};
 
 pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
     let settings = Settings {
@@ -25,6 +25,7 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
         allow_ports: None,
         ping_interval: PING_INTERVAL,
         version_json: "{}".into(),
+        metrics: MetricsSettings::default(),
         descriptors: usize::MAX,
     };
     Reactor::new(ScriptedNet::default(), settings, Instant::now())

@@ -89,8 +89,7 @@ impl<N: Net> Reactor<N> {
                 self.rearm_driver(key);
             }
             Some(Overdue::Silent) => {
-                let why = "nothing was heard of the driver for too long".to_string();
-                self.remove_driver(key, DriverEnd::ConnectionLost(why));
+                self.remove_driver(key, DriverEnd::Silent);
             }
             Some(Overdue::Stalled) => {
                 let why = "the driver reads too slowly".to_string();
@@ -103,8 +102,7 @@ impl<N: Net> Reactor<N> {
         let Some(device) = self.devices.get(key) else { return };
         match device.deadline() {
             Some(deadline) if deadline <= self.now => {
-                let why = "the device does not take what is written to it".to_string();
-                self.end_device(key, DeviceEnd::Failed(why));
+                self.end_device(key, DeviceEnd::TooSlow);
             }
             Some(_) | None => self.rearm_device(key),
         }

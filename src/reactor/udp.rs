@@ -130,7 +130,7 @@ impl<N: Net> Reactor<N> {
         let Some(driver) = self.drivers.get_mut(key) else { return };
         if driver.is_congested() {
             driver.count_dropped_datagram();
-            self.counters.dropped_datagrams += 1;
+            self.counters.datagrams_dropped.driver_slow += 1;
             return;
         }
         let room = driver.outbox.room(&mut self.buffers, envelope.frame_len(data.len()));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::limits::Ceilings;
 use crate::protocol::accept_list::AcceptList;
+use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 use crate::server::service_manager::NotifySettings;
@@ -34,6 +35,10 @@ pub struct Config {
     pub trusted_proxies: Option<AcceptList>,
     /// The certificate of the HTTP listeners; without one they are not encrypted.
     pub tls: Option<TlsFiles>,
+    /// How many ports have metrics of their own.
+    pub metrics_ports: usize,
+    /// Who may see the metrics.
+    pub metrics_access: MetricsAccess,
     /// Whoever started us, such as systemd.
     pub notify: NotifySettings,
 }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod gather;
+pub mod process;
 pub mod service_manager;
 pub mod signals;
 
@@ -34,7 +35,8 @@ use crate::net::readiness::Readiness;
 use crate::net::sockets::{self, Sockets};
 use crate::net::tls::Reloadable;
 use crate::peers::keys::Source;
-use crate::reactor::{Reactor, RefusedDevice, Settings};
+use crate::protocol::metrics::Build;
+use crate::reactor::{MetricsSettings, Reactor, RefusedDevice, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
 use crate::server::config::Config;
@@ -125,6 +127,7 @@ impl Server {
     /// # Errors
     /// Says which can't be had.
     pub fn open(config: Config, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
+        process::note_start();
         let poll = Poll::new().map_err(StartError::System)?;
         let registry = poll.registry().try_clone().map_err(StartError::System)?;
         let settings = Settings {
@@ -135,6 +138,12 @@ impl Server {
             allow_ports: config.allow_ports,
             ping_interval: config.ping_interval,
             version_json: BUILD.to_json(),
+            metrics: MetricsSettings {
+                build: Build { version: BUILD.version, commit: BUILD.commit },
+                ports: config.metrics_ports,
+                access: config.metrics_access,
+                process: process::figures,
+            },
             descriptors: descriptors::limit(),
         };
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
@@ -151,7 +160,7 @@ impl Server {
         let mut reactor = Reactor::new(sockets, settings, started);
         let mut scheme = "http";
         if let Some(certificate) = &certificate {
-            reactor.set_https(certificate.config());
+            reactor.set_https(certificate.config(), certificate.expires_seconds());
             scheme = "https";
         }
         for address in binds {
@@ -204,7 +213,7 @@ impl Server {
         let counters = self.reactor.counters();
         info!(
             ignored_messages = counters.ignored_messages,
-            dropped_datagrams = counters.dropped_datagrams,
+            dropped_datagrams = counters.datagrams_dropped.driver_slow,
             refused_devices = counters.refused_devices, wrong_tokens = counters.wrong_tokens,
             overload_cuts = counters.overload_cuts;
             "stopped"
@@ -253,6 +262,7 @@ impl Server {
         self.reactor.step(now);
         self.hand_on_refused_devices();
         let ended = self.now();
+        self.reactor.note_turn(ended.saturating_duration_since(now));
         if let Some(next) = self.gather.handle_turn(now, ended) {
             // It returns at once when the time is over already.
             thread::sleep(next.saturating_duration_since(ended));
@@ -303,7 +313,7 @@ impl Server {
         match (reloaded, &self.certificate) {
             (Some(Ok(())), Some(certificate)) => {
                 info!("the certificate was read again");
-                self.reactor.set_https(certificate.config());
+                self.reactor.set_https(certificate.config(), certificate.expires_seconds());
             }
             (Some(Err(why)), _) => warn!("the old certificate stays in use: {why}"),
             (Some(Ok(())) | None, _) => {}

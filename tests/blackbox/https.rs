@@ -52,6 +52,17 @@ impl HttpsServer {
 }
 
 #[test]
+fn the_metrics_say_when_the_certificate_ends() {
+    let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
+    let target = format!("/metrics?bearer_token={}", secure.dispatch.token());
+    let text = secure.http().get(&target).expect_status(200).text();
+    let name = "dispatch_certificate_expires_seconds ";
+    let end = text.lines().find_map(|line| line.strip_prefix(name)).expect("the end");
+    // rcgen's certificates last until the year 4096.
+    assert_eq!(end.parse(), Ok(67_090_118_400_i64), "{end}");
+}
+
+#[test]
 fn the_same_routes_are_served_over_https() {
     let secure = HttpsServer::start(&CertifiedKey::self_signed("dispatch.example"));
     assert!(secure.dispatch.log().contains("listening on https://"));

@@ -13,9 +13,10 @@ use log::LevelFilter;
 use crate::commands::cli::Cli;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
-use crate::limits::{Ceilings, PING_INTERVAL, SECRET_SHORT_CHARACTERS};
+use crate::limits::{Ceilings, METRICS_PORTS, PING_INTERVAL, SECRET_SHORT_CHARACTERS};
 use crate::logging::settings::{LogSettings, Mode};
 use crate::protocol::accept_list::AcceptList;
+use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::port_rules::PortRules;
 use crate::protocol::secret::Secret;
 use crate::server::config::{Config, TlsFiles};
@@ -25,8 +26,8 @@ mod values;
 pub(super) use values::parse_addresses;
 use values::{
     parse_binds, parse_count, parse_integer, parse_level, parse_local_addresses, parse_log_filter,
-    parse_mode, parse_ping_seconds, parse_port, parse_port_rules, parse_size, parse_switch,
-    refuse_overlap, remove_repeated,
+    parse_metrics_ports, parse_mode, parse_ping_seconds, parse_port, parse_port_rules, parse_size,
+    parse_switch, refuse_overlap, remove_repeated,
 };
 
 /// What `dispatch` without a subcommand has to do.
@@ -62,6 +63,8 @@ impl Serve {
             forbid_accept_all: settings.forbid_accept_all(cli)?,
             trusted_proxies: settings.trusted_proxies(cli)?,
             tls: settings.tls(cli)?,
+            metrics_ports: settings.metrics_ports(cli)?,
+            metrics_access: settings.metrics_access(cli)?,
             notify: settings.notify()?,
         };
         Ok(Self { server, mode, log: log_settings(environment, mode)?, warnings })
@@ -234,6 +237,21 @@ impl Settings<'_> {
     fn forbid_accept_all(&self, cli: &Cli) -> Result<bool, ConfigError> {
         let given = self.value(None, NO_FLAG, "SG_FORBID_ACCEPT_ALL", parse_switch)?;
         Ok(cli.forbid_accept_all || given.unwrap_or(false))
+    }
+
+    fn metrics_ports(&self, cli: &Cli) -> Result<usize, ConfigError> {
+        let typed = cli.metrics_ports.as_deref();
+        let given =
+            self.value(typed, "--metrics-ports", "SG_METRICS_PORTS", parse_metrics_ports)?;
+        Ok(given.unwrap_or(METRICS_PORTS))
+    }
+
+    fn metrics_access(&self, cli: &Cli) -> Result<MetricsAccess, ConfigError> {
+        let given = self.value(None, NO_FLAG, "SG_PUBLIC_METRICS", parse_switch)?;
+        Ok(match cli.public_metrics || given.unwrap_or(false) {
+            true => MetricsAccess::Everybody,
+            false => MetricsAccess::Viewers,
+        })
     }
 
     fn trusted_proxies(&self, cli: &Cli) -> Result<Option<AcceptList>, ConfigError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::limits::{PING_SECONDS, QUEUED_LEAST_BYTES};
+use crate::limits::{PING_SECONDS, PORTS_PER_ANSWER, QUEUED_LEAST_BYTES};
 use crate::logging::settings::Mode;
 use crate::protocol::accept_list::{AcceptError, AcceptList};
 use crate::protocol::decimal::parse_decimal;
@@ -66,6 +66,14 @@ pub(super) fn parse_count<T: TryFrom<usize>>(text: &str) -> Result<T, String> {
     let count = parse_integer(text)?;
     let fits = T::try_from(count).ok().filter(|_| count > 0);
     fits.ok_or_else(|| format!("{text} is not at least 1, or too large"))
+}
+
+pub(super) fn parse_metrics_ports(text: &str) -> Result<usize, String> {
+    let number = parse_integer(text)?;
+    match number <= PORTS_PER_ANSWER {
+        true => Ok(number),
+        false => Err(format!("must be 0 to {PORTS_PER_ANSWER}")),
+    }
 }
 
 /// Port 0 leaves the choice to the system.

@@ -11,8 +11,9 @@ use log::error;
 
 use crate::commands::client::server::Server;
 use crate::commands::url::{Scheme, Url};
-use crate::limits::{Ceilings, PING_INTERVAL};
+use crate::limits::{Ceilings, METRICS_PORTS, PING_INTERVAL};
 use crate::net::random;
+use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::secret::Secret;
 use crate::server;
 use crate::server::RefusedDevices;
@@ -79,6 +80,8 @@ fn config(secret: Secret) -> Config {
         forbid_accept_all: false,
         trusted_proxies: None,
         tls: None,
+        metrics_ports: METRICS_PORTS,
+        metrics_access: MetricsAccess::Viewers,
         notify: NotifySettings::default(),
     }
 }

@@ -8,22 +8,29 @@ use std::time::SystemTime;
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
 
-use super::{certify, load_key, parse_chain, parse_key, server_config};
+use super::{certify, load_key, parse_chain, parse_key, peer, server_config};
 use crate::limits::TLS_FILE_MAX_BYTES;
 use crate::net::files;
+
+/// What a certificate and its key come to.
+struct Pair {
+    config: Arc<ServerConfig>,
+    expires_seconds: Option<u64>,
+}
 
 /// What our own HTTP listener serves: HTTP/1.1 with the certificate (and chain) and key from
 /// these PEM files.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
-pub fn server_config_from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+fn read_pair(cert: &Path, key: &Path) -> Result<Pair, String> {
     let chain = parse_chain(&read(cert)?).map_err(at(cert))?;
+    let expires_seconds = chain.first().and_then(peer::expires_seconds);
     let loaded = parse_key(&read(key)?).and_then(load_key).map_err(at(key))?;
     let certified = certify(loaded, chain).map_err(at(cert))?;
     let mut config = server_config(Arc::new(SingleCertAndKey::from(certified)), None)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Pair { config: Arc::new(config), expires_seconds })
 }
 
 /// A configuration that follows its files. New connections take [`Reloadable::config`]; those
@@ -32,7 +39,7 @@ pub struct Reloadable {
     cert: PathBuf,
     key: PathBuf,
     seen: [Stamp; 2],
-    config: Arc<ServerConfig>,
+    pair: Pair,
 }
 
 /// What tells one version of a file from the next; `None` while it cannot be seen.
@@ -42,17 +49,22 @@ impl Reloadable {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// As [`server_config_from_files`].
+    /// Names the file and what is wrong with it.
     pub fn open(cert: PathBuf, key: PathBuf) -> Result<Self, String> {
         // Looked at before reading: a change in between is then seen as one, and not missed.
         let seen = [stamp(&cert), stamp(&key)];
-        let config = server_config_from_files(&cert, &key)?;
-        Ok(Self { cert, key, seen, config })
+        let pair = read_pair(&cert, &key)?;
+        Ok(Self { cert, key, seen, pair })
     }
 
     /// What is served now.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.config.clone()
+        self.pair.config.clone()
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub fn expires_seconds(&self) -> Option<u64> {
+        self.pair.expires_seconds
     }
 
     /// Reads the files again if time of change or size of either is another than when they were
@@ -73,7 +85,7 @@ impl Reloadable {
     /// Why they cannot be used; the old pair stays.
     pub fn reload(&mut self) -> Result<(), String> {
         self.seen = [stamp(&self.cert), stamp(&self.key)];
-        self.config = server_config_from_files(&self.cert, &self.key)?;
+        self.pair = read_pair(&self.cert, &self.key)?;
         Ok(())
     }
 }

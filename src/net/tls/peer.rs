@@ -57,6 +57,12 @@ pub fn identity(certificate: &CertificateDer<'_>) -> PeerIdentity {
     PeerIdentity { subject: subject.escape_default().to_string(), fingerprint_sha256 }
 }
 
+/// When a certificate ends, in seconds since 1970.
+pub(super) fn expires_seconds(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let parsed = Certificate::from_der(certificate).ok()?;
+    Some(parsed.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
+}
+
 /// What a failed connection is to be called.
 pub(super) fn words(error: &Error) -> String {
     match error {

@@ -1,8 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use super::files::server_config_from_files;
+use rustls::pki_types::UnixTime;
+
+use super::files::Reloadable;
 use super::*;
 
 /// A directory of its own for the keys of one test, removed at the end.
@@ -153,7 +155,7 @@ ChrmSzx0tf0CIBEmcBfLW7M+rHFXmN9OpiHos8YKkP/btLAK4+rV4qx9
 fn a_certificate_of_an_old_version_is_refused_in_words() {
     let (_, ca) = Keys::new("version").pair("ca");
     let device = parse_chain(VERSION_1.as_bytes()).unwrap();
-    let now = rustls::pki_types::UnixTime::now();
+    let now = UnixTime::now();
     let verifier = client_verifier(&ca).unwrap();
     let error = verifier.verify_client_cert(&device[0], &[], now).unwrap_err();
     let words = peer::words(&error);
@@ -169,6 +171,8 @@ fn files_are_followed_and_a_bad_pair_leaves_the_old_one() {
     let mut followed = Reloadable::open(crt.clone(), key.clone()).unwrap();
     let first = followed.config();
     assert_eq!(followed.poll_changed(), None);
+    let in_9_days = UnixTime::now().as_secs() + 9 * 86_400;
+    assert!(followed.expires_seconds().is_some_and(|end| end.abs_diff(in_9_days) < 3_600));
 
     fs::write(&crt, keys.read("two.crt") + "\n").unwrap();
     let why = followed.poll_changed().unwrap().unwrap_err();
@@ -192,11 +196,11 @@ fn files_are_followed_and_a_bad_pair_leaves_the_old_one() {
 fn a_file_that_is_missing_or_huge_is_named() {
     let keys = Keys::new("named");
     keys.pair("one");
-    let missing = server_config_from_files(Path::new("/nowhere.crt"), &keys.path("one.key"));
-    assert!(missing.unwrap_err().starts_with("/nowhere.crt: "));
+    let missing = Reloadable::open("/nowhere.crt".into(), keys.path("one.key"));
+    assert!(missing.err().unwrap().starts_with("/nowhere.crt: "));
     fs::write(keys.path("huge"), vec![b'x'; crate::limits::TLS_FILE_MAX_BYTES + 1]).unwrap();
-    let huge = server_config_from_files(&keys.path("one.crt"), &keys.path("huge"));
-    assert!(huge.unwrap_err().contains("larger than"));
+    let huge = Reloadable::open(keys.path("one.crt"), keys.path("huge"));
+    assert!(huge.err().unwrap().contains("is larger than"));
 }
 
 #[test]

@@ -12,3 +12,4 @@ pub mod registration;
 pub mod request;
 pub mod response;
 pub mod routes;
+pub mod statistics;

@@ -7,6 +7,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::protocol::http::page;
 use crate::protocol::http::request::{Method, Persistence, Request};
+use crate::protocol::metrics;
 
 pub use crate::protocol::http::refusal::{Refusal, Status};
 
@@ -57,6 +58,8 @@ pub struct Stamp<'a> {
 pub enum Response {
     /// 200 with a JSON body.
     Json(String),
+    /// 200 with the metrics.
+    Metrics(String),
     /// 200 with the status page.
     Page,
     /// 200 without a body.
@@ -87,7 +90,7 @@ impl Response {
     /// The status code, for the log.
     pub fn code(&self) -> u16 {
         match self {
-            Response::Json(_) | Response::Page | Response::Empty => 200,
+            Response::Json(_) | Response::Metrics(_) | Response::Page | Response::Empty => 200,
             Response::Done => 204,
             Response::SwitchToWebsocket { .. } => 101,
             Response::Refused(refusal) => refusal.status.code(),
@@ -97,7 +100,7 @@ impl Response {
     /// How much was put together for it.
     pub fn made_bytes(&self) -> usize {
         match self {
-            Response::Json(body) => body.len(),
+            Response::Json(body) | Response::Metrics(body) => body.len(),
             Response::Page
             | Response::Empty
             | Response::Done
@@ -110,6 +113,7 @@ impl Response {
     pub fn write(&self, out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
         match self {
             Response::Json(body) => write_ok(out, stamp, mode, body),
+            Response::Metrics(text) => write_metrics(out, stamp, mode, text),
             Response::Page => write_page(out, stamp, mode),
             Response::Empty => write_ok(out, stamp, mode, ""),
             Response::Done => write_done(out, stamp, mode),
@@ -130,6 +134,13 @@ fn write_done(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
     write_status(out, 204, "No Content", stamp);
     write_field(out, "Connection", connection_option(mode.persistence));
     out.extend_from_slice(b"\r\n");
+}
+
+fn write_metrics(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode, text: &str) {
+    write_status(out, 200, "OK", stamp);
+    write_field(out, "Connection", connection_option(mode.persistence));
+    write_field(out, "Content-Type", metrics::CONTENT_TYPE);
+    write_length_and_body(out, mode.body, text);
 }
 
 fn write_page(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
@@ -184,7 +195,8 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// Every body of ours but the page is JSON. It ends with a line break, as a terminal wants it.
+/// Every body of ours but the page and the metrics is JSON. It ends with a line break, as a
+/// terminal wants it.
 fn write_body(out: &mut Vec<u8>, sent: Body, body: &str) {
     if body.is_empty() {
         return write_length_and_body(out, sent, body);
@@ -244,6 +256,14 @@ mod tests {
         assert!(head.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{head}");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
         assert!(!head.contains("json"), "{head}");
+    }
+
+    #[test]
+    fn metrics_say_which_form_they_have() {
+        let text = text(Response::Metrics("up 1\n".to_owned()), KEPT);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, "up 1\n");
+        assert!(head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     }
 
     #[test]

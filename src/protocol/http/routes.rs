@@ -6,7 +6,6 @@
 //! with curl. Opening the port, and what can go wrong with it, is not known here.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::ports::{self, Page, PortName};
@@ -33,6 +32,8 @@ pub enum Endpoint {
     Version,
     /// A driver's WebSocket.
     Register(Protocol),
+    /// The metrics.
+    Metrics,
     /// All open ports.
     Ports,
     /// One open port.
@@ -59,7 +60,9 @@ impl Endpoint {
     pub const fn role(self) -> Option<Role> {
         match self {
             Endpoint::Page | Endpoint::Health | Endpoint::Ready | Endpoint::Version => None,
-            Endpoint::Statistics | Endpoint::Ports | Endpoint::Port => Some(Role::Viewer),
+            Endpoint::Statistics | Endpoint::Metrics | Endpoint::Ports | Endpoint::Port => {
+                Some(Role::Viewer)
+            }
             Endpoint::Device | Endpoint::Driver => Some(Role::Operator),
             Endpoint::Register(_) => Some(Role::Driver),
         }
@@ -74,6 +77,7 @@ impl Endpoint {
             | Endpoint::Ready
             | Endpoint::Version
             | Endpoint::Register(_)
+            | Endpoint::Metrics
             | Endpoint::Ports
             | Endpoint::Port => Methods::Read,
             Endpoint::Device | Endpoint::Driver => Methods::Delete,
@@ -93,7 +97,7 @@ pub struct RouteRow {
 }
 
 /// All routes, under each of [`BASE_PATHS`].
-pub const ROUTES: [RouteRow; 11] = [
+pub const ROUTES: [RouteRow; 12] = [
     RouteRow { suffix: "", endpoint: Endpoint::Statistics, purpose: "statistics" },
     RouteRow { suffix: "/healthz", endpoint: Endpoint::Health, purpose: "health check" },
     RouteRow { suffix: "/readyz", endpoint: Endpoint::Ready, purpose: "takes drivers?" },
@@ -113,6 +117,7 @@ pub const ROUTES: [RouteRow; 11] = [
         endpoint: Endpoint::Register(Protocol::Udp),
         purpose: "WebSocket: serve a UDP port",
     },
+    RouteRow { suffix: METRICS_PATH, endpoint: Endpoint::Metrics, purpose: "metrics" },
     RouteRow { suffix: "/ports", endpoint: Endpoint::Ports, purpose: "all open ports" },
     RouteRow {
         suffix: "/ports/{protocol}/{port}",
@@ -133,6 +138,9 @@ pub const ROUTES: [RouteRow; 11] = [
 
 /// Where the status page is.
 pub const PAGE_PATH: &str = "/";
+
+/// Where the metrics are as well, outside of the base paths: there Prometheus looks for them.
+pub const METRICS_PATH: &str = "/metrics";
 
 /// What a good request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +167,8 @@ pub enum Route {
         /// What a driver would ask for.
         registration: Registration,
     },
+    /// The metrics.
+    Metrics,
     /// All open ports.
     Ports,
     /// One open port.
@@ -193,6 +203,15 @@ pub enum Scheme {
     Https,
 }
 
+/// Who may see the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Who shows the token of a viewer.
+    Viewers,
+    /// Whoever asks.
+    Everybody,
+}
+
 /// How a request that needs a token is met.
 #[derive(Debug, Clone, Copy)]
 pub enum Gate<'a> {
@@ -206,11 +225,17 @@ pub enum Gate<'a> {
 ///
 /// # Errors
 /// The answer to a request that is not good.
-pub fn route(request: &Request, scheme: Scheme, gate: Gate<'_>) -> Result<Route, Refusal> {
+pub fn route(
+    request: &Request,
+    scheme: Scheme,
+    gate: Gate<'_>,
+    metrics_access: MetricsAccess,
+) -> Result<Route, Refusal> {
     let (endpoint, names) = find(&request.path).ok_or_else(Refusal::not_found)?;
     check_method(&request.method, endpoint.methods())?;
-    if let Some(role) = endpoint.role() {
-        authorise(request, gate, role)?;
+    match (endpoint, metrics_access, endpoint.role()) {
+        (Endpoint::Metrics, MetricsAccess::Everybody, _) | (_, _, None) => {}
+        (_, _, Some(role)) => authorise(request, gate, role)?,
     }
     match (endpoint, &names[..]) {
         (Endpoint::Page, _) => Ok(Route::Page),
@@ -219,6 +244,7 @@ pub fn route(request: &Request, scheme: Scheme, gate: Gate<'_>) -> Result<Route,
         (Endpoint::Version, _) => Ok(Route::Version),
         (Endpoint::Statistics, _) => Ok(Route::Statistics),
         (Endpoint::Register(protocol), _) => register(request, scheme, protocol),
+        (Endpoint::Metrics, _) => Ok(Route::Metrics),
         (Endpoint::Ports, _) => Ok(Route::Ports),
         (Endpoint::Port, [kind, port]) => {
             let port = ports::port_name(kind, port)?;
@@ -285,40 +311,15 @@ pub fn token_of(request: &Request) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(token.trim().to_owned()))
 }
 
-/// Who listens where.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Statistics {
-    /// Drivers per UDP port.
-    pub udp_listeners: BTreeMap<u16, usize>,
-    /// Drivers per TCP or TLS port.
-    pub tcp_listeners: BTreeMap<u16, usize>,
-    /// Devices per TCP or TLS port.
-    pub tcp_clients: BTreeMap<u16, usize>,
-}
-
-impl Statistics {
-    /// The statistics in exactly the shape that PlaceOS reads.
-    pub fn to_json(&self) -> String {
-        // The order of the names is kept by hand, for serde_json would sort them.
-        format!(
-            r#"{{"udp_listeners":{},"tcp_listeners":{},"tcp_clients":{}}}"#,
-            counts_json(&self.udp_listeners),
-            counts_json(&self.tcp_listeners),
-            counts_json(&self.tcp_clients),
-        )
-    }
-}
-
-fn counts_json(counts: &BTreeMap<u16, usize>) -> String {
-    serde_json::to_string(counts).expect("writing numbers to a string cannot fail")
-}
-
 /// What a path stands for, and the segments that fill its gaps.
 fn find(path: &str) -> Option<(Endpoint, Vec<&str>)> {
     if path == PAGE_PATH {
         return Some((Endpoint::Page, Vec::new()));
     }
     let path = path.strip_suffix('/').unwrap_or(path);
+    if path == METRICS_PATH {
+        return Some((Endpoint::Metrics, Vec::new()));
+    }
     let suffix = BASE_PATHS.iter().find_map(|base| path.strip_prefix(base))?;
     ROUTES.iter().find_map(|row| Some((row.endpoint, fill(row.suffix, suffix)?)))
 }
@@ -410,7 +411,9 @@ mod tests {
     }
 
     fn asked(line: &str, fields: &str) -> Result<Route, Refusal> {
-        route(&request(line, fields), Scheme::Http, Gate::Open(&Secret::new("t".to_owned())))
+        let secret = Secret::new("t".to_owned());
+        let gate = Gate::Open(&secret);
+        route(&request(line, fields), Scheme::Http, gate, MetricsAccess::Viewers)
     }
 
     fn code(line: &str, fields: &str) -> u16 {
@@ -586,18 +589,5 @@ mod tests {
         let is_own = |origin| is_own_origin(origin, Scheme::Https, "localhost:3000");
         assert!(is_own("https://localhost:3000"));
         assert!(!is_own("http://localhost:3000"));
-    }
-
-    #[test]
-    fn statistics_have_exactly_the_shape_that_is_read_elsewhere() {
-        let statistics = Statistics {
-            udp_listeners: BTreeMap::from([(162, 8)]),
-            tcp_listeners: BTreeMap::from([(6001, 1), (700, 2)]),
-            tcp_clients: BTreeMap::new(),
-        };
-        assert_eq!(
-            statistics.to_json(),
-            r#"{"udp_listeners":{"162":8},"tcp_listeners":{"700":2,"6001":1},"tcp_clients":{}}"#
-        );
     }
 }

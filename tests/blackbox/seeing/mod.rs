@@ -1,6 +1,7 @@
 //! What an operator sees of the ports, and what an operator ends.
 
 mod close;
+mod metrics;
 mod port;
 mod ports;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use dispatch::testing::limits::PING_INTERVAL;
 use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::secret::Secret;
-use dispatch::testing::reactor::{Gauges, Reactor, Settings};
+use dispatch::testing::reactor::{Gauges, MetricsSettings, Reactor, Settings};
 
 use crate::actors::addresses::{PROXY, UDP_PEERS};
 use crate::actors::client::ClientActor;
@@ -65,6 +65,7 @@ impl World {
             allow_ports: None,
             ping_interval: PING_INTERVAL,
             version_json: "{}".into(),
+            metrics: MetricsSettings::default(),
             descriptors: usize::MAX,
         };
         let now = Instant::now();
@@ -72,7 +73,7 @@ impl World {
         let listener = (Ipv4Addr::LOCALHOST, HTTP_PORT).into();
         reactor.open_http_listener(listener).map_err(|error| error.to_string())?;
         if scenario.has_https {
-            reactor.set_https(https_config()?);
+            reactor.set_https(https_config()?, None);
         }
         Ok(Self {
             reactor,
