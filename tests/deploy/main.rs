@@ -12,4 +12,5 @@ mod parts;
 mod balancer;
 mod manifests;
 mod program;
+mod prometheus;
 mod systemd;
