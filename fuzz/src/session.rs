@@ -198,14 +198,14 @@ impl Session {
 /// Notes what a message writes to the device, the only one there, and says whether the session
 /// goes on after it as before.
 fn note_write(message: &[u8], expected: &mut Vec<u8>) -> bool {
-    let Ok(message) = message::decode(message) else { return false };
+    let Ok(message) = message::decode_of_driver(message) else { return false };
     let is_for_device =
         message.id_or_port == 0 && parse_address(message.ip_address) == parse_address(DEVICE);
     match message.kind {
         Kind::Write if is_for_device => expected.extend_from_slice(message.data),
         Kind::Write => {}
         Kind::Close => return !is_for_device,
-        Kind::Opened | Kind::Closed | Kind::Received => {}
+        Kind::Opened | Kind::Closed | Kind::Received | Kind::Refused | Kind::LeftOut => {}
     }
     true
 }

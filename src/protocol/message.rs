@@ -1,11 +1,11 @@
 //! The device message: what one WebSocket message carries, in both directions.
 //!
 //! ```text
-//! u8  type        0 OPENED, 1 CLOSED, 2 RECEIVED, 3 WRITE, 4 CLOSE
+//! u8  type        0 OPENED, 1 CLOSED, 2 RECEIVED, 3 WRITE, 4 CLOSE; 8 REFUSED, 9 LEFT_OUT
 //! …   ip_address  text, NUL-terminated
 //! u64 id_or_port  TCP/TLS: client id; UDP: remote port
 //! u32 data_size   length of data
-//! …   data        RECEIVED and WRITE only
+//! …   data        RECEIVED, WRITE and REFUSED only
 //! ```
 //!
 //! All numbers are big endian. The codec is exact: what decodes is byte for byte what encoding
@@ -28,14 +28,18 @@ pub enum Kind {
     Write = 3,
     /// From the driver: end the device's connection.
     Close = 4,
+    /// To a monitor: a device was turned away, for the reason that the data says.
+    Refused = 8,
+    /// To a monitor: so many messages were left out here.
+    LeftOut = 9,
 }
 
 impl Kind {
     /// Whether messages of this kind have data.
     pub const fn carries_data(self) -> bool {
         match self {
-            Kind::Received | Kind::Write => true,
-            Kind::Opened | Kind::Closed | Kind::Close => false,
+            Kind::Received | Kind::Write | Kind::Refused => true,
+            Kind::Opened | Kind::Closed | Kind::Close | Kind::LeftOut => false,
         }
     }
 
@@ -47,6 +51,8 @@ impl Kind {
             Kind::Received => "RECEIVED",
             Kind::Write => "WRITE",
             Kind::Close => "CLOSE",
+            Kind::Refused => "REFUSED",
+            Kind::LeftOut => "LEFT_OUT",
         }
     }
 }
@@ -61,6 +67,8 @@ impl TryFrom<u8> for Kind {
             2 => Ok(Kind::Received),
             3 => Ok(Kind::Write),
             4 => Ok(Kind::Close),
+            8 => Ok(Kind::Refused),
+            9 => Ok(Kind::LeftOut),
             unknown => Err(DecodeError::UnknownType(unknown)),
         }
     }
@@ -115,18 +123,38 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+/// Reads one message of a driver, which must be all of `bytes`. Those that only monitors are sent
+/// are unknown there.
+///
+/// # Errors
+/// Says what is wrong with bytes that no driver may send.
+pub fn decode_of_driver(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
+    let message = decode(bytes)?;
+    match message.kind {
+        Kind::Refused | Kind::LeftOut => Err(DecodeError::UnknownType(message.kind as u8)),
+        Kind::Opened | Kind::Closed | Kind::Received | Kind::Write | Kind::Close => Ok(message),
+    }
+}
+
 /// Reads one message, which must be all of `bytes`.
 ///
 /// # Errors
 /// Says what is wrong with bytes that no [`encode`] can have made.
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
-    // An unknown type says more than whatever else is wrong then.
-    let kind = Kind::try_from(*bytes.first().ok_or(DecodeError::TooShort)?)?;
-    let Layout { ip_address, id_or_port, data, .. } = Layout::read(bytes)?;
+    let (&first, rest) = bytes.split_first().ok_or(DecodeError::TooShort)?;
+    let kind = Kind::try_from(first)?;
+    let nul = rest.iter().position(|&b| b == 0).ok_or(DecodeError::Unterminated)?;
+    let (ip_address, rest) = (&rest[..nul], &rest[nul + 1..]);
+    let (id_or_port, rest) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
+    let (data_size, data) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
+    let data_size = u32::from_be_bytes(*data_size);
+    if data_size as usize != data.len() {
+        return Err(DecodeError::SizeMismatch { said: data_size, had: data.len() });
+    }
     if !data.is_empty() && !kind.carries_data() {
         return Err(DecodeError::UnexpectedData(kind));
     }
-    Ok(Message { kind, ip_address, id_or_port, data })
+    Ok(Message { kind, ip_address, id_or_port: u64::from_be_bytes(*id_or_port), data })
 }
 
 /// Appends the bytes of `message` to `out`.
@@ -134,40 +162,12 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
 /// The caller keeps NUL out of the address and the data under 4 GiB; addresses are made from
 /// `IpAddr` and data is bounded far lower, so neither can happen here.
 pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
-    let Message { kind, ip_address, id_or_port, data } = *message;
-    Layout { kind: kind as u8, ip_address, id_or_port, data }.write(out);
-}
-
-/// The parts of a message, whatever kind it is of.
-pub(super) struct Layout<'a> {
-    pub(super) kind: u8,
-    pub(super) ip_address: &'a [u8],
-    pub(super) id_or_port: u64,
-    pub(super) data: &'a [u8],
-}
-
-impl<'a> Layout<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let (&kind, rest) = bytes.split_first().ok_or(DecodeError::TooShort)?;
-        let nul = rest.iter().position(|&b| b == 0).ok_or(DecodeError::Unterminated)?;
-        let (ip_address, rest) = (&rest[..nul], &rest[nul + 1..]);
-        let (id_or_port, rest) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
-        let (data_size, data) = rest.split_first_chunk().ok_or(DecodeError::TooShort)?;
-        let data_size = u32::from_be_bytes(*data_size);
-        if data_size as usize != data.len() {
-            return Err(DecodeError::SizeMismatch { said: data_size, had: data.len() });
-        }
-        Ok(Self { kind, ip_address, id_or_port: u64::from_be_bytes(*id_or_port), data })
-    }
-
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.push(self.kind);
-        out.extend_from_slice(self.ip_address);
-        out.push(0);
-        out.extend_from_slice(&self.id_or_port.to_be_bytes());
-        out.extend_from_slice(&(self.data.len() as u32).to_be_bytes());
-        out.extend_from_slice(self.data);
-    }
+    out.push(message.kind as u8);
+    out.extend_from_slice(message.ip_address);
+    out.push(0);
+    out.extend_from_slice(&message.id_or_port.to_be_bytes());
+    out.extend_from_slice(&(message.data.len() as u32).to_be_bytes());
+    out.extend_from_slice(message.data);
 }
 
 #[cfg(test)]
@@ -197,14 +197,6 @@ mod tests {
             assert_eq!(bytes.len(), MESSAGE_OVERHEAD_BYTES + 11 + data.len());
             assert_eq!(decode(&bytes), Ok(message));
         }
-    }
-
-    #[test]
-    fn kinds_and_errors_have_the_words_of_the_documentation() {
-        let names = [0, 1, 2, 3, 4].map(|byte| Kind::try_from(byte).unwrap().name());
-        assert_eq!(names, ["OPENED", "CLOSED", "RECEIVED", "WRITE", "CLOSE"]);
-        let error = decode(b"\x01::1\0\0\0\0\0\0\0\0\x07\0\0\0\x01!").unwrap_err();
-        assert_eq!(error.to_string(), "CLOSED has no data");
     }
 
     #[test]

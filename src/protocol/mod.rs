@@ -12,7 +12,6 @@ pub mod http;
 pub mod json;
 pub mod message;
 pub mod metrics;
-pub mod monitor;
 pub mod port_rules;
 pub mod proxy_header;
 pub mod secret;

@@ -225,7 +225,7 @@ fn process_messages<N: Net>(
     while let Some(incoming) = driver.frames.poll(&mut input).map_err(DriverError::Frame)? {
         match incoming {
             Incoming::Binary(bytes) => {
-                let message = message::decode(bytes).map_err(DriverError::Message)?;
+                let message = message::decode_of_driver(bytes).map_err(DriverError::Message)?;
                 match context.apply(key, driver.introduced, &message) {
                     Applied::Done => {}
                     Applied::Ignored(why) => context.ignore(&driver.name, &message, why),
@@ -262,7 +262,7 @@ impl<N: Net> MessageContext<'_, N> {
         message: &Message<'_>,
     ) -> Applied {
         match message.kind {
-            Kind::Opened | Kind::Closed | Kind::Received => {
+            Kind::Opened | Kind::Closed | Kind::Received | Kind::Refused | Kind::LeftOut => {
                 return Applied::Ignored("only WRITE and CLOSE are for drivers to send");
             }
             Kind::Write | Kind::Close => {}
@@ -317,7 +317,7 @@ impl<N: Net> MessageContext<'_, N> {
                 }
             }
             Kind::Close => device.finish_flushing(EndedBy::Driver, self.now),
-            Kind::Opened | Kind::Closed | Kind::Received => {}
+            Kind::Opened | Kind::Closed | Kind::Received | Kind::Refused | Kind::LeftOut => {}
         }
         if device.outbox.len() < DEVICE_BACKLOG_BYTES {
             return Applied::Done;

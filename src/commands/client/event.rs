@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::protocol::accept_list::parse_address;
 use crate::protocol::message::{self, Kind, Message};
-use crate::protocol::monitor::{self, Monitored};
 
 /// A device as messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +49,7 @@ pub fn to_driver(bytes: &[u8]) -> Result<Event<'_>, String> {
     match message.kind {
         Kind::Opened | Kind::Closed | Kind::Received => of_device(message),
         Kind::Write | Kind::Close => Err(format!("{} is for servers", message.kind.name())),
+        Kind::Refused | Kind::LeftOut => Err(format!("{} is for monitors", message.kind.name())),
     }
 }
 
@@ -58,13 +58,17 @@ pub fn to_driver(bytes: &[u8]) -> Result<Event<'_>, String> {
 /// # Errors
 /// Why it makes no sense.
 pub fn to_monitor(bytes: &[u8]) -> Result<Event<'_>, String> {
-    match monitor::decode(bytes).map_err(|error| error.to_string())? {
-        Monitored::Message(message) => of_device(message),
-        Monitored::Refused { ip_address, remote_port, reason } => {
-            let reason = String::from_utf8_lossy(reason);
-            Ok(Event::Refused { ip: address(ip_address)?, remote_port, reason })
+    let message = message::decode(bytes).map_err(|error| error.to_string())?;
+    let Message { kind, ip_address, id_or_port, data } = message;
+    match kind {
+        Kind::Opened | Kind::Closed | Kind::Received | Kind::Write | Kind::Close => {
+            of_device(message)
         }
-        Monitored::LeftOut(count) => Ok(Event::LeftOut(count)),
+        Kind::Refused => {
+            let reason = String::from_utf8_lossy(data);
+            Ok(Event::Refused { ip: address(ip_address)?, remote_port: id_or_port, reason })
+        }
+        Kind::LeftOut => Ok(Event::LeftOut(id_or_port)),
     }
 }
 
@@ -103,19 +107,20 @@ mod tests {
         let error = |bytes: &[u8]| to_driver(bytes).unwrap_err();
         assert!(error(&encoded(Kind::Write, b"10.0.0.9")).contains("WRITE"));
         assert!(error(&encoded(Kind::Opened, b"\x1b[31m")).contains("address"));
-        assert!(error(b"\x09").contains('9'));
+        assert!(error(b"\x07").contains('7'));
     }
 
     #[test]
     fn a_monitor_is_told_more() {
         assert!(to_monitor(&encoded(Kind::Write, b"10.0.0.9")).is_ok());
         let mut bytes = Vec::new();
-        let refused =
-            Monitored::Refused { ip_address: b"::1", remote_port: 5, reason: b"no \xff TLS" };
-        monitor::encode(&refused, &mut bytes);
+        let (kind, ip_address) = (Kind::Refused, &b"::1"[..]);
+        let message = Message { kind, ip_address, id_or_port: 5, data: b"no \xff TLS" };
+        message::encode(&message, &mut bytes);
         let ip = "::1".parse().unwrap();
         let expected = Event::Refused { ip, remote_port: 5, reason: "no \u{fffd} TLS".into() };
         assert_eq!(to_monitor(&bytes), Ok(expected));
-        assert!(to_driver(&bytes).is_err());
+        assert!(to_driver(&bytes).unwrap_err().contains("REFUSED"));
+        assert_eq!(to_monitor(&encoded(Kind::LeftOut, b"")), Ok(Event::LeftOut(3)));
     }
 }

@@ -33,8 +33,8 @@ impl Devices {
             Kind::Closed => {
                 self.heard.remove(&device);
             }
-            // These go the other way.
-            Kind::Write | Kind::Close => {}
+            // These go the other way, or concern no device that is there.
+            Kind::Write | Kind::Close | Kind::Refused | Kind::LeftOut => {}
         }
     }
 

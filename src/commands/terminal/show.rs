@@ -91,7 +91,9 @@ const fn colour(palette: &Palette, event: &Event<'_>) -> &'static str {
         Event::Device { kind: Kind::Closed, .. } => palette.closed,
         Event::Device { kind: Kind::Received, .. } => palette.received,
         Event::Device { kind: Kind::Write | Kind::Close, .. } => palette.sent,
-        Event::Refused { .. } | Event::LeftOut(_) => palette.alarming,
+        Event::Device { kind: Kind::Refused | Kind::LeftOut, .. }
+        | Event::Refused { .. }
+        | Event::LeftOut(_) => palette.alarming,
     }
 }
 

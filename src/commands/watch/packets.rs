@@ -120,7 +120,9 @@ impl Packets {
         let side = match kind {
             Kind::Received => Side::Device,
             Kind::Write => Side::Server,
-            Kind::Opened | Kind::Closed | Kind::Close => return Ok(()),
+            Kind::Opened | Kind::Closed | Kind::Close | Kind::Refused | Kind::LeftOut => {
+                return Ok(());
+            }
         };
         // A server that names a port that there is none of is not worth an end of it all.
         let remote_port = u16::try_from(device.id_or_port).unwrap_or_default();
@@ -158,6 +160,7 @@ impl Packets {
                 }
             }
             Kind::Close => stream.first_to_end = Side::Server,
+            Kind::Refused | Kind::LeftOut => {}
             Kind::Closed => {
                 let side = stream.first_to_end;
                 send(&mut stream, side, Flag::Fin, b"")?;

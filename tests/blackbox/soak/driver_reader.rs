@@ -74,7 +74,9 @@ impl DriverReader<'_> {
                 let checker = self.live.remove(&id).expect("CLOSED of a device that is there");
                 self.check_end(&checker);
             }
-            Kind::Write | Kind::Close => panic!("dispatch sent {kind:?}"),
+            Kind::Write | Kind::Close | Kind::Refused | Kind::LeftOut => {
+                panic!("dispatch sent {kind:?}")
+            }
         }
     }
 

@@ -96,7 +96,11 @@ impl Driver {
             match message.kind {
                 Kind::Received => bytes.extend(message.data),
                 Kind::Closed => return bytes,
-                late @ (Kind::Opened | Kind::Write | Kind::Close) => panic!("{late:?} comes late"),
+                late @ (Kind::Opened
+                | Kind::Write
+                | Kind::Close
+                | Kind::Refused
+                | Kind::LeftOut) => panic!("{late:?} comes late"),
             }
         }
     }
@@ -168,7 +172,9 @@ impl Driver {
                 assert!(self.live.contains(&id), "RECEIVED of no device")
             }
             (Tcp | Tls, Kind::Closed) => assert!(self.live.remove(&id), "CLOSED of no device"),
-            (Tcp | Tls, Kind::Write | Kind::Close) => panic!("dispatch sent {kind:?}"),
+            (Tcp | Tls, Kind::Write | Kind::Close | Kind::Refused | Kind::LeftOut) => {
+                panic!("dispatch sent {kind:?}")
+            }
         }
         let ip = String::from_utf8(ip_address.to_vec()).expect("an address is text");
         Incoming { kind, ip, id, data: data.to_vec() }
