@@ -76,7 +76,9 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
             | Route::Version
             | Route::Metrics
             | Route::Ports
-            | Route::CloseDriver { .. },
+            | Route::CloseDriver { .. }
+            | Route::Monitor { .. }
+            | Route::PlainMonitor { .. },
         ) => {}
         Ok(Route::Port { port, page }) => {
             assert!(port.number > 0 && (1..=DEVICES_PER_ANSWER).contains(&page.limit));

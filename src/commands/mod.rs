@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn the_routes_are_all_listed_under_both_bases() {
         let table = printed("--routes");
-        assert_eq!(table.lines().count(), 26);
+        assert_eq!(table.lines().count(), 28);
         assert!(table.contains("/api/server/udp_dispatch "));
         assert!(table.contains("/api/dispatch/v1 "));
     }

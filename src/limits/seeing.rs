@@ -24,3 +24,16 @@ pub const REFUSED_ADDRESSES_PER_PORT: usize = 64;
 
 /// Refused registrations that are remembered.
 pub const REFUSED_REGISTRATIONS_MAX: usize = 64;
+
+/// Monitors at once, on all ports: more than operators who look at the same time, and so few that
+/// what they may have queued, 16 MiB, does not matter.
+pub const MONITORS_MAX: usize = 64;
+
+/// At this much queued toward a monitor, what passes is left out.
+pub const MONITOR_OUTBOX_BYTES: usize = 256 << 10;
+
+/// The most that one read takes from a monitor, which has nothing to say but pongs.
+pub const MONITOR_READ_BYTES: usize = 4 << 10;
+
+/// A message of a monitor that is longer is not waited for.
+pub const MONITOR_MESSAGE_MAX_BYTES: usize = 16 << 10;

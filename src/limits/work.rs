@@ -28,7 +28,10 @@ pub const INTRODUCTION_OPERATIONS: u32 = 512;
 /// Operations for ending devices that no driver covers any longer, in one turn.
 pub const SWEEP_OPERATIONS: u32 = 1_024;
 
-/// Operations for writing to devices, and for writing to drivers, in each round of flushing.
+/// Operations for what monitors send in one turn.
+pub const MONITOR_OPERATIONS: u32 = 256;
+
+/// Operations for writing to devices, to drivers and to monitors, in each round of flushing.
 pub const FLUSH_OPERATIONS: u32 = 512;
 
 /// Deadlines dealt with in one turn.
@@ -89,7 +92,8 @@ const _: () = {
         + CLOSING_OPERATIONS
         + INTRODUCTION_OPERATIONS
         + SWEEP_OPERATIONS
-        + 6 * FLUSH_OPERATIONS;
+        + MONITOR_OPERATIONS
+        + 9 * FLUSH_OPERATIONS;
     assert!(parts <= 16_384, "a turn must end within 20 ms");
     assert!(FRAMES_PER_STEP <= DRIVER_OPERATIONS && DATAGRAM_SENDS_PER_STEP <= PORT_OPERATIONS);
     assert!(FAN_OUT_READ_LEAST_BYTES < super::DEVICE_READ_BYTES);

@@ -188,6 +188,11 @@ impl<S: Stream> Device<S> {
         self.envelope.data_len(frame_len)
     }
 
+    /// What all messages about it have in common.
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
     /// When it last said something, if it did.
     pub(crate) fn last_heard(&self) -> Option<Moment> {
         (self.traffic.received.messages > 0).then_some(self.last_heard)
@@ -243,11 +248,14 @@ impl<S: Stream> Device<S> {
         }
     }
 
-    /// Ends it as soon as what was written before is flushed.
-    pub(crate) fn finish_flushing(&mut self, by: EndedBy, now: Instant) {
+    /// Ends it as soon as what was written before is flushed. Whether it was not ending already.
+    pub(crate) fn finish_flushing(&mut self, by: EndedBy, now: Instant) -> bool {
         match self.life {
-            Life::Open => self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX, by },
-            Life::Flushing { .. } | Life::WriteClosed { .. } => {}
+            Life::Open => {
+                self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX, by };
+                true
+            }
+            Life::Flushing { .. } | Life::WriteClosed { .. } => false,
         }
     }
 

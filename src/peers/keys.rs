@@ -26,6 +26,9 @@ pub mod tag {
     /// A listener of our own for HTTP.
     #[derive(Debug)]
     pub enum HttpListener {}
+    /// An operator who watches a port.
+    #[derive(Debug)]
+    pub enum Monitor {}
 }
 
 /// Names an HTTP connection.
@@ -42,6 +45,8 @@ pub type PendingDeviceKey = Key<tag::PendingDevice>;
 pub type ClosingKey = Key<tag::Closing>;
 /// Names a listener of our own for HTTP.
 pub type HttpListenerKey = Key<tag::HttpListener>;
+/// Names an operator who watches a port.
+pub type MonitorKey = Key<tag::Monitor>;
 
 /// What an event or a timer is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +65,8 @@ pub enum Source {
     Device(DeviceKey),
     /// A connection that is being ended.
     Closing(ClosingKey),
+    /// An operator who watches a port.
+    Monitor(MonitorKey),
 }
 
 /// The number of the kind stands above the 56 bits of the key.
@@ -75,6 +82,7 @@ impl From<Source> for Token {
             Source::PendingDevice(key) => (4, key.to_bits()),
             Source::Device(key) => (5, key.to_bits()),
             Source::Closing(key) => (6, key.to_bits()),
+            Source::Monitor(key) => (7, key.to_bits()),
         };
         Token((kind << KIND_SHIFT | bits) as usize)
     }
@@ -93,6 +101,7 @@ impl Source {
             4 => Some(Source::PendingDevice(Key::from_bits(bits))),
             5 => Some(Source::Device(Key::from_bits(bits))),
             6 => Some(Source::Closing(Key::from_bits(bits))),
+            7 => Some(Source::Monitor(Key::from_bits(bits))),
             _ => None,
         }
     }
@@ -115,6 +124,7 @@ mod tests {
             Source::PendingDevice(Key::from_bits(bits)),
             Source::Device(Key::from_bits(bits)),
             Source::Closing(Key::from_bits(bits)),
+            Source::Monitor(Key::from_bits(bits)),
         ] {
             assert_eq!(Source::from_token(source.into()), Some(source));
         }

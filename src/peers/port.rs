@@ -11,7 +11,7 @@ use crate::collections::timers::Armed;
 use crate::net::Net;
 use crate::net::tls::PortTls;
 use crate::peers::figures::Traffic;
-use crate::peers::keys::{DeviceKey, PendingDeviceKey};
+use crate::peers::keys::{DeviceKey, MonitorKey, PendingDeviceKey};
 use crate::peers::refused::RefusedDevices;
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
@@ -27,6 +27,7 @@ pub struct Port<N: Net> {
     pub(crate) traffic: Traffic,
     pub(crate) open_since: Moment,
     pub(crate) refused: RefusedDevices,
+    pub(crate) monitors: Vec<MonitorKey>,
 }
 
 impl<N: Net> Port<N> {
@@ -41,6 +42,7 @@ impl<N: Net> Port<N> {
             traffic: Traffic::default(),
             open_since: now,
             refused: RefusedDevices::default(),
+            monitors: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::limits::{ADDRESS_TEXT_MAX_BYTES, DEVICE_READ_BYTES};
+use crate::limits::{ADDRESS_TEXT_MAX_BYTES, DEVICE_READ_BYTES, MESSAGE_OVERHEAD_BYTES};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::{header_len, put_header};
 
@@ -20,6 +20,18 @@ const ENVELOPE_MAX_BYTES: usize = 1 + ADDRESS_TEXT_MAX_BYTES + 1 + 8;
 
 /// `data_size`.
 const SIZE_BYTES: usize = 4;
+
+/// The length of a [`left_out_frame`].
+pub const LEFT_OUT_FRAME_BYTES: usize = 2 + MESSAGE_OVERHEAD_BYTES;
+
+/// A LEFT_OUT in its frame: so many messages were left out here.
+pub fn left_out_frame(count: u64) -> [u8; LEFT_OUT_FRAME_BYTES] {
+    let mut frame = [0; LEFT_OUT_FRAME_BYTES];
+    let at = put_header(BINARY, MESSAGE_OVERHEAD_BYTES, &mut frame);
+    frame[at] = Kind::LeftOut as u8;
+    frame[at + 2..at + 10].copy_from_slice(&count.to_be_bytes());
+    frame
+}
 
 /// Bytes that a frame made by [`Envelope::frame_around`] may take.
 pub const FRAME_MAX_BYTES: usize = 4 + ENVELOPE_MAX_BYTES + SIZE_BYTES + DEVICE_READ_BYTES;
@@ -171,6 +183,12 @@ mod tests {
     fn the_largest_frame_just_does_without_the_ten_byte_header() {
         assert_eq!(FRAME_MAX_BYTES, 4 + usize::from(u16::MAX));
         assert_eq!(ENVELOPE_MAX_BYTES, b"\x02".len() + ADDRESS_TEXT_MAX_BYTES + b"\0".len() + 8);
+    }
+
+    #[test]
+    fn a_count_of_what_was_left_out_is_a_message_about_nobody() {
+        let message = Message { kind: Kind::LeftOut, ip_address: b"", id_or_port: 7, data: b"" };
+        assert_eq!(decode(payload(&left_out_frame(7))), Ok(message));
     }
 
     #[test]

@@ -39,8 +39,9 @@ impl<N: Net> Reactor<N> {
         port.is_some_and(|port| port.subscribers.is_covered(device.address))
     }
 
-    /// Tells all drivers that hear a device that it came or goes.
+    /// Tells all drivers that hear a device that it came or goes, and those who watch.
     pub(super) fn announce(&mut self, key: DeviceKey, kind: Kind) {
+        self.show_device(key, kind);
         let audience = self.take_audience(key);
         self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
         for &driver_key in &audience {

@@ -30,9 +30,17 @@ impl<N: Net> Reactor<N> {
 
     /// The same without a look at descriptors: a driver needs two, and there may be just as many.
     pub(super) fn check_room_for_driver(&self) -> Result<(), Refusal> {
+        self.check_serving()?;
+        match self.drivers.len() < self.settings.ceilings.drivers {
+            true => Ok(()),
+            false => Err(Refusal::unavailable("too many drivers (--max-drivers)")),
+        }
+    }
+
+    /// Passes while dispatch does not stop.
+    pub(super) fn check_serving(&self) -> Result<(), Refusal> {
         match self.phase {
-            Phase::Serving if self.drivers.len() < self.settings.ceilings.drivers => Ok(()),
-            Phase::Serving => Err(Refusal::unavailable("too many drivers (--max-drivers)")),
+            Phase::Serving => Ok(()),
             Phase::Draining { .. } | Phase::ClosingDrivers { .. } => {
                 Err(Refusal::unavailable("dispatch is stopping"))
             }

@@ -51,7 +51,7 @@ impl From<EndedBy> for DeviceEnd {
     }
 }
 
-/// How a driver leaves.
+/// How a driver leaves, or a monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DriverEnd {
     /// It said Close, with this code.
@@ -64,6 +64,22 @@ pub(super) enum DriverEnd {
     Silent,
     /// It is cut off to make room, for this reason.
     CutOff(String),
+}
+
+impl DriverEnd {
+    /// For the log.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            DriverEnd::ByDriver(_) => "it said goodbye".to_string(),
+            DriverEnd::ByUs(code, why) => format!("closed with {}: {why}", u16::from(*code)),
+            DriverEnd::ConnectionLost(why) | DriverEnd::CutOff(why) => {
+                format!("connection lost: {why}")
+            }
+            DriverEnd::Silent => {
+                "connection lost: nothing was heard of it for too long".to_string()
+            }
+        }
+    }
 }
 
 impl<N: Net> Reactor<N> {
@@ -99,7 +115,7 @@ impl<N: Net> Reactor<N> {
         }
         self.start_sweep(driver.port);
         self.close_port_if_unwanted(driver.port);
-        self.send_close(driver, end);
+        self.send_close(driver.connection, driver.outbox, end, DRIVER_CLOSE_MAX);
     }
 
     /// Gets a connection on that is being ended.
@@ -229,6 +245,7 @@ impl<N: Net> Reactor<N> {
             server_protocol:% = port.protocol, server_port = port.number;
             "closing the {} port {}: no driver wants it any longer", port.protocol, port.number
         );
+        self.end_monitors(&port.monitors);
         match port.socket {
             Socket::Datagram(mut udp) => udp.shut(&mut self.net, &mut self.buffers),
             Socket::Stream(Listener { devices, pending, .. }) => self.orphans.push_back(Orphans {
@@ -241,16 +258,23 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn send_close(&mut self, mut driver: Driver<N::Stream>, end: DriverEnd) {
+    /// Says goodbye over a WebSocket, behind what is queued on it.
+    pub(super) fn send_close(
+        &mut self,
+        connection: Connection<N::Stream>,
+        mut outbox: Outbox,
+        end: DriverEnd,
+        patience: Duration,
+    ) {
         let frame = match end {
             DriverEnd::ByDriver(code) => close_frame(code.unwrap_or(CloseCode::Normal), ""),
             DriverEnd::ByUs(code, reason) => close_frame(code, &reason),
             DriverEnd::ConnectionLost(_) | DriverEnd::Silent | DriverEnd::CutOff(_) => {
-                return driver.outbox.clear(&mut self.buffers);
+                return outbox.clear(&mut self.buffers);
             }
         };
-        driver.outbox.extend(&mut self.buffers, &frame);
-        self.start_closing(driver.connection, driver.outbox, DRIVER_CLOSE_MAX);
+        outbox.extend(&mut self.buffers, &frame);
+        self.start_closing(connection, outbox, patience);
     }
 
     fn log_device_end(&self, device: &Device<N::Stream>, end: &DeviceEnd) {
@@ -269,16 +293,7 @@ impl<N: Net> Reactor<N> {
     }
 
     fn log_driver_end(&self, driver: &Driver<N::Stream>, end: &DriverEnd) {
-        let why = match end {
-            DriverEnd::ByDriver(_) => "it said goodbye".to_string(),
-            DriverEnd::ByUs(code, why) => format!("closed with {}: {why}", u16::from(*code)),
-            DriverEnd::ConnectionLost(why) | DriverEnd::CutOff(why) => {
-                format!("connection lost: {why}")
-            }
-            DriverEnd::Silent => {
-                "connection lost: nothing was heard of the driver for too long".to_string()
-            }
-        };
+        let why = end.in_words();
         let Some(port) = self.ports.get(driver.port) else { return };
         let number = port.number;
         info!(

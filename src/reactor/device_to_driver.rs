@@ -17,6 +17,15 @@ use crate::protocol::envelope::FRAME_MAX_BYTES;
 use super::Reactor;
 use super::close::DeviceEnd;
 
+/// How what a device says gets to those who hear it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is read into the outbox of its only driver, and nobody watches.
+    Straight(DriverKey),
+    /// It is read into the scratch buffer, of which so many get a copy.
+    Copied { copies: usize },
+}
+
 impl<N: Net> Reactor<N> {
     pub(super) fn handle_device_event(&mut self, key: DeviceKey, news: Readiness) {
         let Some(device) = self.devices.get_mut(key) else { return };
@@ -58,17 +67,23 @@ impl<N: Net> Reactor<N> {
         if self.park_behind_congestion(key, audience) {
             return false;
         }
+        let watchers = self.count_watchers(key);
+        let way = match *audience {
+            [only] if watchers == 0 => Way::Straight(only),
+            [..] => Way::Copied { copies: audience.len() + watchers },
+        };
         let Some(device) = self.devices.get_mut(key) else { return false };
-        let outcome = match *audience {
-            [only] => read_into(device, only, &mut self.drivers, &mut self.buffers, self.moment),
-            [..] => {
-                let most = fan_out_room(audience.len());
-                device.read_frame(&mut self.scratch.frame, most, self.moment)
+        let outcome = match way {
+            Way::Straight(only) => {
+                read_into(device, only, &mut self.drivers, &mut self.buffers, self.moment)
+            }
+            Way::Copied { copies } => {
+                device.read_frame(&mut self.scratch.frame, fan_out_room(copies), self.moment)
             }
         };
         match outcome {
             Ok(ReadOutcome::Bytes(len)) => {
-                self.relay(key, audience, len);
+                self.relay(key, audience, way, len);
                 return true;
             }
             Ok(ReadOutcome::Blocked) => self.await_device(key),
@@ -86,9 +101,8 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// A frame was read from a device: into the outbox of its only driver, or else into the
-    /// scratch buffer, from where every driver that hears it gets a copy.
-    fn relay(&mut self, key: DeviceKey, audience: &[DriverKey], frame_len: usize) {
+    /// A frame was read from a device.
+    fn relay(&mut self, key: DeviceKey, audience: &[DriverKey], way: Way, frame_len: usize) {
         self.budget.spend_bytes(frame_len);
         let Some(device) = self.devices.get(key) else { return };
         if device.connection.wants_write() {
@@ -98,14 +112,17 @@ impl<N: Net> Reactor<N> {
         if let Some(port) = self.ports.get_mut(device.port) {
             port.traffic.received.add(data_len);
         }
-        match *audience {
-            [only] => {
+        match way {
+            Way::Straight(only) => {
                 if let Some(driver) = self.drivers.get_mut(only) {
                     driver.traffic.received.add(data_len);
                 }
                 self.relieve(only);
             }
-            [..] => self.relay_to_many(audience, frame_len, data_len),
+            Way::Copied { .. } => {
+                self.show_read_frame(key, frame_len);
+                self.relay_to_many(audience, frame_len, data_len);
+            }
         }
     }
 

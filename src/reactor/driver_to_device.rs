@@ -1,37 +1,25 @@
 //! What drivers say: bytes to devices, datagrams to UDP peers.
 
 use std::io;
-use std::net::SocketAddr;
-use std::time::Instant;
 
-use log::debug;
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
-use crate::collections::arena::Arena;
-use crate::collections::budget::Budget;
-use crate::collections::rate_limit::RateLimit;
-use crate::collections::ready_queue::ReadyQueue;
-use crate::limits::{
-    COPIES_PER_OPERATION, DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_BACKLOG_BYTES,
-    DRIVER_LINES_PER_SECOND, FRAMES_PER_STEP,
-};
+use crate::limits::{COPIES_PER_OPERATION, DRIVER_BACKLOG_BYTES, FRAMES_PER_STEP};
 use crate::net::Net;
 use crate::net::connection::ReadOutcome;
-use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
-use crate::peers::device::{Device, EndedBy, HoldReason};
-use crate::peers::driver::{Driver, Intake, Introduced, Leftover, Name, Outlet};
+use crate::peers::device::HoldReason;
+use crate::peers::driver::{Driver, Intake, Leftover, Outlet};
 use crate::peers::figures::Count;
-use crate::peers::keys::{DeviceKey, DriverKey, tag};
-use crate::peers::port::{Port, Socket};
-use crate::peers::udp_port::{Sent, Udp};
-use crate::protocol::accept_list::parse_address;
-use crate::protocol::message::{self, DecodeError, Kind, Message};
+use crate::peers::keys::{DeviceKey, DriverKey};
+use crate::protocol::message::{self, DecodeError};
 use crate::protocol::websocket::{FrameError, Incoming, Input, control_frame};
 
 use super::Reactor;
 use super::close::DriverEnd;
-use super::state::Counters;
+use super::driver_message::{Applied, MessageContext};
+use super::monitor::Watchers;
+use super::state::ReadyQueues;
 
 /// Why a driver is closed in the middle of what it sent.
 enum DriverError {
@@ -49,30 +37,6 @@ enum Processed {
     Held { by: DeviceKey, rest: usize },
     /// The driver said goodbye.
     Closed(Option<CloseCode>),
-}
-
-/// What a message came to.
-enum Applied {
-    Done,
-    /// It was ignored, for this reason.
-    Ignored(&'static str),
-    /// It was done and filled the device's queue.
-    Filled(DeviceKey),
-}
-
-/// What messages from a driver work on: all but the driver itself.
-struct MessageContext<'a, N: Net> {
-    port: Option<&'a mut Port<N>>,
-    net: &'a mut N,
-    devices: &'a mut Arena<tag::Device, Device<N::Stream>>,
-    dirty_devices: &'a mut ReadyQueue<tag::Device>,
-    buffers: &'a mut BufferPool,
-    counters: &'a mut Counters,
-    ignored_log: &'a mut RateLimit,
-    /// What was passed on.
-    sent: Count,
-    budget: &'a mut Budget,
-    now: Instant,
 }
 
 impl<N: Net> Reactor<N> {
@@ -145,19 +109,30 @@ impl<N: Net> Reactor<N> {
 
     fn process(&mut self, key: DriverKey, bytes: &mut [u8]) -> Result<Processed, DriverError> {
         let Self {
-            drivers, ports, net, devices, ready, buffers, counters, log_limits, budget, ..
+            drivers,
+            ports,
+            net,
+            devices,
+            monitors,
+            buffers,
+            counters,
+            log_limits,
+            budget,
+            ..
         } = self;
+        let ReadyQueues { dirty_devices, dirty_monitors, .. } = &mut self.ready;
         let Some(driver) = drivers.get_mut(key) else { return Ok(Processed::All) };
         let held_before = driver.frames.held_bytes();
         let mut context = MessageContext {
             port: ports.get_mut(driver.port),
             net,
             devices,
-            dirty_devices: &mut ready.dirty_devices,
+            dirty_devices,
             buffers,
             counters,
             ignored_log: &mut log_limits.ignored_messages,
             sent: Count::default(),
+            watchers: Watchers { monitors, dirty: dirty_monitors },
             budget,
             now: self.now,
         };
@@ -253,120 +228,6 @@ fn process_messages<N: Net>(
         rest => Ok(Processed::More { rest }),
     }
 }
-
-impl<N: Net> MessageContext<'_, N> {
-    fn apply(
-        &mut self,
-        driver: DriverKey,
-        introduced: Introduced,
-        message: &Message<'_>,
-    ) -> Applied {
-        match message.kind {
-            Kind::Opened | Kind::Closed | Kind::Received | Kind::Refused | Kind::LeftOut => {
-                return Applied::Ignored("only WRITE and CLOSE are for drivers to send");
-            }
-            Kind::Write | Kind::Close => {}
-        }
-        let Some(port) = self.port.as_deref_mut() else {
-            return Applied::Ignored("the port is closed");
-        };
-        match &mut port.socket {
-            Socket::Stream(listener) => {
-                let Some(&key) = listener.devices.get(&message.id_or_port) else {
-                    return Applied::Ignored("no device has this client id");
-                };
-                let Some(device) = self.devices.get(key) else {
-                    return Applied::Ignored("no device has this client id");
-                };
-                let covers = port.subscribers.covers(driver, device.address);
-                if !covers || !introduced.includes(device.id) {
-                    return Applied::Ignored("the driver's accept list does not cover this device");
-                }
-                self.apply_to_device(key, message)
-            }
-            Socket::Datagram(udp) => {
-                self.budget.spend(1);
-                match send_datagram(udp, self.net, self.buffers, message) {
-                    Ok(Sent::Accepted) => {
-                        self.sent.add(message.data.len());
-                        Applied::Done
-                    }
-                    Ok(Sent::Dropped) => {
-                        self.counters.datagrams_dropped.send_queue_full += 1;
-                        Applied::Ignored("the network can't take more datagrams at present")
-                    }
-                    Ok(Sent::Refused) => Applied::Ignored("the network refused the datagram"),
-                    Err(why) => Applied::Ignored(why),
-                }
-            }
-        }
-    }
-
-    fn apply_to_device(&mut self, key: DeviceKey, message: &Message<'_>) -> Applied {
-        let Some(device) = self.devices.get_mut(key) else {
-            return Applied::Ignored("no device has this client id");
-        };
-        if !device.is_addressed(message.ip_address) {
-            return Applied::Ignored("the ip_address is not that of the client id");
-        }
-        self.dirty_devices.insert(key);
-        match message.kind {
-            Kind::Write => {
-                if device.write(message.data, self.buffers) {
-                    self.sent.add(message.data.len());
-                }
-            }
-            Kind::Close => device.finish_flushing(EndedBy::Driver, self.now),
-            Kind::Opened | Kind::Closed | Kind::Received | Kind::Refused | Kind::LeftOut => {}
-        }
-        if device.outbox.len() < DEVICE_BACKLOG_BYTES {
-            return Applied::Done;
-        }
-        // Nobody is held back because of bytes that the device has room for.
-        let _ = device.flush(self.buffers, self.now);
-        match device.outbox.len() < DEVICE_BACKLOG_BYTES {
-            true => Applied::Done,
-            false => Applied::Filled(key),
-        }
-    }
-
-    fn ignore(&mut self, driver: &Name, message: &Message<'_>, why: &str) {
-        self.counters.ignored_messages += 1;
-        // A driver can make thousands a second.
-        let Some(left_out) = self.ignored_log.allow(DRIVER_LINES_PER_SECOND, self.now) else {
-            return;
-        };
-        debug!(
-            client_ip:% = driver.client_ip, left_out = left_out,
-            request_id = driver.request_id.as_str(),
-            event_source = driver.event_source();
-            "{} for id or port {} ignored: {why}", message.kind.name(), message.id_or_port
-        );
-    }
-}
-
-fn send_datagram<N: Net>(
-    udp: &mut Udp<N>,
-    net: &mut N,
-    buffers: &mut BufferPool,
-    message: &Message<'_>,
-) -> Result<Sent, &'static str> {
-    if message.kind == Kind::Close {
-        return Err("CLOSE means nothing on a UDP port");
-    }
-    let Some(address) = parse_address(message.ip_address) else {
-        return Err("the ip_address is no IP address");
-    };
-    let port = match u16::try_from(message.id_or_port) {
-        Ok(port) if port != 0 => port,
-        Ok(_) | Err(_) => return Err("the UDP port is not in 1 to 65535"),
-    };
-    if message.data.len() > DATAGRAM_MAX_BYTES {
-        return Err("a datagram has at most 65507 bytes");
-    }
-    Ok(udp.send(net, buffers, SocketAddr::new(address, port), message.data))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

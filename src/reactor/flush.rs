@@ -29,6 +29,7 @@ impl<N: Net> Reactor<N> {
     fn flush_round(&mut self) {
         self.drive_queue(FLUSH_OPERATIONS, |it| &mut it.dirty_devices, Self::flush_device);
         self.drive_queue(FLUSH_OPERATIONS, |it| &mut it.dirty_drivers, Self::flush_driver);
+        self.drive_queue(FLUSH_OPERATIONS, |it| &mut it.dirty_monitors, Self::flush_monitor);
     }
 
     /// Sees to it that what is queued toward a driver gets written in this turn; at once if it

@@ -227,6 +227,16 @@ impl<N: Net> Reactor<N> {
             Ok(Route::CloseDriver { port, id }) => {
                 self.close_driver(port, &id).map(|()| Response::Done)
             }
+            Ok(Route::PlainMonitor { port }) => {
+                let judged = self.check_watchable(port);
+                Err(judged.err().unwrap_or_else(Refusal::upgrade_required))
+            }
+            Ok(Route::Monitor { port, websocket_key }) => {
+                match self.watch(key, request, port, &websocket_key, &name) {
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Ok(Route::PlainRegister { registration }) => {
                 let judged = self.check_registration(&registration);
                 Err(judged.err().unwrap_or_else(Refusal::upgrade_required))

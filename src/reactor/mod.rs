@@ -19,6 +19,7 @@ mod calendar;
 mod capacity;
 mod close;
 mod device_to_driver;
+mod driver_message;
 mod driver_to_device;
 mod flush;
 #[cfg(feature = "testing")]
@@ -27,6 +28,7 @@ mod http;
 #[cfg(feature = "testing")]
 mod invariants;
 mod metrics;
+mod monitor;
 mod overload;
 mod refusals;
 mod register;
@@ -47,7 +49,8 @@ use crate::collections::budget::Budget;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::limits::{
     CLOSING_OPERATIONS, DEVICE_OPERATIONS, DRIVER_OPERATIONS, HTTP_OPERATIONS,
-    INTRODUCTION_OPERATIONS, PENDING_OPERATIONS, PORT_OPERATIONS, SWEEP_OPERATIONS,
+    INTRODUCTION_OPERATIONS, MONITOR_OPERATIONS, PENDING_OPERATIONS, PORT_OPERATIONS,
+    SWEEP_OPERATIONS,
 };
 use crate::net::readiness::Readiness;
 use crate::net::{Net, Token};
@@ -91,6 +94,7 @@ impl<N: Net> Reactor<N> {
             }
             Some(Source::Driver(key)) => self.handle_driver_event(key, news),
             Some(Source::Device(key)) => self.handle_device_event(key, news),
+            Some(Source::Monitor(key)) => self.handle_monitor_event(key, news),
             None => {}
         }
     }
@@ -173,6 +177,7 @@ impl<N: Net> Reactor<N> {
         self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.woken_devices, Self::drive_device);
         self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.devices, Self::drive_device);
         self.drive_queue(CLOSING_OPERATIONS, |it| &mut it.closings, Self::drive_closing);
+        self.drive_queue(MONITOR_OPERATIONS, |it| &mut it.monitors, Self::drive_monitor);
         self.drive_queue(INTRODUCTION_OPERATIONS, |it| &mut it.newcomers, Self::drive_introduction);
         self.drive_queue(SWEEP_OPERATIONS, |it| &mut it.sweeps, Self::drive_sweep);
         self.end_orphans();

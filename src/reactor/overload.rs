@@ -87,8 +87,11 @@ impl<N: Net> Reactor<N> {
             .pending_devices
             .iter()
             .map(|(key, pending)| (pending.held_bytes(), Source::PendingDevice(key)));
-        let holders =
-            drivers.chain(devices).chain(closings).chain(http_clients).chain(ports).chain(pending);
+        let monitors = self.monitors.iter().map(|(key, monitor)| {
+            (monitor.outbox.len() + monitor.held_bytes(), Source::Monitor(key))
+        });
+        let peers = drivers.chain(devices).chain(closings).chain(http_clients).chain(monitors);
+        let holders = peers.chain(ports).chain(pending);
         if let Some((bytes @ 1.., holder)) = holders.max() {
             act(self, holder, bytes);
         }
@@ -102,7 +105,8 @@ impl<N: Net> Reactor<N> {
             // Nobody adds to what a connection is sent that is being ended, an HTTP client asks
             // for nothing more before it has its answer, and datagrams are never waited for.
             Source::Closing(_) | Source::HttpClient(_) | Source::Port(_) => {}
-            Source::HttpListener(_) | Source::PendingDevice(_) => {}
+            // What finds no room at a monitor is left out.
+            Source::HttpListener(_) | Source::PendingDevice(_) | Source::Monitor(_) => {}
         }
         let words = format!(
             "{queued} bytes are queued, more than --max-queued-bytes allows; {} holds {bytes} of \
@@ -123,6 +127,7 @@ impl<N: Net> Reactor<N> {
             Source::HttpClient(key) => self.drop_http(key),
             Source::Port(key) => self.forget_datagrams(key),
             Source::PendingDevice(key) => self.fail_pending(key, Reason::Limit, &why),
+            Source::Monitor(key) => self.end_monitor(key, DriverEnd::CutOff(why)),
             Source::HttpListener(_) => {}
         }
     }
@@ -132,6 +137,7 @@ impl<N: Net> Reactor<N> {
             Source::Driver(key) => self.drivers.get(key),
             Source::Device(_) | Source::Closing(_) | Source::HttpClient(_) => None,
             Source::Port(_) | Source::HttpListener(_) | Source::PendingDevice(_) => None,
+            Source::Monitor(_) => None,
         };
         match driver.map(|driver| &driver.name) {
             Some(name) => warn!(
@@ -193,9 +199,12 @@ impl<N: Net> Reactor<N> {
             }),
             Source::PendingDevice(key) => {
                 self.pending_devices.get(key).map_or_else(String::new, |pending| {
-                    format!("the TLS handshake of {}", pending.peer())
+                    format!("the TLS handshake of {}", pending.peer().ip())
                 })
             }
+            Source::Monitor(key) => self.monitors.get(key).map_or_else(String::new, |monitor| {
+                format!("the monitor of an operator at {}", monitor.name.client_ip)
+            }),
             Source::HttpListener(_) => String::new(),
         }
     }

@@ -24,10 +24,12 @@ use crate::net::Net;
 use crate::peers::driver::Name;
 use crate::peers::keys::PortKey;
 use crate::peers::refused::Reason;
+use crate::protocol::envelope::Envelope;
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::http::request::Request;
 use crate::protocol::http::routes;
+use crate::protocol::message::Kind;
 
 use super::Reactor;
 
@@ -76,6 +78,10 @@ impl<N: Net> Reactor<N> {
         let Some(port) = self.ports.get_mut(key) else { return };
         let (address, protocol, number) = (peer.ip(), port.protocol, port.number);
         port.refused.note(address, reason, self.moment);
+        if !port.monitors.is_empty() {
+            let envelope = Envelope::new(address, u64::from(peer.port()));
+            self.show(key, &envelope, Kind::Refused, why.as_bytes());
+        }
         self.counters.refused_devices += 1;
         let line = Line::new(number, why);
         let Some(named) = self.refusals.handle_refusal(address, line, self.now) else { return };

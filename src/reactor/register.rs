@@ -18,6 +18,7 @@ use crate::protocol::http::registration::{
 };
 use crate::protocol::http::request::Request;
 use crate::protocol::http::response::{Refusal, Response, ResponseMode};
+use crate::protocol::http::subprotocol::selected;
 use crate::protocol::secret::Secret;
 
 use super::Reactor;
@@ -44,7 +45,8 @@ impl<N: Net> Reactor<N> {
             request_id = name.request_id.as_str(), event_source = name.event_source();
             "driver listens on {} port {}", registration.protocol, registration.port
         );
-        let response = Response::switch_to_websocket(websocket_key);
+        let response =
+            Response::switch_to_websocket(websocket_key, selected(&request.subprotocols));
         self.answer(key, &response, name, ResponseMode::of(request));
         match self.upgrade(key, port, name.clone()) {
             Some(driver) => self.subscribe(driver, port, registration.accept),

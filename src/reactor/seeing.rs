@@ -112,7 +112,7 @@ impl<N: Net> Reactor<N> {
         Ok(())
     }
 
-    fn open_port_named(&self, name: PortName) -> Result<(PortKey, &Port<N>), Refusal> {
+    pub(super) fn open_port_named(&self, name: PortName) -> Result<(PortKey, &Port<N>), Refusal> {
         let found = self.ports.find(name.kind, name.number);
         let found = found.and_then(|key| Some((key, self.ports.get(key)?)));
         found.ok_or_else(|| Refusal::not_there(format!("{name} is not open")))

@@ -61,7 +61,8 @@ impl<N: Net> Reactor<N> {
     /// Whether stopping is complete, or has taken all the time it may.
     pub fn is_over(&self, now: Instant) -> bool {
         let Phase::ClosingDrivers { over } = self.phase else { return false };
-        now >= over || (self.drivers.is_empty() && self.closings.is_empty())
+        now >= over
+            || (self.drivers.is_empty() && self.monitors.is_empty() && self.closings.is_empty())
     }
 
     /// Closes the drivers once the devices are through.
@@ -72,6 +73,7 @@ impl<N: Net> Reactor<N> {
                 for key in self.http_clients.keys() {
                     self.end_http(key);
                 }
+                self.dismiss_monitors();
                 self.close_some_drivers();
             }
             Phase::ClosingDrivers { .. } => self.close_some_drivers(),

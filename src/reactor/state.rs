@@ -29,6 +29,7 @@ use crate::peers::driver::Driver;
 use crate::peers::http_client::HttpClient;
 use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{DriverKey, PortKey, Source, tag};
+use crate::peers::monitor::Monitor;
 use crate::peers::pending_device::PendingDevice;
 use crate::peers::port::Port;
 use crate::protocol::accept_list::AcceptList;
@@ -122,6 +123,7 @@ pub struct Reactor<N: Net> {
     pub(super) pending_devices: Arena<tag::PendingDevice, PendingDevice<N::Stream>>,
     pub(super) devices: Arena<tag::Device, Device<N::Stream>>,
     pub(super) closings: Arena<tag::Closing, Closing<N::Stream>>,
+    pub(super) monitors: Arena<tag::Monitor, Monitor<N::Stream>>,
     /// What has ended in this turn and is closed after what is to be told of it has left.
     pub(super) to_close: Vec<Connection<N::Stream>>,
     /// What ports that are closed have left behind.
@@ -160,6 +162,7 @@ impl<N: Net> Reactor<N> {
             pending_devices: Arena::default(),
             devices: Arena::default(),
             closings: Arena::default(),
+            monitors: Arena::default(),
             to_close: Vec::new(),
             orphans: VecDeque::new(),
             addresses: AddressCounts::default(),
@@ -190,9 +193,11 @@ pub(super) struct ReadyQueues {
     /// Devices that waited for a driver, and come before the others.
     pub(super) woken_devices: ReadyQueue<tag::Device>,
     pub(super) closings: ReadyQueue<tag::Closing>,
+    pub(super) monitors: ReadyQueue<tag::Monitor>,
     /// Connections that were written to.
     pub(super) dirty_drivers: ReadyQueue<tag::Driver>,
     pub(super) dirty_devices: ReadyQueue<tag::Device>,
+    pub(super) dirty_monitors: ReadyQueue<tag::Monitor>,
     /// Drivers that have not been told of all devices yet.
     pub(super) newcomers: ReadyQueue<tag::Driver>,
     /// Ports some of whose devices no driver may cover any longer.
@@ -209,8 +214,10 @@ impl ReadyQueues {
             && self.devices.is_empty()
             && self.woken_devices.is_empty()
             && self.closings.is_empty()
+            && self.monitors.is_empty()
             && self.dirty_drivers.is_empty()
             && self.dirty_devices.is_empty()
+            && self.dirty_monitors.is_empty()
             && self.newcomers.is_empty()
             && self.sweeps.is_empty()
     }

@@ -63,6 +63,7 @@ impl<N: Net> Reactor<N> {
             Source::Closing(key) => self.closings.get_mut(key).map(|closing| &mut closing.armed),
             Source::Driver(key) => self.drivers.get_mut(key).map(|driver| &mut driver.armed),
             Source::Device(key) => self.devices.get_mut(key).map(|device| &mut device.armed),
+            Source::Monitor(key) => self.monitors.get_mut(key).map(|monitor| &mut monitor.armed),
         };
         if let Some(armed) = armed {
             armed.expire();
@@ -78,6 +79,7 @@ impl<N: Net> Reactor<N> {
             Source::Closing(key) => self.ready.closings.insert(key),
             Source::Driver(key) => self.handle_driver_timeout(key),
             Source::Device(key) => self.handle_device_timeout(key),
+            Source::Monitor(key) => self.handle_monitor_timeout(key),
         }
     }
 

@@ -103,6 +103,7 @@ impl<N: Net> Reactor<N> {
         let peer = from.ip().to_canonical();
         let mut audience = std::mem::take(&mut self.scratch.audience);
         audience.extend(port.subscribers.covering(peer));
+        let is_watched = !port.monitors.is_empty() && !audience.is_empty();
         match &mut port.socket {
             Socket::Datagram(udp) if !audience.is_empty() => {
                 udp.note_scope(from);
@@ -118,6 +119,9 @@ impl<N: Net> Reactor<N> {
         self.budget.spend(1 + audience.len() as u32 / COPIES_PER_OPERATION);
         self.budget.spend_bytes(audience.len() * data.len());
         let envelope = Envelope::new(peer, u64::from(from.port()));
+        if is_watched {
+            self.show(key, &envelope, Kind::Received, data);
+        }
         for driver in audience.drain(..) {
             self.queue_datagram(driver, &envelope, data);
         }

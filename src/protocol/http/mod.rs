@@ -4,6 +4,7 @@
 //! Deliberately absent: request bodies, chunked encoding, compression, caching. No route needs them.
 
 pub mod forwarded;
+pub mod handshake;
 pub mod openapi;
 pub mod page;
 pub mod ports;
@@ -13,3 +14,4 @@ pub mod request;
 pub mod response;
 pub mod routes;
 pub mod statistics;
+pub mod subprotocol;

@@ -90,6 +90,8 @@ pub struct Request {
     pub host: Option<String>,
     /// Whether it opens a WebSocket.
     pub upgrade: Upgrade,
+    /// The subprotocols that it offers for a WebSocket, of which one may hold the token.
+    pub subprotocols: Vec<String>,
 }
 
 impl fmt::Debug for Request {
@@ -185,6 +187,7 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         // RFC 9112 section 3.2.2: the authority of an absolute target replaces the field.
         host: target.authority.map(str::to_owned).or(host),
         upgrade: upgrade(&fields, &method, version, body)?,
+        subprotocols: fields.entries("Sec-WebSocket-Protocol"),
         method,
     })
 }
@@ -220,6 +223,13 @@ impl<'a> Fields<'a> {
     fn single_text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
         let value = self.single(name)?;
         Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
+    }
+
+    /// The entries of a comma-separated field, on one line or several. What is not UTF-8 is kept
+    /// recognisably wrong.
+    fn entries(&self, name: &str) -> Vec<String> {
+        let entries = self.all(name).flat_map(|value| value.split(|&b| b == b','));
+        entries.map(|entry| String::from_utf8_lossy(entry.trim_ascii()).into_owned()).collect()
     }
 
     /// Whether a comma-separated field, on one line or several, has this entry.

@@ -70,6 +70,8 @@ pub enum Response {
     SwitchToWebsocket {
         /// The `Sec-WebSocket-Accept` value.
         accept: String,
+        /// What is selected of the subprotocols that the client offers.
+        subprotocol: Option<&'static str>,
     },
     /// Anything else.
     Refused(Refusal),
@@ -82,9 +84,9 @@ impl From<Refusal> for Response {
 }
 
 impl Response {
-    /// The 101 for a handshake with this `Sec-WebSocket-Key`.
-    pub fn switch_to_websocket(key: &str) -> Self {
-        Response::SwitchToWebsocket { accept: derive_accept_key(key.as_bytes()) }
+    /// The 101 for a handshake with this `Sec-WebSocket-Key`, and with this subprotocol.
+    pub fn switch_to_websocket(key: &str, subprotocol: Option<&'static str>) -> Self {
+        Response::SwitchToWebsocket { accept: derive_accept_key(key.as_bytes()), subprotocol }
     }
 
     /// The status code, for the log.
@@ -117,7 +119,9 @@ impl Response {
             Response::Page => write_page(out, stamp, mode),
             Response::Empty => write_ok(out, stamp, mode, ""),
             Response::Done => write_done(out, stamp, mode),
-            Response::SwitchToWebsocket { accept } => write_switch(out, stamp, accept),
+            Response::SwitchToWebsocket { accept, subprotocol } => {
+                write_switch(out, stamp, accept, *subprotocol);
+            }
             Response::Refused(refusal) => write_refusal(out, stamp, mode, refusal),
         }
     }
@@ -152,11 +156,14 @@ fn write_page(out: &mut Vec<u8>, stamp: Stamp<'_>, mode: ResponseMode) {
     write_length_and_body(out, mode.body, page::HTML);
 }
 
-fn write_switch(out: &mut Vec<u8>, stamp: Stamp<'_>, accept: &str) {
+fn write_switch(out: &mut Vec<u8>, stamp: Stamp<'_>, accept: &str, subprotocol: Option<&str>) {
     write_status(out, 101, "Switching Protocols", stamp);
     write_field(out, "Upgrade", "websocket");
     write_field(out, "Connection", "Upgrade");
     write_field(out, "Sec-WebSocket-Accept", accept);
+    if let Some(subprotocol) = subprotocol {
+        write_field(out, "Sec-WebSocket-Protocol", subprotocol);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -283,8 +290,13 @@ mod tests {
     #[test]
     fn the_switch_to_websocket_proves_the_key_was_understood() {
         // The example of RFC 6455 section 1.3.
-        let text =
-            text(Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ=="), ResponseMode::LAST);
+        let switch = |subprotocol| {
+            let response = Response::switch_to_websocket("dGhlIHNhbXBsZSBub25jZQ==", subprotocol);
+            text(response, ResponseMode::LAST)
+        };
+        let selected = switch(Some("dispatch.v1"));
+        assert!(selected.ends_with("\r\nSec-WebSocket-Protocol: dispatch.v1\r\n\r\n"));
+        let text = switch(None);
         assert_eq!(
             text,
             "HTTP/1.1 101 Switching Protocols\r\nDate: Thu, 26 Nov 2026 01:00:00 GMT\r\nX-Request-ID: id-1\r\nUpgrade: websocket\r\n\

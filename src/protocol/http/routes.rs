@@ -8,11 +8,15 @@
 use std::borrow::Cow;
 
 use crate::protocol::decimal::parse_decimal;
+use crate::protocol::http::handshake::websocket_key;
 use crate::protocol::http::ports::{self, Page, PortName};
 use crate::protocol::http::refusal::{Methods, Refusal};
 use crate::protocol::http::registration::{self, Protocol, Registration};
-use crate::protocol::http::request::{Method, Request, Upgrade};
+use crate::protocol::http::request::{Method, Request};
+use crate::protocol::http::subprotocol;
 use crate::protocol::secret::Secret;
+
+pub use crate::protocol::http::handshake::Scheme;
 
 /// Where the routes are; older drivers use the second.
 pub const BASE_PATHS: [&str; 2] = ["/api/dispatch/v1", "/api/server"];
@@ -42,6 +46,8 @@ pub enum Endpoint {
     Device,
     /// A driver of a port, to be closed.
     Driver,
+    /// The WebSocket of an operator who watches a port.
+    Monitor,
 }
 
 /// What a token must allow.
@@ -63,7 +69,7 @@ impl Endpoint {
             Endpoint::Statistics | Endpoint::Metrics | Endpoint::Ports | Endpoint::Port => {
                 Some(Role::Viewer)
             }
-            Endpoint::Device | Endpoint::Driver => Some(Role::Operator),
+            Endpoint::Device | Endpoint::Driver | Endpoint::Monitor => Some(Role::Operator),
             Endpoint::Register(_) => Some(Role::Driver),
         }
     }
@@ -79,7 +85,8 @@ impl Endpoint {
             | Endpoint::Register(_)
             | Endpoint::Metrics
             | Endpoint::Ports
-            | Endpoint::Port => Methods::Read,
+            | Endpoint::Port
+            | Endpoint::Monitor => Methods::Read,
             Endpoint::Device | Endpoint::Driver => Methods::Delete,
         }
     }
@@ -97,7 +104,7 @@ pub struct RouteRow {
 }
 
 /// All routes, under each of [`BASE_PATHS`].
-pub const ROUTES: [RouteRow; 12] = [
+pub const ROUTES: [RouteRow; 13] = [
     RouteRow { suffix: "", endpoint: Endpoint::Statistics, purpose: "statistics" },
     RouteRow { suffix: "/healthz", endpoint: Endpoint::Health, purpose: "health check" },
     RouteRow { suffix: "/readyz", endpoint: Endpoint::Ready, purpose: "takes drivers?" },
@@ -133,6 +140,11 @@ pub const ROUTES: [RouteRow; 12] = [
         suffix: "/ports/{protocol}/{port}/drivers/{id}",
         endpoint: Endpoint::Driver,
         purpose: "close a driver",
+    },
+    RouteRow {
+        suffix: "/ports/{protocol}/{port}/monitor",
+        endpoint: Endpoint::Monitor,
+        purpose: "WebSocket: watch what passes on a port",
     },
 ];
 
@@ -192,15 +204,18 @@ pub enum Route {
         /// The id of its request.
         id: String,
     },
-}
-
-/// How a request came to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear, or over TLS that a load balancer has ended.
-    Http,
-    /// Over TLS.
-    Https,
+    /// A port to be watched, and then a WebSocket.
+    Monitor {
+        /// Which.
+        port: PortName,
+        /// The key of its handshake.
+        websocket_key: String,
+    },
+    /// The same without a WebSocket: a 426, unless the port can't be watched.
+    PlainMonitor {
+        /// Which.
+        port: PortName,
+    },
 }
 
 /// Who may see the metrics.
@@ -257,7 +272,10 @@ pub fn route(
         (Endpoint::Driver, [kind, port, id]) => {
             Ok(Route::CloseDriver { port: ports::port_name(kind, port)?, id: (*id).to_owned() })
         }
-        (Endpoint::Port | Endpoint::Device | Endpoint::Driver, _) => Err(Refusal::not_found()),
+        (Endpoint::Monitor, [kind, port]) => watch(request, scheme, kind, port),
+        (Endpoint::Port | Endpoint::Device | Endpoint::Driver | Endpoint::Monitor, _) => {
+            Err(Refusal::not_found())
+        }
     }
 }
 
@@ -302,10 +320,13 @@ pub fn path_for_log(request: &Request) -> &str {
 }
 
 /// The token that a request offers: that of its `Authorization` field, or else, where there is no
-/// such field, its `bearer_token` parameter.
+/// such field, of the subprotocol `bearer.BASE64URL(token)`, or else its `bearer_token` parameter.
 pub fn token_of(request: &Request) -> Option<Cow<'_, str>> {
     if let Some(field) = &request.authorization {
         return Some(Cow::Borrowed(without_scheme(field)));
+    }
+    if let Some(token) = subprotocol::token(&request.subprotocols) {
+        return Some(Cow::Owned(token));
     }
     let token = registration::first(request.query.as_deref()?, "bearer_token")?;
     Some(Cow::Owned(token.trim().to_owned()))
@@ -348,52 +369,21 @@ fn without_scheme(field: &str) -> &str {
 }
 
 fn register(request: &Request, scheme: Scheme, protocol: Protocol) -> Result<Route, Refusal> {
-    match (&request.upgrade, &request.method) {
-        (Upgrade::Malformed(reason), Method::Get | Method::Delete | Method::Other(_)) => {
-            return Err(Refusal::bad_request(*reason));
-        }
-        // What is wrong with the handshake of a HEAD is that it is one.
-        (Upgrade::Malformed(_), Method::Head) => {}
-        (Upgrade::None | Upgrade::OtherVersion | Upgrade::Websocket { .. }, _) => {}
-    }
-    refuse_foreign_page(request, scheme)?;
+    let websocket_key = websocket_key(request, scheme)?;
     let registration = registration::registration(protocol, request.query.as_deref())?;
-    match &request.upgrade {
-        Upgrade::Websocket { key } => {
-            Ok(Route::Register { registration, websocket_key: key.clone() })
-        }
-        Upgrade::None | Upgrade::OtherVersion | Upgrade::Malformed(_) => {
-            Ok(Route::PlainRegister { registration })
-        }
-    }
+    Ok(match websocket_key {
+        Some(websocket_key) => Route::Register { registration, websocket_key },
+        None => Route::PlainRegister { registration },
+    })
 }
 
-/// RFC 6455 section 10.2: a browser lets any page open a WebSocket to anywhere, and says in
-/// `Origin` which page it was. Drivers are no browsers; a page is let through only when it came
-/// from the very host and port that it connects to.
-fn refuse_foreign_page(request: &Request, scheme: Scheme) -> Result<(), Refusal> {
-    let Some(origin) = &request.origin else { return Ok(()) };
-    let host = request.host.as_deref().unwrap_or_default();
-    if is_own_origin(origin, scheme, host) {
-        return Ok(());
-    }
-    Err(Refusal::forbidden("a web page of another origin may not connect"))
-}
-
-fn is_own_origin(origin: &str, scheme: Scheme, host: &str) -> bool {
-    let Some((of_page, authority)) = origin.split_once("://") else { return false };
-    let default_port = match (of_page, scheme) {
-        ("http", Scheme::Http) => ":80",
-        // A page that came in the clear can be anybody's.
-        ("http", Scheme::Https) => return false,
-        ("https", Scheme::Http | Scheme::Https) => ":443",
-        (_other, Scheme::Http | Scheme::Https) => return false,
-    };
-    let without_default = |text: &str| {
-        let text = text.to_ascii_lowercase();
-        text.strip_suffix(default_port).map(str::to_owned).unwrap_or(text)
-    };
-    !authority.is_empty() && without_default(authority) == without_default(host)
+fn watch(request: &Request, scheme: Scheme, kind: &str, port: &str) -> Result<Route, Refusal> {
+    let websocket_key = websocket_key(request, scheme)?;
+    let port = ports::port_name(kind, port)?;
+    Ok(match websocket_key {
+        Some(websocket_key) => Route::Monitor { port, websocket_key },
+        None => Route::PlainMonitor { port },
+    })
 }
 
 #[cfg(test)]
@@ -439,6 +429,10 @@ mod tests {
                     asked(&format!("DELETE {base}/ports/tcp/6001/{what}{slash}?bearer_token=t"), "")
                 };
                 assert_eq!(delete("devices/7"), Ok(Route::CloseDevice { port, id: 7 }));
+                let watch = format!("GET {base}/ports/tcp/6001/monitor{slash}?bearer_token=t");
+                let websocket_key = "dGhlIHNhbXBsZSBub25jZQ==".to_owned();
+                assert_eq!(asked(&watch, HANDSHAKE), Ok(Route::Monitor { port, websocket_key }));
+                assert_eq!(asked(&watch, ""), Ok(Route::PlainMonitor { port }));
                 let id = "a-b".to_owned();
                 assert_eq!(delete("drivers/a-b"), Ok(Route::CloseDriver { port, id }));
             }
@@ -562,6 +556,11 @@ mod tests {
         assert_eq!(token("GET /?x=1", ""), None);
         assert_eq!(token("GET /", ""), None);
         assert_eq!(token("GET /", "Authorization: Basic abc\r\n").as_deref(), Some("Basic abc"));
+        let offered = "Sec-WebSocket-Protocol: dispatch.v1, bearer.YSB0b2tlbiB3aXRoIMO8\r\n";
+        let from_page = token("GET /?bearer_token=no", offered);
+        assert_eq!(from_page.as_deref(), Some("a token with ü"));
+        let wrong = token("GET /", "Sec-WebSocket-Protocol: bearer.%\r\n");
+        assert_eq!(wrong.as_deref(), Some(""), "a wrong one");
     }
 
     #[test]
@@ -569,25 +568,11 @@ mod tests {
         let line = "GET /api/server/tcp_dispatch?bearer_token=t&port=9&accept=::1";
         let from = |origin: &str| asked(line, &format!("{HANDSHAKE}Origin: {origin}\r\n"));
         assert!(from("http://own:3000").is_ok());
+        let monitor = "GET /api/server/ports/tcp/1/monitor?bearer_token=t";
+        assert_eq!(code(monitor, &format!("{HANDSHAKE}Origin: http://evil:3000\r\n")), 403);
         for foreign in ["http://evil:3000", "http://own", "null", "file://own:3000", "own:3000", ""]
         {
             assert_eq!(from(foreign).unwrap_err().status.code(), 403, "{foreign}");
         }
-    }
-
-    #[test]
-    fn a_default_port_may_be_said_or_not() {
-        let is_own = |origin, host| is_own_origin(origin, Scheme::Http, host);
-        assert!(is_own("https://a.example", "A.example:443"));
-        assert!(is_own("http://[::1]:80", "[::1]"));
-        assert!(!is_own("https://a.example", "a.example:80"));
-        assert!(!is_own("http://", ""));
-    }
-
-    #[test]
-    fn a_page_in_the_clear_has_no_part_in_https() {
-        let is_own = |origin| is_own_origin(origin, Scheme::Https, "localhost:3000");
-        assert!(is_own("https://localhost:3000"));
-        assert!(!is_own("http://localhost:3000"));
     }
 }

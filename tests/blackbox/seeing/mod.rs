@@ -2,6 +2,7 @@
 
 mod close;
 mod metrics;
+mod monitor;
 mod port;
 mod ports;
 
