@@ -185,6 +185,30 @@ fn a_refused_neighbour_is_hinted_at_once() {
 }
 
 #[test]
+fn a_server_that_is_asked_names_refused_devices_as_well() {
+    let server = Dispatch::start();
+    let accept = ["--accept", "127.0.0.2", "--url", &url(&server)];
+    let (listen, port) = listening_with(&accept, &[("PLACE_SERVER_SECRET", server.token())]);
+    for _ in 0..3 {
+        Device::connect(port).expect_end();
+    }
+    let hint = "a device at 127.0.0.1 was refused; add --accept 127.0.0.1 to let it in";
+    assert_eq!(listen.error_line(), hint);
+    listen.signal("INT");
+    listen.expect_no_more_errors();
+}
+
+#[test]
+fn a_device_that_does_not_speak_tls_is_named_with_the_reason() {
+    let (listen, port) = listening(&["--tls"]);
+    let mut device = Device::connect(port);
+    device.send(b"this is not TLS, and longer than a record's head");
+    device.expect_end_after_anything();
+    let words = "a device at 127.0.0.1 was refused: what was sent is not TLS";
+    assert!(listen.error_line().starts_with(words));
+}
+
+#[test]
 fn a_reader_that_has_read_enough_ends_it() {
     let (mut listen, port) = listening(&[]);
     listen.stop_reading();
@@ -308,7 +332,10 @@ fn a_server_that_pings_and_does_not_read_does_not_fill_our_memory() {
     let url = format!("http://{}", server.local_addr().unwrap());
     let args = ["listen", "6001", "--accept", "any", "--url", &url];
     let listen = Running::start(&args, &[]);
-    let mut socket = tungstenite::accept(server.accept().unwrap().0).unwrap();
+    let (stream, _) = server.accept().unwrap();
+    // It is to be no monitor as well.
+    drop(server);
+    let mut socket = tungstenite::accept(stream).unwrap();
     let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
     for _ in 0..PINGS / 1000 {
         socket.get_mut().write_all(&ping.repeat(1000)).unwrap();

@@ -30,9 +30,6 @@ pub const LISTEN_LINES_QUEUED: usize = 16;
 /// that the one that was silent for the longest is forgotten.
 pub const LISTEN_DEVICES_REMEMBERED: usize = 4_096;
 
-/// Refused devices on their way to be told; an address that goes on trying is told of later.
-pub const LISTEN_REFUSED_QUEUED: usize = 64;
-
 /// What may wait in us until the server takes it: several typed lines, or what a server that does
 /// not read makes us answer.
 pub const LISTEN_QUEUED_MAX_BYTES: usize = 256 << 10;

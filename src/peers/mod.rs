@@ -14,6 +14,7 @@ pub mod keys;
 pub mod monitor;
 pub mod pending_device;
 pub mod port;
+pub mod refusal_log;
 pub mod refused;
 pub mod subscribers;
 pub mod udp_port;

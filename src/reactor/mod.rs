@@ -61,7 +61,6 @@ use crate::protocol::http::statistics::Statistics;
 
 #[cfg(feature = "testing")]
 pub use gauges::Gauges;
-pub use refusals::RefusedDevice;
 use state::ReadyQueues;
 pub use state::{Counters, MetricsSettings, Reactor, Settings};
 

@@ -32,6 +32,7 @@ use crate::peers::keys::{DriverKey, PortKey, Source, tag};
 use crate::peers::monitor::Monitor;
 use crate::peers::pending_device::PendingDevice;
 use crate::peers::port::Port;
+use crate::peers::refusal_log::RefusalLog;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
 use crate::protocol::envelope::FRAME_MAX_BYTES;
@@ -46,7 +47,7 @@ pub use crate::protocol::metrics::Counters;
 use super::auth_throttle::AuthThrottle;
 use super::calendar::Calendar;
 use super::overload::Overload;
-use super::refusals::{RefusalLog, RefusedRegistration};
+use super::refusals::RefusedRegistration;
 use super::shutdown::Phase;
 use super::sweep::Orphans;
 

@@ -18,15 +18,13 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 use mio::event::Event;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Waker};
+use mio::{Events, Interest, Poll};
 use nix::sys::prctl::set_timerslack;
 
 use crate::limits::{EVENTS_PER_POLL, TIMER_SLACK};
@@ -36,7 +34,7 @@ use crate::net::sockets::{self, Sockets};
 use crate::net::tls::Reloadable;
 use crate::peers::keys::Source;
 use crate::protocol::metrics::Build;
-use crate::reactor::{MetricsSettings, Reactor, RefusedDevice, Settings};
+use crate::reactor::{MetricsSettings, Reactor, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
 use crate::server::config::Config;
@@ -97,16 +95,7 @@ pub struct Server {
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
     service_manager: ServiceManager,
-    refused_devices: Option<RefusedDevices>,
     clock: Clock,
-}
-
-/// Where refused devices are told of, beside the log.
-pub struct RefusedDevices {
-    /// Takes as many as it has room for.
-    pub to: SyncSender<RefusedDevice>,
-    /// Wakes whoever takes them out.
-    pub waker: Arc<Waker>,
 }
 
 /// Serves until a signal ends it, on these listeners or else where the configuration says.
@@ -171,26 +160,12 @@ impl Server {
         }
         let (gather, clock) = (Gather::new(started), Clock::new(started));
         let service_manager = ServiceManager::open(&config.notify, started);
-        Ok(Self {
-            poll,
-            reactor,
-            gather,
-            certificate,
-            service_manager,
-            refused_devices: None,
-            clock,
-        })
+        Ok(Self { poll, reactor, gather, certificate, service_manager, clock })
     }
 
     /// The addresses that HTTP is served on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.reactor.http_addresses()
-    }
-
-    /// Tells of refused devices from now on.
-    pub fn tell_refused_devices(&mut self, to: RefusedDevices) {
-        self.reactor.keep_refused_devices();
-        self.refused_devices = Some(to);
     }
 
     /// Serves until a signal ends it; without signals, until the process ends.
@@ -260,7 +235,6 @@ impl Server {
         let now = self.now();
         self.reactor.set_wall_time(now, SystemTime::now());
         self.reactor.step(now);
-        self.hand_on_refused_devices();
         let ended = self.now();
         self.reactor.note_turn(ended.saturating_duration_since(now));
         if let Some(next) = self.gather.handle_turn(now, ended) {
@@ -268,16 +242,6 @@ impl Server {
             thread::sleep(next.saturating_duration_since(ended));
         }
         Ok(woken)
-    }
-
-    fn hand_on_refused_devices(&mut self) {
-        let Some(RefusedDevices { to, waker }) = &self.refused_devices else { return };
-        for device in self.reactor.take_refused_devices() {
-            // Where there is no room nobody reads, and the log has it too.
-            if to.try_send(device).is_ok() {
-                let _ = waker.wake();
-            }
-        }
     }
 
     fn watch(&self, signals: &Signals) -> io::Result<()> {

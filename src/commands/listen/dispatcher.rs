@@ -16,7 +16,6 @@ use crate::net::random;
 use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::secret::Secret;
 use crate::server;
-use crate::server::RefusedDevices;
 use crate::server::config::Config;
 use crate::server::descriptors;
 use crate::server::service_manager::NotifySettings;
@@ -25,16 +24,14 @@ use crate::server::service_manager::NotifySettings;
 ///
 /// # Errors
 /// Why it cannot start, in words.
-pub fn start(refused_devices: RefusedDevices) -> Result<Server, String> {
+pub fn start() -> Result<Server, String> {
     descriptors::raise_limit();
     let token = random::uuid().ok_or("the system gives no randomness for a token")?;
     let token = Secret::new(token.to_string());
     let config = config(token.clone());
     let (started, outcome) = sync_channel(1);
     let thread = thread::Builder::new().name("dispatcher".to_owned());
-    thread
-        .spawn(move || serve(config, refused_devices, &started))
-        .map_err(|error| error.to_string())?;
+    thread.spawn(move || serve(config, &started)).map_err(|error| error.to_string())?;
     let address = outcome.recv().map_err(|_| "the dispatcher did not start")??;
     let url = Url {
         scheme: Scheme::Http,
@@ -46,15 +43,8 @@ pub fn start(refused_devices: RefusedDevices) -> Result<Server, String> {
 }
 
 /// A server stays in the thread that opened it: it holds buffers that the kernel fills.
-fn serve(
-    config: Config,
-    refused_devices: RefusedDevices,
-    started: &SyncSender<Result<SocketAddr, String>>,
-) {
-    let mut opened = server::Server::open(config, Vec::new()).map_err(|error| error.to_string());
-    if let Ok(server) = &mut opened {
-        server.tell_refused_devices(refused_devices);
-    }
+fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
+    let opened = server::Server::open(config, Vec::new()).map_err(|error| error.to_string());
     let address = opened.as_ref().map_err(String::clone).and_then(|server| {
         server
             .addresses()

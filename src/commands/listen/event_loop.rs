@@ -3,39 +3,38 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::commands::client::event::{Event, to_driver};
 use crate::commands::client::session::{Disconnected, Incoming, Sending, Session};
 use crate::commands::terminal::interrupt::Interrupt;
 use crate::commands::terminal::show::show;
 use crate::commands::terminal::{say, write_out};
-use crate::limits::{LISTEN_MESSAGES_PER_TURN, LISTEN_REFUSED_QUEUED};
+use crate::limits::LISTEN_MESSAGES_PER_TURN;
 use crate::logging::form::Form;
 use crate::protocol::message::{Kind, Message};
-use crate::reactor::RefusedDevice;
-use crate::server::RefusedDevices;
 
 use super::devices::Devices;
 use super::outgoing::Outgoing;
+use super::refused_devices::RefusedDevices;
 use super::request::PortRequest;
-use super::{refused_devices, stdin};
+use super::{Rest, stdin};
 
 const SESSION: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const WAKER: Token = Token(2);
+const MONITOR: Token = Token(3);
 
 /// What wakes us, and what it is about.
 pub struct EventLoop {
     poll: Poll,
-    waker: Arc<Waker>,
     interrupt: Interrupt,
-    refused: Option<Receiver<RefusedDevice>>,
     outgoing: Outgoing,
     form: Form,
     request: PortRequest,
@@ -69,15 +68,6 @@ impl From<io::Error> for End {
     }
 }
 
-/// Whether a turn left something to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
-    /// Nothing until something happens.
-    Nothing,
-    /// There may be more.
-    More,
-}
-
 impl EventLoop {
     /// Takes over signals and standard input.
     ///
@@ -94,21 +84,14 @@ impl EventLoop {
         let fd = interrupt.wake().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
         let outgoing = outgoing(stdin::start(Arc::clone(&waker))?);
-        Ok(Self { poll, waker, interrupt, refused: None, outgoing, form, request })
-    }
-
-    /// Where a server of our own tells of devices that it refuses.
-    pub fn refused_devices(&mut self) -> RefusedDevices {
-        let (to, refused) = sync_channel(LISTEN_REFUSED_QUEUED);
-        self.refused = Some(refused);
-        RefusedDevices { to, waker: Arc::clone(&self.waker) }
+        Ok(Self { poll, interrupt, outgoing, form, request })
     }
 
     /// Shows what comes and sends what is typed, until the session ends or should. It is closed
-    /// then.
-    pub fn run_session(&mut self, mut session: Session) -> End {
+    /// then. Devices that are refused are named where the server tells of them.
+    pub fn run_session(&mut self, mut session: Session, refused: Option<RefusedDevices>) -> End {
         self.interrupt.set_connected(true);
-        let end = self.turn_until_end(&mut session);
+        let end = self.turn_until_end(&mut session, refused);
         match &end {
             End::Asked | End::Unread | End::Unwritable(_) => session.close(),
             End::Disconnected(_) => drop(session),
@@ -118,36 +101,52 @@ impl EventLoop {
         if self.interrupt.is_asked() { End::Asked } else { end }
     }
 
-    fn turn_until_end(&mut self, session: &mut Session) -> End {
-        let fd = session.tcp().as_raw_fd();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), SESSION, interest) {
-            return End::Disconnected(Disconnected::Lost(error.to_string()));
+    fn turn_until_end(
+        &mut self,
+        session: &mut Session,
+        mut refused: Option<RefusedDevices>,
+    ) -> End {
+        let watched = [
+            (Some(&mut *session), SESSION),
+            (refused.as_mut().map(RefusedDevices::session), MONITOR),
+        ];
+        for (session, token) in watched {
+            let Some(fd) = session.map(|session| session.tcp().as_raw_fd()) else { continue };
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), token, interest) {
+                return End::Disconnected(Disconnected::Lost(error.to_string()));
+            }
         }
         let mut devices = Devices::default();
         loop {
-            if let Err(end) = self.turn(session, &mut devices) {
+            if let Err(end) = self.turn(session, &mut refused, &mut devices) {
                 return end;
             }
         }
     }
 
     /// Sleeps until something happens, and then tries everything.
-    fn turn(&mut self, session: &mut Session, devices: &mut Devices) -> Result<(), End> {
+    fn turn(
+        &mut self,
+        session: &mut Session,
+        refused: &mut Option<RefusedDevices>,
+        devices: &mut Devices,
+    ) -> Result<(), End> {
         let mut rest = Rest::More;
         while rest == Rest::More {
             if self.interrupt.is_asked() {
                 return Err(End::Asked);
             }
-            self.tell_refused();
             let sending = session.flush(Instant::now())?;
-            rest = self.show_events(session, devices)?;
-            if sending == Sending::Done && self.send_typed(session, devices)? == Rest::More {
-                rest = Rest::More;
+            rest = self.show_events(session, devices)?.or(name_refused(refused));
+            if sending == Sending::Done {
+                rest = rest.or(self.send_typed(session, devices)?);
             }
         }
-        let timeout = session.poll_timeout(Instant::now());
-        self.sleep(timeout).map_err(End::Unwritable)
+        let now = Instant::now();
+        let timeout = session.poll_timeout(now);
+        let monitor = refused.as_mut().map(|refused| refused.session().poll_timeout(now));
+        self.sleep(monitor.map_or(timeout, |other| timeout.min(other))).map_err(End::Unwritable)
     }
 
     fn sleep(&mut self, timeout: Duration) -> io::Result<()> {
@@ -155,12 +154,6 @@ impl EventLoop {
         match self.poll.poll(&mut Events::with_capacity(4), Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             polled => polled,
-        }
-    }
-
-    fn tell_refused(&self) {
-        for device in self.refused.iter().flat_map(Receiver::try_iter) {
-            say(&refused_devices::words(&device, &self.request.accept));
         }
     }
 
@@ -215,6 +208,22 @@ impl EventLoop {
 
     fn show(&self, event: &Event<'_>) -> String {
         show(&self.form, Timestamp::now(), event, self.request.protocol.port_kind())
+    }
+}
+
+/// A monitor ends with its port, and so does the session: only a server that no longer lets us
+/// monitor is worth words.
+fn name_refused(refused: &mut Option<RefusedDevices>) -> Rest {
+    let Some(devices) = refused else { return Rest::Nothing };
+    match devices.step(Instant::now(), say) {
+        Ok(rest) => rest,
+        Err(ended) => {
+            if let Disconnected::Closed { code: Some(CloseCode::Policy), why } = ended {
+                say(&format!("devices that are refused are no longer named: {why}"));
+            }
+            *refused = None;
+            Rest::Nothing
+        }
     }
 }
 

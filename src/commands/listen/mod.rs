@@ -41,6 +41,7 @@ pub mod typed;
 use backoff::Backoff;
 use event_loop::{End, EventLoop};
 use outgoing::Outgoing;
+use refused_devices::RefusedDevices;
 use request::PortRequest;
 use typed::LineEnd;
 
@@ -50,6 +51,25 @@ const MODULE_ID: &str = "dispatch-listen";
 /// Shows what devices send, until it is interrupted.
 pub fn run(args: &ListenArgs, environment: &Environment) -> ExitCode {
     exit(listen(args, environment))
+}
+
+/// Whether a turn left something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing until something happens.
+    Nothing,
+    /// There may be more.
+    More,
+}
+
+impl Rest {
+    /// That of two parts of a turn.
+    const fn or(self, other: Self) -> Self {
+        match self {
+            Rest::Nothing => other,
+            Rest::More => Rest::More,
+        }
+    }
 }
 
 fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
@@ -65,7 +85,7 @@ fn listen(args: &ListenArgs, environment: &Environment) -> Result<(), Failure> {
     let mut event_loop = EventLoop::start(form, request.clone(), outgoing).map_err(cannot_start)?;
     let server = match given {
         Some(server) => server,
-        None => dispatcher::start(event_loop.refused_devices()).map_err(Failure::Other)?,
+        None => dispatcher::start().map_err(Failure::Other)?,
     };
     let place = match &args.url {
         Some(url) => Place::Server(url.host.clone()),
@@ -95,10 +115,16 @@ fn run_sessions(
 ) -> Result<(), Failure> {
     let mut session = Session::open(server, &request.path(), MODULE_ID)?;
     let mut backoff = Backoff::default();
+    let mut is_first = true;
     loop {
+        let refused = RefusedDevices::open(server, request);
+        if let (Err(why), true) = (&refused, is_first) {
+            say(&format!("devices that are refused can't be named: {why}"));
+        }
+        is_first = false;
         say(&announcement(request, place));
         let since = Instant::now();
-        match event_loop.run_session(session) {
+        match event_loop.run_session(session, refused.ok()) {
             End::Asked | End::Unread => return Ok(()),
             End::Unwritable(error) => return Err(Failure::Other(error.to_string())),
             End::Disconnected(disconnected) => {

@@ -1,17 +1,79 @@
 //! What is said of devices that did not get in: whoever waits for a device's data must be told
 //! why it does not come, and how to let it in.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::commands::client::ServerError;
+use crate::commands::client::event::{Event, to_monitor};
+use crate::commands::client::server::Server;
+use crate::commands::client::session::{Disconnected, Incoming, Session};
+use crate::commands::watch::monitor_path;
+use crate::limits::LISTEN_MESSAGES_PER_TURN;
+use crate::peers::refusal_log::{Line, RefusalLog};
 use crate::protocol::accept_list::AcceptList;
-use crate::reactor::RefusedDevice;
+
+use super::request::PortRequest;
+use super::{MODULE_ID, Rest};
+
+/// A monitor of the port, and which of the devices that it tells of were named.
+pub struct RefusedDevices {
+    monitor: Session,
+    request: PortRequest,
+    log: RefusalLog,
+}
+
+impl RefusedDevices {
+    /// Has the server tell of devices that it refuses on this port.
+    ///
+    /// # Errors
+    /// Why it does not, which the token may be.
+    pub fn open(server: &Server, request: &PortRequest) -> Result<Self, ServerError> {
+        let path = monitor_path(request.protocol.port_kind(), request.port);
+        let monitor = Session::open(server, &path, MODULE_ID)?;
+        Ok(Self { monitor, request: request.clone(), log: RefusalLog::default() })
+    }
+
+    /// The connection, to be watched.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.monitor
+    }
+
+    /// Hands on a line for each device to be named now.
+    ///
+    /// # Errors
+    /// The monitor has ended.
+    pub fn step(&mut self, now: Instant, mut say: impl FnMut(&str)) -> Result<Rest, Disconnected> {
+        self.monitor.flush(now)?;
+        for _ in 0..LISTEN_MESSAGES_PER_TURN {
+            match self.monitor.poll_message()? {
+                Incoming::Message(bytes) => {
+                    // All else that passes is told by the driver's session.
+                    if let Ok(Event::Refused { ip, reason, .. }) = to_monitor(&bytes) {
+                        self.name(ip, &reason, now).iter().for_each(|line| say(line));
+                    }
+                }
+                Incoming::Other => {}
+                Incoming::Nothing => return Ok(Rest::Nothing),
+            }
+        }
+        Ok(Rest::More)
+    }
+
+    fn name(&mut self, ip: IpAddr, why: &str, now: Instant) -> Option<String> {
+        let PortRequest { port, accept, .. } = &self.request;
+        let named = self.log.handle_refusal(ip, Line::new(*port, why), now)?;
+        Some(words(ip, why, named.count, accept))
+    }
+}
 
 /// A line about the device.
-pub fn words(device: &RefusedDevice, accept: &AcceptList) -> String {
-    let RefusedDevice { address, why, count } = device;
+fn words(address: IpAddr, why: &str, count: u64, accept: &AcceptList) -> String {
     let often = match count {
         1 => String::new(),
         count => format!(" {count} times"),
     };
-    match accept.covers(*address) {
+    match accept.covers(address) {
         true => format!("a device at {address} was refused{often}: {why}"),
         false => {
             format!("a device at {address} was refused{often}; add --accept {address} to let it in")
@@ -25,12 +87,7 @@ mod tests {
 
     fn said(address: &str, count: u64) -> String {
         let accept = AcceptList::parse("10.0.0.0/8").unwrap();
-        let device = RefusedDevice {
-            address: address.parse().unwrap(),
-            why: "too many devices".to_owned(),
-            count,
-        };
-        words(&device, &accept)
+        words(address.parse().unwrap(), "too many devices", count, &accept)
     }
 
     #[test]

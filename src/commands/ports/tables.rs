@@ -12,6 +12,9 @@ use super::figures::{Before, Figures, age, list, number, size, text, time};
 /// So many characters of an id tell drivers apart, and are enough to close one.
 const ID_SHOWN: usize = 8;
 
+/// The list that covers every address.
+const ANYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
 /// How answers are shown.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -270,6 +273,9 @@ fn refused(port: &Json) -> Cell {
 
 fn accepts(driver: &Json) -> String {
     let entries: Vec<_> = list(driver, "accept").filter_map(Json::as_str).collect();
+    if entries == ANYBODY {
+        return "any device".to_owned();
+    }
     let more = number(driver, "accept_entries").saturating_sub(entries.len() as u64);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("{}{more}", entries.join(" "))
