@@ -105,7 +105,6 @@ pub struct Server {
 pub fn run(config: Config, inherited: Vec<TcpListener>) -> Result<(), StartError> {
     descriptors::warn_if_few(descriptors::limit(), &config.ceilings);
     let signals = Signals::install().map_err(StartError::System)?;
-    descriptors::warn_if_few(descriptors::limit(), &config.ceilings);
     let server = Server::open(config, inherited)?;
     server.run(Some(signals))
 }
