@@ -95,7 +95,7 @@ pub mod testing {
     /// What peers of tests speak.
     pub mod protocol {
         pub use crate::protocol::{accept_list, envelope, http, message};
-        pub use crate::protocol::{proxy_header, secret, websocket};
+        pub use crate::protocol::{proxy_header, secret, tokens, websocket};
     }
 
     /// The reactor, and what it says about itself.

@@ -7,11 +7,13 @@ use std::net::IpAddr;
 
 use dispatch::testing::limits::{DEVICES_PER_ANSWER, HEAD_MAX_BYTES};
 use dispatch::testing::protocol::accept_list::AcceptList;
+use dispatch::testing::protocol::http::authorization::Gate;
 use dispatch::testing::protocol::http::registration::{self, Protocol, Registration};
 use dispatch::testing::protocol::http::request::{self, Request};
 use dispatch::testing::protocol::http::response::{Response, ResponseMode, Stamp};
-use dispatch::testing::protocol::http::routes::{self, Gate, MetricsAccess, Route, Scheme};
+use dispatch::testing::protocol::http::routes::{self, MetricsAccess, Route, Scheme};
 use dispatch::testing::protocol::secret::Secret;
+use dispatch::testing::protocol::tokens::Access;
 
 /// Ranges of an accept list whose edges are tried.
 const RANGES_MAX: usize = 16;
@@ -63,8 +65,9 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
     assert!(request.path.starts_with('/') || request.path == "*");
     // With the right token, so that what comes after it is reached.
     let request = Request { authorization: Some("token".to_owned()), ..request.clone() };
-    let secret = Secret::new("token".to_owned());
-    match routes::route(&request, Scheme::Http, Gate::Open(&secret), MetricsAccess::Viewers) {
+    let access = Access::of_secret(&Secret::new("token".to_owned()));
+    let gate = Gate::Open(&access);
+    match routes::route(&request, Scheme::Http, gate, MetricsAccess::Viewers).outcome {
         Ok(Route::Register { registration, .. } | Route::PlainRegister { registration }) => {
             check_registration(request.query.as_deref().unwrap_or_default(), &registration);
         }

@@ -8,6 +8,7 @@ use dispatch::testing::limits::{Ceilings, MESSAGE_MAX_BYTES, PING_INTERVAL};
 use dispatch::testing::protocol::accept_list::parse_address;
 use dispatch::testing::protocol::message::{self, Kind};
 use dispatch::testing::protocol::secret::Secret;
+use dispatch::testing::protocol::tokens::Access;
 use dispatch::testing::reactor::{MetricsSettings, Reactor, Settings};
 
 use super::network::{Faults, Id, SimNet, Standing};
@@ -80,7 +81,7 @@ impl Session {
     fn new(seed: u64) -> Self {
         let net = SimNet::new(seed);
         let settings = Settings {
-            secret: Secret::new("sim".into()),
+            access: Access::of_secret(&Secret::new("sim".into())),
             ceilings: Ceilings::default(),
             trusted_proxies: None,
             forbid_accept_all: false,

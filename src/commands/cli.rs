@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::token::TokenArgs;
 use crate::commands::url::Url;
 
 /// `dispatch listen`: the built-in driver.
@@ -177,8 +178,9 @@ pub enum To {
     disable_version_flag = true,
     args_conflicts_with_subcommands = true,
     after_help = "\
-The token that drivers must show comes from PLACE_SERVER_SECRET (else SERVER_SECRET), or from a
-file of that name in SECRETS_PATH (/run/secrets). SG_ENV=production demands one and logs JSON.
+The token that may do everything comes from PLACE_SERVER_SECRET (else SERVER_SECRET), or from a
+file of that name in SECRETS_PATH (/run/secrets). SG_ENV=production demands one, or --tokens, and
+logs JSON.
 LOG_LEVEL is trace, debug, info, notice, warn, error, fatal or none; RUST_LOG wins over it."
 )]
 pub struct Cli {
@@ -202,6 +204,9 @@ pub struct Cli {
     /// Load balancers that send PROXY headers, comma-separated [SG_TRUSTED_PROXIES]
     #[arg(long, value_name = "LIST")]
     pub(super) trusted_proxies: Option<String>,
+    /// File with tokens that have roles and limits, in TOML [SG_TOKENS]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokens: Option<String>,
     /// Ports that may be opened, such as tcp:6000-6999,udp:162,7000 [SG_ALLOW_PORTS]
     #[arg(long, value_name = "LIST")]
     pub(super) allow_ports: Option<String>,
@@ -275,6 +280,8 @@ pub enum Sub {
     Watch(WatchArgs),
     /// End a device's connection, or a driver's
     Close(CloseArgs),
+    /// Make a token, and the entry for it in the file of --tokens
+    Token(TokenArgs),
     /// Print what makes a shell complete our command line
     #[command(hide = true)]
     Completions {

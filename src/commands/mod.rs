@@ -15,6 +15,7 @@ pub mod reference;
 pub mod secrets;
 pub mod socket_activation;
 pub mod terminal;
+pub mod token;
 pub mod url;
 pub mod watch;
 
@@ -30,6 +31,7 @@ use crate::commands::cli::{Cli, CloseArgs, ListenArgs, PortsArgs, Sub, WatchArgs
 use crate::commands::config::Serve;
 use crate::commands::environment::{ConfigError, Environment};
 use crate::commands::health_check::{CurlArgs, Healthy};
+use crate::commands::token::TokenArgs;
 use crate::limits::LOG_FLUSH_MAX;
 use crate::logging::settings::Mode;
 use crate::logging::{self, Destination};
@@ -61,6 +63,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// End a device or a driver.
     Close(CloseArgs),
+    /// Make a token.
+    Token(TokenArgs),
     /// Ask a URL whether it is healthy.
     Curl(CurlArgs),
     /// Print this and exit 0.
@@ -90,6 +94,10 @@ impl Command {
             Command::Ports(args) => ports::run(&args, environment),
             Command::Watch(args) => watch::run(&args, environment),
             Command::Close(args) => close::run(&args, environment),
+            Command::Token(args) => match token::make(&args) {
+                Ok(text) => print(&text),
+                Err(error) => fail(1, &error),
+            },
             Command::Curl(args) => check(&args),
             Command::Print(text) => print(&text),
         }
@@ -101,6 +109,7 @@ impl Command {
             Cli { subcommand: Some(Sub::Ports(args)), .. } => Ok(Self::Ports(args)),
             Cli { subcommand: Some(Sub::Watch(args)), .. } => Ok(Self::Watch(args)),
             Cli { subcommand: Some(Sub::Close(args)), .. } => Ok(Self::Close(args)),
+            Cli { subcommand: Some(Sub::Token(args)), .. } => Ok(Self::Token(args)),
             Cli { subcommand: Some(Sub::Completions { shell }), .. } => {
                 Ok(Self::Print(reference::completions(shell)))
             }

@@ -10,6 +10,7 @@ use crate::commands::environment::{ConfigError, Environment};
 use crate::limits::SECRET_MAX_BYTES;
 use crate::net::files;
 use crate::protocol::secret::Secret;
+use crate::server::config::SecretSource;
 
 /// The variable, and the name of the file, that should hold the token.
 pub const SECRET_NAME: &str = "PLACE_SERVER_SECRET";
@@ -17,25 +18,25 @@ pub const SECRET_NAME: &str = "PLACE_SERVER_SECRET";
 /// The older name, used where the other is absent.
 const OLDER_NAME: &str = "SERVER_SECRET";
 
-/// The token of an installation that set none: known to everyone, so refused in production.
-pub const DEFAULT_SECRET: &str = "testing";
-
 /// The token that the environment or a file in `$SECRETS_PATH` gives, if any; never an empty one.
 ///
 /// # Errors
 /// A variable that is no text, or a file that is there and cannot be read.
-pub fn find(environment: &Environment) -> Result<Option<Secret>, ConfigError> {
+pub fn find(environment: &Environment) -> Result<SecretSource, ConfigError> {
     let folder = folder(environment)?;
     for name in [SECRET_NAME, OLDER_NAME] {
         let found = match environment.get(name)? {
-            Some(text) => Some(checked(&text).map_err(|why| ConfigError::new(name, &why))?),
+            Some(text) => {
+                let secret = Secret::parse(&text).map_err(|why| ConfigError::new(name, &why))?;
+                SecretSource::Given(secret)
+            }
             None => in_folder(&folder, name)?,
         };
-        if let Some(secret) = found.filter(|secret| !secret.expose().is_empty()) {
-            return Ok(Some(secret));
+        if found.secret().is_some_and(|secret| !secret.expose().is_empty()) {
+            return Ok(found);
         }
     }
-    Ok(None)
+    Ok(SecretSource::None)
 }
 
 /// Why a token that may be in the folder cannot be seen there, where that is so.
@@ -62,41 +63,23 @@ fn folder(environment: &Environment) -> Result<PathBuf, ConfigError> {
     Ok(given.map_or_else(|| PathBuf::from("/run/secrets"), PathBuf::from))
 }
 
-fn in_folder(folder: &Path, name: &str) -> Result<Option<Secret>, ConfigError> {
+fn in_folder(folder: &Path, name: &str) -> Result<SecretSource, ConfigError> {
     let path: PathBuf = folder.join(name);
     // A folder that we may not look into may well hold nothing for us; a file that is there and
     // cannot be read is a mistake.
     if !path.try_exists().unwrap_or(false) {
-        return Ok(None);
+        return Ok(SecretSource::None);
     }
-    let found = read(&path);
     let named = |error| ConfigError::new(name, &format!("{}: {error}", path.display()));
-    found.map(Some).map_err(named)
+    let secret = read(&path).map_err(named)?;
+    Ok(SecretSource::File { secret, path })
 }
 
 fn read(path: &Path) -> io::Result<Secret> {
     // An editor's line break is no part of the secret, and so may come on top.
     let bytes = files::read(path, SECRET_MAX_BYTES + 2)?;
     let text = String::from_utf8(bytes).map_err(|_| io::Error::other("is not UTF-8 text"))?;
-    checked(&text).map_err(io::Error::other)
-}
-
-fn checked(text: &str) -> Result<Secret, String> {
-    let text = without_newline(text);
-    if text.len() > SECRET_MAX_BYTES {
-        return Err(format!("a secret is at most {SECRET_MAX_BYTES} bytes long"));
-    }
-    // A header field loses them on its way, so such a secret would turn every driver away.
-    if text != text.trim() {
-        return Err("a secret can't begin or end with a blank".to_owned());
-    }
-    Ok(Secret::new(text.to_owned()))
-}
-
-/// Editors and `echo` put a newline at the end; it is no part of the secret.
-fn without_newline(text: &str) -> &str {
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    line.strip_suffix('\r').unwrap_or(line)
+    Secret::parse(&text).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -133,14 +116,7 @@ mod tests {
         let folder = folder.0.to_str().unwrap();
         let all = variables.iter().copied().chain([("SECRETS_PATH", folder)]);
         let environment = Environment::of(all);
-        Ok(find(&environment)?.map(|secret| secret.expose().to_owned()))
-    }
-
-    #[test]
-    fn one_trailing_newline_is_no_part_of_it() {
-        assert_eq!(without_newline("a\r\n"), "a");
-        assert_eq!(without_newline("a\n\n"), "a\n");
-        assert_eq!(without_newline(" a "), " a ");
+        Ok(find(&environment)?.secret().map(|secret| secret.expose().to_owned()))
     }
 
     #[test]

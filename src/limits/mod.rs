@@ -9,6 +9,7 @@ mod http;
 mod listen;
 mod logging;
 mod seeing;
+mod tokens;
 mod work;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use http::*;
 pub use listen::*;
 pub use logging::*;
 pub use seeing::*;
+pub use tokens::*;
 pub use work::*;
 
 // ---- WebSocket messages ---------------------------------------------------------------------
@@ -228,29 +230,7 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// it must not keep the loop turning.
 pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-// ---- Wrong tokens ---------------------------------------------------------------------------
-
-/// Wrong tokens that an address (IPv6: a /64) has at once. Several drivers with an old token behind
-/// one address come back together; a token of 16 random characters is not found with so few.
-pub const WRONG_TOKENS_MAX: u32 = 100;
-
-/// An address gets one of them back in this time: 20 a second, so that whoever shares it waits for
-/// a moment only.
-pub const WRONG_TOKEN_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What an address without any is told to wait, in whole seconds as HTTP has it.
-pub const WRONG_TOKENS_RETRY_AFTER_SECONDS: u32 = 1;
-
-/// Addresses whose wrong tokens are remembered.
-pub const WRONG_TOKEN_ADDRESSES: usize = 4_096;
-
 // ---- Command line ---------------------------------------------------------------------------
-
-/// A secret with fewer characters is warned of: it can be guessed.
-pub const SECRET_SHORT_CHARACTERS: usize = 16;
-
-/// Longest secret, in a variable or a file; it must fit in a request head.
-pub const SECRET_MAX_BYTES: usize = 4 << 10;
 
 /// `--curl`: all addresses of a name together must accept a connection within this time.
 pub const CURL_CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -374,9 +354,7 @@ const _: () = {
     assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(CLOSINGS_UNLISTED_MAX < CLOSINGS_MAX);
-    assert!(SECRET_MAX_BYTES < HEAD_MAX_BYTES, "a token must fit in a request head");
     assert!(Ceilings::DEFAULT.queued_bytes > 4 * MESSAGE_MAX_BYTES);
-    assert!(WRONG_TOKEN_INTERVAL.as_millis() < 1_000 * WRONG_TOKENS_RETRY_AFTER_SECONDS as u128);
     assert!(DRIVER_SILENCE_MAX.as_secs() > 2 * PING_INTERVAL.as_secs());
     assert!(DEVICE_STALL_MAX.as_secs() < DRIVER_STALL_MAX.as_secs());
     assert!(DEVICE_PROGRESS_BYTES < DEVICE_BACKLOG_BYTES);

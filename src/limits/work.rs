@@ -10,6 +10,10 @@ pub const HTTP_OPERATIONS: u32 = 1_024;
 /// Operations for what drivers send in one turn.
 pub const DRIVER_OPERATIONS: u32 = 1_024;
 
+/// Operations for looking at drivers whose token may have lost its rights, in one turn; monitors
+/// have as many.
+pub const REVIEW_OPERATIONS: u32 = 512;
+
 /// Operations for device ports in one turn: connections accepted, datagrams received.
 pub const PORT_OPERATIONS: u32 = 1_024;
 
@@ -86,6 +90,7 @@ pub const COPIES_PER_OPERATION: u32 = 8;
 const _: () = {
     let parts = HTTP_OPERATIONS
         + DRIVER_OPERATIONS
+        + 2 * REVIEW_OPERATIONS
         + PORT_OPERATIONS
         + PENDING_OPERATIONS
         + 2 * DEVICE_OPERATIONS

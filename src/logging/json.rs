@@ -11,7 +11,7 @@ use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
 use serde_json::to_writer;
 
-use super::text::{Capped, name};
+use super::text::{Capped, is_null, name};
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 /// The fields of every line. No other may have one of these names: a key twice in an object means
@@ -86,7 +86,7 @@ impl Object {
 
 impl<'kvs> VisitSource<'kvs> for Object {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        if COMMON.contains(&key.as_str()) {
+        if COMMON.contains(&key.as_str()) || is_null(&value) {
             return Ok(());
         }
         self.push(b",");

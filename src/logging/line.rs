@@ -11,7 +11,7 @@ use log::{Level, Record};
 
 use super::form::{Form, escaped, is_unprintable, push, time_of_day};
 use super::json;
-use super::text::{Capped, name, start};
+use super::text::{Capped, is_null, name, start};
 use crate::limits::LOG_LINE_MAX_BYTES;
 
 impl Form {
@@ -50,6 +50,9 @@ struct Words {
 
 impl<'kvs> VisitSource<'kvs> for Words {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if is_null(&value) {
+            return Ok(());
+        }
         let Self { line, text } = self;
         push(line, format_args!("  {key}={}", quoted(text.take(value))));
         Ok(())
@@ -99,6 +102,7 @@ const fn colour(level: Level) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log::kv::ToValue;
     use serde_json::Value as Json;
 
     const PLAIN: Form = Form::Plain(TimeZone::UTC);
@@ -127,6 +131,15 @@ mod tests {
         ];
         let expected = r#"{"time":"2026-01-02T12:00:01.123Z","level":"info","source":"dispatch::reactor","message":"hello","server_port":6001,"remote_ip":"10.0.0.1","accepted":false,"delta":-3}"#;
         assert_eq!(line(&Form::Json, "hello", &fields), expected);
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_left_out() {
+        let (none, some) = (None::<&str>, Some("lifts"));
+        let fields = [("token", none.to_value()), ("event_source", some.to_value())];
+        assert_eq!(line(&PLAIN, "hello", &fields), "12:00:01.123 INFO   hello  event_source=lifts");
+        let json = json("hello", &fields);
+        assert!(json.get("token").is_none() && json["event_source"] == "lifts");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use log::Level;
+use log::kv::{Error, Value, VisitValue};
 
 /// Texts of bounded length: a huge value costs no more than that.
 pub(super) struct Capped {
@@ -41,6 +42,31 @@ pub(super) fn start(text: &str, max_bytes: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// Whether a field has no value: then it is left out.
+pub(super) fn is_null(value: &Value<'_>) -> bool {
+    let mut found = Found::Value;
+    // What is found cannot fail.
+    let _ = value.visit(&mut found);
+    found == Found::Null
+}
+
+#[derive(PartialEq, Eq)]
+enum Found {
+    Value,
+    Null,
+}
+
+impl<'v> VisitValue<'v> for Found {
+    fn visit_any(&mut self, _: Value<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), Error> {
+        *self = Found::Null;
+        Ok(())
+    }
 }
 
 /// What a level is called.

@@ -4,11 +4,20 @@
 use ring::rand::{SecureRandom, SystemRandom};
 use uuid::{Builder, Uuid};
 
+use crate::limits::TOKEN_BYTES;
+
 /// A random UUID; `None` where the system gives no randomness.
 pub fn uuid() -> Option<Uuid> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some(Builder::from_random_bytes(bytes).into_uuid())
+}
+
+/// The bytes of a token that nobody guesses; `None` where the system gives no randomness.
+pub fn token() -> Option<[u8; TOKEN_BYTES]> {
+    let mut bytes = [0; TOKEN_BYTES];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::coding::Control;
@@ -20,6 +21,7 @@ use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
 use crate::peers::figures::Traffic;
 use crate::peers::keys::{DeviceKey, PortKey, tag};
+use crate::protocol::tokens::Token;
 use crate::protocol::websocket::{FrameReader, control_frame};
 
 /// One driver.
@@ -138,12 +140,19 @@ pub(crate) struct Name {
     pub(crate) client_ip: IpAddr,
     /// Its `X-Module-ID`.
     pub(crate) module: Option<String>,
+    /// The token that it showed, where it is or was one.
+    pub(crate) token: Option<Arc<Token>>,
 }
 
 impl Name {
     /// Its module as log lines have it.
     pub(crate) fn event_source(&self) -> &str {
         self.module.as_deref().unwrap_or("unknown")
+    }
+
+    /// The name of its token; none for the secret.
+    pub(crate) fn token_name(&self) -> Option<&str> {
+        self.token.as_ref().and_then(|token| token.name())
     }
 }
 
@@ -368,6 +377,7 @@ mod tests {
             request_id: String::new(),
             client_ip: IpAddr::from([10, 0, 0, 5]),
             module: None,
+            token: None,
         };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
         let mut buffers = BufferPool::default();

@@ -210,7 +210,7 @@ mod tests {
     fn harness(steps: impl IntoIterator<Item = Step>) -> Harness {
         let start = Instant::now();
         let client_ip = [10, 0, 0, 5].into();
-        let name = Name { request_id: String::new(), client_ip, module: None };
+        let name = Name { request_id: String::new(), client_ip, module: None, token: None };
         let (connection, port) = (Scripted::connect(steps), Key::from_bits(0));
         let monitor = Monitor::new(connection, Outbox::default(), port, name, 30 * SECOND, start);
         Harness { monitor, buffers: BufferPool::default(), start }

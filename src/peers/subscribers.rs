@@ -79,6 +79,11 @@ impl Subscribers {
         self.covering(peer).next().is_some()
     }
 
+    /// What a driver accepts.
+    pub fn accept_of(&self, driver: DriverKey) -> Option<&AcceptList> {
+        self.accepts.get(&driver)
+    }
+
     /// Whether this driver hears `peer`.
     pub fn covers(&self, driver: DriverKey, peer: IpAddr) -> bool {
         self.accepts.get(&driver).is_some_and(|accept| accept.covers(peer))

@@ -86,6 +86,21 @@ impl AcceptList {
         }
     }
 
+    /// The first of its entries that has an address which `other` does not cover.
+    pub fn first_outside(&self, other: &AcceptList) -> Option<IpNet> {
+        let is_within = |entry: &IpNet| match entry {
+            IpNet::V4(net) => {
+                let after = other.ipv4.partition_point(|range| range.network() <= net.network());
+                after > 0 && other.ipv4[after - 1].contains(net)
+            }
+            IpNet::V6(net) => {
+                let after = other.ipv6.partition_point(|range| range.network() <= net.network());
+                after > 0 && other.ipv6[after - 1].contains(net)
+            }
+        };
+        self.entries.iter().find(|entry| !is_within(entry)).copied()
+    }
+
     /// The same addresses as disjoint ranges.
     pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
         let ipv4 = self.ipv4.iter().copied().map(IpNet::V4);
@@ -203,6 +218,26 @@ mod tests {
         assert!(!list.covers(ip("9.255.255.255")));
         assert!(list.covers(ip("2001:db8:ffff::1")));
         assert!(!list.covers(ip("2001:db9::")));
+    }
+
+    #[test]
+    fn an_entry_that_lies_outside_of_another_list_is_found() {
+        let outside = |inner: &str, outer: &str| {
+            list(inner).first_outside(&list(outer)).map(|entry| entry.to_string())
+        };
+        assert_eq!(outside("10.1.0.0/16,10.1.2.3,::1", "10.0.0.0/8,::/64"), None);
+        assert_eq!(outside("10.0.0.0/8", "10.0.0.0/9,10.128.0.0/9"), None, "in two halves");
+        assert_eq!(outside("10.0.0.0/8", "10.0.0.0/8"), None);
+        let cases = [
+            ("10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8"),
+            ("10.0.0.1,11.0.0.1", "10.0.0.0/8", "11.0.0.1/32"),
+            ("::1", "0.0.0.0/0", "::1/128"),
+            ("0.0.0.0/0", "::/0", "0.0.0.0/0"),
+            ("9.255.255.255", "10.0.0.0/8", "9.255.255.255/32"),
+        ];
+        for (inner, outer, found) in cases {
+            assert_eq!(outside(inner, outer).as_deref(), Some(found), "{inner} in {outer}");
+        }
     }
 
     #[test]

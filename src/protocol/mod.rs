@@ -15,4 +15,5 @@ pub mod metrics;
 pub mod port_rules;
 pub mod proxy_header;
 pub mod secret;
+pub mod tokens;
 pub mod websocket;

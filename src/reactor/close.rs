@@ -299,7 +299,7 @@ impl<N: Net> Reactor<N> {
         info!(
             server_protocol:% = port.protocol, server_port = number,
             client_ip:% = driver.name.client_ip, request_id = driver.name.request_id.as_str(),
-            event_source = driver.name.event_source(),
+            event_source = driver.name.event_source(), token = driver.name.token_name(),
             dropped_datagrams = driver.dropped_datagrams;
             "driver left port {number}: {why}"
         );

@@ -158,7 +158,7 @@ impl<N: Net> MessageContext<'_, N> {
         debug!(
             client_ip:% = driver.client_ip, left_out = left_out,
             request_id = driver.request_id.as_str(),
-            event_source = driver.event_source();
+            event_source = driver.event_source(), token = driver.token_name();
             "{} for id or port {} ignored: {why}", message.kind.name(), message.id_or_port
         );
     }

@@ -114,7 +114,8 @@ impl<N: Net> Reactor<N> {
             warn!(
                 client_ip:% = driver.name.client_ip, left_out = left_out,
                 request_id = driver.name.request_id.as_str(),
-                event_source = driver.name.event_source(), dropped_datagrams = dropped;
+                event_source = driver.name.event_source(), token = driver.name.token_name(),
+                dropped_datagrams = dropped;
                 "{dropped} datagrams were dropped because the driver did not read"
             );
         }

@@ -25,8 +25,8 @@ use crate::peers::keys::{HttpClientKey, HttpListenerKey, Source};
 use crate::protocol::address::address_group;
 use crate::protocol::http::forwarded::client_ip;
 use crate::protocol::http::request::Request;
-use crate::protocol::http::response::{Refusal, Response, ResponseMode, Stamp, Status};
-use crate::protocol::http::routes::{self, Gate, Route};
+use crate::protocol::http::response::{Refusal, Response, ResponseMode, Stamp};
+use crate::protocol::http::routes::{self, Route, Routed};
 
 use super::Reactor;
 use super::accept::Pause;
@@ -210,17 +210,24 @@ impl<N: Net> Reactor<N> {
 
     fn handle_request(&mut self, key: HttpClientKey, request: &Request) {
         let Some(http) = self.http_clients.get(key) else { return };
-        let (scheme, name) = (http.scheme(), self.name(http.peer, request));
-        let (gate, access) = (self.gate(&name), self.settings.metrics.access);
-        let answered = match routes::route(request, scheme, gate, access) {
+        let (scheme, mut name) = (http.scheme(), self.name(http.peer, request));
+        let access = self.settings.metrics.access;
+        self.spend_for_tokens();
+        let Routed { token, outcome } = routes::route(request, scheme, self.gate(&name), access);
+        name.token = token;
+        let shown = name.token.as_deref();
+        let answered = match outcome {
             Ok(Route::Page) => Ok(Response::Page),
             Ok(Route::Health) => Ok(Response::Empty),
             Ok(Route::Ready) => self.check_ready().map(|()| Response::Empty),
             Ok(Route::Version) => Ok(Response::Json(self.settings.version_json.clone())),
-            Ok(Route::Statistics) => Ok(Response::Json(self.statistics().to_json())),
+            Ok(Route::Statistics) => {
+                let is_shown = |kind, port| shown.is_some_and(|it| it.covers_port(kind, port));
+                Ok(Response::Json(self.statistics_of(is_shown).to_json()))
+            }
             Ok(Route::Metrics) => Ok(Response::Metrics(self.metrics_text())),
-            Ok(Route::Ports) => Ok(Response::Json(self.ports_json())),
-            Ok(Route::Port { port, page }) => self.port_json(port, page).map(Response::Json),
+            Ok(Route::Ports) => Ok(Response::Json(self.ports_json(shown))),
+            Ok(Route::Port { port, page }) => self.port_json(port, page, shown).map(Response::Json),
             Ok(Route::CloseDevice { port, id }) => {
                 self.close_device(port, id).map(|()| Response::Done)
             }
@@ -251,12 +258,12 @@ impl<N: Net> Reactor<N> {
         };
         if let Err(refusal) = &answered {
             self.note_refused_registration(&name, request, refusal);
+            if routes::is_guess(request, refusal) {
+                self.count_guess(&name);
+            }
         }
         let response = answered.unwrap_or_else(Response::from);
         self.log_answer(request, &response, &name);
-        if is_guess(request, &response) {
-            self.count_guess(&name);
-        }
         self.answer(key, &response, &name, ResponseMode::of(request));
     }
 
@@ -267,6 +274,7 @@ impl<N: Net> Reactor<N> {
             request_id: request.request_id.clone().unwrap_or_else(new_request_id),
             client_ip: client_ip(peer, request.forwarded_for.as_deref(), trusted),
             module: request.module_id.clone(),
+            token: None,
         }
     }
 
@@ -277,20 +285,8 @@ impl<N: Net> Reactor<N> {
             request_id: new_request_id(),
             client_ip: peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             module: None,
+            token: None,
         }
-    }
-
-    /// Whether tokens from this client's address are looked at.
-    fn gate(&self, name: &Name) -> Gate<'_> {
-        match self.auth_throttle.is_spent(name.client_ip, self.now) {
-            true => Gate::Shut,
-            false => Gate::Open(&self.settings.secret),
-        }
-    }
-
-    fn count_guess(&mut self, name: &Name) {
-        self.counters.wrong_tokens += 1;
-        self.auth_throttle.record_failure(name.client_ip, self.now);
     }
 
     pub(super) fn answer(
@@ -321,7 +317,7 @@ impl<N: Net> Reactor<N> {
             | Response::Done
             | Response::SwitchToWebsocket { .. } => debug!(
                 client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
-                event_source = name.event_source(), status = status;
+                event_source = name.event_source(), token = name.token_name(), status = status;
                 "{path} answered"
             ),
         }
@@ -334,24 +330,10 @@ impl<N: Net> Reactor<N> {
         let Some(left_out) = self.log_limits.refused_requests.allow(most, self.now) else { return };
         warn!(
             client_ip:% = name.client_ip, request_id = name.request_id.as_str(),
-            event_source = name.event_source(), status = refusal.status.code(),
+            event_source = name.event_source(), token = name.token_name(),
+            status = refusal.status.code(),
             left_out = left_out;
             "{what} refused: {refusal}"
         );
-    }
-}
-
-/// Whether a wrong token was offered. One who offers none is not guessing.
-fn is_guess(request: &Request, response: &Response) -> bool {
-    match response {
-        Response::Refused(refusal) => {
-            refusal.status == Status::Unauthorized && routes::token_of(request).is_some()
-        }
-        Response::Json(_)
-        | Response::Metrics(_)
-        | Response::Page
-        | Response::Empty
-        | Response::Done
-        | Response::SwitchToWebsocket { .. } => false,
     }
 }

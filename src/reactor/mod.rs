@@ -12,6 +12,7 @@
 //! is closed last.
 
 mod accept;
+mod access;
 mod audience;
 pub mod auth_throttle;
 mod backpressure;
@@ -57,6 +58,7 @@ use crate::net::{Net, Token};
 use crate::peers::keys::{PortKey, Source};
 use crate::peers::port::{Port, Socket};
 use crate::peers::udp_port::Udp;
+use crate::protocol::http::registration::PortKind;
 use crate::protocol::http::statistics::Statistics;
 
 #[cfg(feature = "testing")]
@@ -132,10 +134,18 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Drivers per port and devices per port.
+    #[cfg(feature = "testing")]
     pub fn statistics(&self) -> Statistics {
+        self.statistics_of(|_, _| true)
+    }
+
+    /// Drivers per port and devices per port, of some of the ports.
+    fn statistics_of(&self, is_shown: impl Fn(PortKind, u16) -> bool) -> Statistics {
         let mut statistics = Statistics::default();
-        for ((_, number), key) in self.ports.by_number() {
-            let Some(port) = self.ports.get(key) else { continue };
+        for ((kind, number), key) in self.ports.by_number() {
+            let Some(port) = self.ports.get(key).filter(|_| is_shown(kind, number)) else {
+                continue;
+            };
             match &port.socket {
                 Socket::Datagram(_) => {
                     statistics.udp_listeners.insert(number, port.subscribers.len());
@@ -168,6 +178,8 @@ impl<N: Net> Reactor<N> {
     /// Lets the sources that are queued take one step each, as far as there is work to spend.
     /// A source that has more to do afterwards is queued again, and comes with the next turn.
     fn drive(&mut self) {
+        // First, so that nothing is done for whoever may not have it any longer.
+        self.review();
         self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_listeners, Self::drive_http_listener);
         self.drive_queue(HTTP_OPERATIONS, |it| &mut it.http_clients, Self::drive_http);
         self.drive_queue(DRIVER_OPERATIONS, |it| &mut it.drivers, Self::drive_driver);

@@ -69,7 +69,8 @@ impl<N: Net> Reactor<N> {
         let port = self.check_watchable(port_name)?;
         info!(
             server_port = port_name.number, client_ip:% = name.client_ip,
-            request_id = name.request_id.as_str(), event_source = name.event_source();
+            request_id = name.request_id.as_str(), event_source = name.event_source(),
+            token = name.token_name();
             "an operator watches {port_name}"
         );
         let response =
@@ -207,7 +208,7 @@ impl<N: Net> Reactor<N> {
         info!(
             client_ip:% = monitor.name.client_ip,
             request_id = monitor.name.request_id.as_str(),
-            event_source = monitor.name.event_source();
+            event_source = monitor.name.event_source(), token = monitor.name.token_name();
             "an operator watches no longer: {}", end.in_words()
         );
         monitor.tell_left_out(&mut self.buffers);

@@ -42,7 +42,8 @@ impl<N: Net> Reactor<N> {
         info!(
             server_protocol:% = registration.protocol, server_port = registration.port,
             accepting:% = registration.accept, client_ip:% = name.client_ip,
-            request_id = name.request_id.as_str(), event_source = name.event_source();
+            request_id = name.request_id.as_str(), event_source = name.event_source(),
+            token = name.token_name();
             "driver listens on {} port {}", registration.protocol, registration.port
         );
         let response =

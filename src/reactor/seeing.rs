@@ -23,6 +23,7 @@ use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::ports::{Page, PortName};
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::json::{self, List, Object};
+use crate::protocol::tokens::{Roles, Token};
 
 use super::Reactor;
 use super::close::DriverEnd;
@@ -30,16 +31,22 @@ use super::refusals::RefusedRegistration;
 
 impl<N: Net> Reactor<N> {
     /// All open ports, and the drivers that did not get one.
-    pub(super) fn ports_json(&self) -> String {
+    pub(super) fn ports_json(&self, asks: Option<&Token>) -> String {
+        let is_shown = |port: &&Port<N>| {
+            asks.is_some_and(|it| it.covers_port(port.protocol.port_kind(), port.number))
+        };
         json::object(|all| {
-            self.put_preamble(all);
+            self.put_preamble(all, asks);
             all.list("ports", |list| {
-                for port in self.ports_in_order() {
+                for port in self.ports_in_order(is_shown) {
                     list.object(|one| self.put_port(one, port));
                 }
             });
             all.list("refused_registrations", |list| {
                 for entry in self.refused_registrations.latest_first() {
+                    if !asks.is_some_and(|token| shows_registration(token, &entry.what)) {
+                        continue;
+                    }
                     list.object(|one| self.put_refused_registration(one, entry));
                 }
             });
@@ -50,10 +57,15 @@ impl<N: Net> Reactor<N> {
     ///
     /// # Errors
     /// It is not open.
-    pub(super) fn port_json(&self, name: PortName, page: Page) -> Result<String, Refusal> {
+    pub(super) fn port_json(
+        &self,
+        name: PortName,
+        page: Page,
+        asks: Option<&Token>,
+    ) -> Result<String, Refusal> {
         let (_, port) = self.open_port_named(name)?;
         Ok(json::object(|all| {
-            self.put_preamble(all);
+            self.put_preamble(all, asks);
             self.put_port_itself(all, port);
             all.count("driver_count", port.subscribers.len());
             all.count("device_count", port.listener().map_or(0, |it| it.devices.len()));
@@ -119,8 +131,8 @@ impl<N: Net> Reactor<N> {
     }
 
     /// By number, and TCP before UDP.
-    fn ports_in_order(&self) -> Vec<&Port<N>> {
-        let mut ports: Vec<_> = self.ports.iter().map(|(_, port)| port).collect();
+    fn ports_in_order(&self, is_shown: impl Fn(&&Port<N>) -> bool) -> Vec<&Port<N>> {
+        let mut ports: Vec<_> = self.ports.iter().map(|(_, port)| port).filter(is_shown).collect();
         ports.sort_unstable_by_key(|port| (port.number, port.protocol));
         ports.truncate(PORTS_PER_ANSWER);
         ports
@@ -130,13 +142,13 @@ impl<N: Net> Reactor<N> {
 // ---- What answers are made of -----------------------------------------------------------------
 
 impl<N: Net> Reactor<N> {
-    /// When it is, and who asks. There is one token so far, and it has all roles.
-    fn put_preamble(&self, answer: &mut Object<'_>) {
+    /// When it is, and who asks.
+    fn put_preamble(&self, answer: &mut Object<'_>, asks: Option<&Token>) {
         answer.plain("time", self.calendar.date(self.now));
         answer.object("token", |token| {
-            token.null("name");
-            token.list("roles", |roles| {
-                ["driver", "viewer", "operator"].into_iter().for_each(|role| roles.plain(role));
+            token.text_or_null("name", asks.and_then(Token::name));
+            token.list("roles", |list| {
+                asks.map_or(Roles::NONE, Token::roles).iter().for_each(|role| list.plain(role));
             });
         });
     }
@@ -194,7 +206,7 @@ impl<N: Net> Reactor<N> {
     fn put_driver(&self, one: &mut Object<'_>, driver: &Driver<N::Stream>, accept: &AcceptList) {
         one.text("id", &driver.name.request_id);
         one.text_or_null("module", driver.name.module.as_deref());
-        one.null("token");
+        one.text_or_null("token", driver.name.token_name());
         one.plain("address", driver.name.client_ip);
         one.list("accept", |list| {
             accept.entries().take(ACCEPT_ENTRIES_PER_ANSWER).for_each(|entry| list.plain(entry));
@@ -234,6 +246,14 @@ impl<N: Net> Reactor<N> {
             Some(facts) => one.object("tls", |tls| put_tls(tls, &facts)),
             None => one.null("tls"),
         }
+    }
+}
+
+/// Whether a token may see that a driver was refused: it asked for one of the token's ports.
+fn shows_registration(token: &Token, refused: &RefusedRegistration) -> bool {
+    match refused.port {
+        Some(port) => token.covers_port(refused.protocol.port_kind(), port),
+        None => token.covers_all_ports(),
     }
 }
 

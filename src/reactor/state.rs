@@ -40,7 +40,7 @@ use crate::protocol::http::registration::PortKind;
 use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::metrics::{Build, Process};
 use crate::protocol::port_rules::PortRules;
-use crate::protocol::secret::Secret;
+use crate::protocol::tokens::Access;
 
 pub use crate::protocol::metrics::Counters;
 
@@ -53,8 +53,8 @@ use super::sweep::Orphans;
 
 /// What the reactor needs to know of its configuration.
 pub struct Settings {
-    /// The bearer token.
-    pub secret: Secret,
+    /// The tokens.
+    pub access: Access,
     /// What an operator allows at most.
     pub ceilings: Ceilings,
     /// The load balancers that say in a PROXY header whom they speak for.
@@ -201,6 +201,9 @@ pub(super) struct ReadyQueues {
     pub(super) dirty_monitors: ReadyQueue<tag::Monitor>,
     /// Drivers that have not been told of all devices yet.
     pub(super) newcomers: ReadyQueue<tag::Driver>,
+    /// Drivers and monitors whose token may have lost its rights.
+    pub(super) driver_reviews: ReadyQueue<tag::Driver>,
+    pub(super) monitor_reviews: ReadyQueue<tag::Monitor>,
     /// Ports some of whose devices no driver may cover any longer.
     pub(super) sweeps: ReadyQueue<tag::Port>,
 }
@@ -220,6 +223,8 @@ impl ReadyQueues {
             && self.dirty_devices.is_empty()
             && self.dirty_monitors.is_empty()
             && self.newcomers.is_empty()
+            && self.driver_reviews.is_empty()
+            && self.monitor_reviews.is_empty()
             && self.sweeps.is_empty()
     }
 }

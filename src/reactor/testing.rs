@@ -13,12 +13,13 @@ use crate::peers::udp_port::Udp;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::registration::Protocol;
 use crate::protocol::secret::Secret;
+use crate::protocol::tokens::Access;
 
 use super::{MetricsSettings, Reactor, Settings};
 
 pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
     let settings = Settings {
-        secret: Secret::new("own".into()),
+        access: Access::of_secret(&Secret::new("own".into())),
         ceilings,
         trusted_proxies: None,
         forbid_accept_all: false,
@@ -47,7 +48,7 @@ impl Reactor<ScriptedNet> {
     /// A driver of a port, which was told of the devices that are there.
     pub(super) fn insert_driver(&mut self, port: PortKey, accept: &str) -> DriverKey {
         let client_ip = "127.0.0.1".parse().unwrap();
-        let name = Name { request_id: "id".into(), client_ip, module: None };
+        let name = Name { request_id: "id".into(), client_ip, module: None, token: None };
         let (connection, outbox) = (Scripted::connect([]), Outbox::default());
         let driver =
             Driver::new(connection, outbox, port, Vec::new(), name, PING_INTERVAL, self.now);

@@ -19,8 +19,10 @@ use crate::server::service_manager::NotifySettings;
 pub struct Config {
     /// Where to serve HTTP; at least one.
     pub binds: Vec<SocketAddr>,
-    /// The token that drivers must show.
-    pub secret: Secret,
+    /// The token that may do everything, if there is one.
+    pub secret: SecretSource,
+    /// A file with more tokens.
+    pub tokens: Option<PathBuf>,
     /// What the operator allows at most.
     pub ceilings: Ceilings,
     /// The ports that may be opened; any where there is no rule.
@@ -41,6 +43,40 @@ pub struct Config {
     pub metrics_access: MetricsAccess,
     /// Whoever started us, such as systemd.
     pub notify: NotifySettings,
+}
+
+/// The secret, and whether it can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// There is none.
+    None,
+    /// It stays as long as we run.
+    Given(Secret),
+    /// It was read from a file, which is read again when it changes.
+    File {
+        /// What was in it.
+        secret: Secret,
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+impl SecretSource {
+    /// The secret, if there is one.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            SecretSource::None => None,
+            SecretSource::Given(secret) | SecretSource::File { secret, .. } => Some(secret),
+        }
+    }
+
+    /// The secret alone, if there is one.
+    pub fn into_secret(self) -> Option<Secret> {
+        match self {
+            SecretSource::None => None,
+            SecretSource::Given(secret) | SecretSource::File { secret, .. } => Some(secret),
+        }
+    }
 }
 
 /// A certificate and its key, in PEM.

@@ -8,15 +8,17 @@
 pub mod build_info;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod descriptors;
 pub mod gather;
 pub mod process;
 pub mod service_manager;
 pub mod signals;
+pub mod watch;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,12 +40,16 @@ use crate::reactor::{MetricsSettings, Reactor, Settings};
 use crate::server::build_info::BUILD;
 use crate::server::clock::Clock;
 use crate::server::config::Config;
+use crate::server::credentials::Credentials;
 use crate::server::gather::Gather;
 use crate::server::service_manager::ServiceManager;
 use crate::server::signals::{Signal, Signals};
 
 /// The poll names the signals by a token that is no source of the reactor's.
 const SIGNALS: mio::Token = mio::Token(usize::MAX);
+
+/// The same for the files of tokens.
+const FILES: mio::Token = mio::Token(usize::MAX - 1);
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -59,6 +65,8 @@ pub enum StartError {
     System(io::Error),
     /// The certificate or the key of our own listener.
     Tls(String),
+    /// The file of tokens.
+    Tokens(String),
 }
 
 impl fmt::Display for StartError {
@@ -71,6 +79,7 @@ impl fmt::Display for StartError {
                 write!(f, "the system does not let the loop run: {reason}")
             }
             StartError::Tls(reason) => write!(f, "cannot serve over TLS: {reason}"),
+            StartError::Tokens(reason) => write!(f, "the tokens cannot be used: {reason}"),
         }
     }
 }
@@ -79,7 +88,7 @@ impl StartError {
     /// What the process exits with: 2 where something that was named cannot be used, else 1.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            StartError::Tls(_) => 2,
+            StartError::Tls(_) | StartError::Tokens(_) => 2,
             StartError::Bind { .. } | StartError::System(_) => 1,
         }
     }
@@ -94,6 +103,7 @@ pub struct Server {
     gather: Gather,
     /// The certificate of our own listeners, where they speak TLS.
     certificate: Option<Reloadable>,
+    credentials: Credentials,
     service_manager: ServiceManager,
     clock: Clock,
 }
@@ -118,8 +128,11 @@ impl Server {
         process::note_start();
         let poll = Poll::new().map_err(StartError::System)?;
         let registry = poll.registry().try_clone().map_err(StartError::System)?;
+        let credentials = Credentials::open(config.secret, config.tokens);
+        let mut credentials = credentials.map_err(StartError::Tokens)?;
+        credentials.watch(poll.registry(), FILES).map_err(StartError::System)?;
         let settings = Settings {
-            secret: config.secret,
+            access: credentials.access(SystemTime::now()),
             ceilings: config.ceilings,
             trusted_proxies: config.trusted_proxies,
             forbid_accept_all: config.forbid_accept_all,
@@ -137,11 +150,7 @@ impl Server {
         let certificate = config.tls.map(|files| Reloadable::open(files.cert, files.key));
         let certificate = certificate.transpose().map_err(StartError::Tls)?;
         let started = Instant::now();
-        for address in &config.device_binds {
-            if let Err(error) = sockets::check_local(*address) {
-                warn!("no device port can be opened on {address} at present: {error}");
-            }
-        }
+        warn_of_absent(&config.device_binds);
         let sockets = Sockets::new(registry).with_device_addresses(config.device_binds);
         let (sockets, inherited) = sockets.with_listeners(inherited).map_err(StartError::System)?;
         let binds = if inherited.is_empty() { config.binds } else { inherited };
@@ -159,7 +168,7 @@ impl Server {
         }
         let (gather, clock) = (Gather::new(started), Clock::new(started));
         let service_manager = ServiceManager::open(&config.notify, started);
-        Ok(Self { poll, reactor, gather, certificate, service_manager, clock })
+        Ok(Self { poll, reactor, gather, certificate, credentials, service_manager, clock })
     }
 
     /// The addresses that HTTP is served on.
@@ -202,8 +211,11 @@ impl Server {
     /// How long the loop may sleep; `None` is until an event.
     fn patience(&self, now: Instant) -> Option<Duration> {
         let patience = self.reactor.poll_timeout(self.clock.now(now));
-        // The manager measures by the system's clock, whatever ours makes of a suspension.
-        [patience, self.service_manager.poll_timeout(now)].into_iter().flatten().min()
+        // The manager measures by the system's clock, whatever ours makes of a suspension, and the
+        // dates of tokens go by the calendar.
+        let manager = self.service_manager.poll_timeout(now);
+        let credentials = self.credentials.poll_timeout(now, SystemTime::now());
+        [patience, manager, credentials].into_iter().flatten().min()
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<Woken> {
@@ -220,6 +232,7 @@ impl Server {
         for event in events.iter() {
             match event.token() {
                 SIGNALS => woken = Woken::BySignal,
+                FILES => self.credentials.handle_event(woke),
                 token => {
                     has_newcomers |= is_http_listener(Token(token.0));
                     self.gather.handle_event(Token(token.0));
@@ -231,8 +244,11 @@ impl Server {
             let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
             self.handle_reload(changed);
         }
-        let now = self.now();
-        self.reactor.set_wall_time(now, SystemTime::now());
+        let (now, wall) = (self.now(), SystemTime::now());
+        if let Some(access) = self.credentials.poll_changed(woke, wall) {
+            self.reactor.set_access(access);
+        }
+        self.reactor.set_wall_time(now, wall);
         self.reactor.step(now);
         let ended = self.now();
         self.reactor.note_turn(ended.saturating_duration_since(now));
@@ -266,6 +282,9 @@ impl Server {
                 self.service_manager.tell_reloading();
                 let reloaded = self.certificate.as_mut().map(Reloadable::reload);
                 self.handle_reload(reloaded);
+                if let Some(access) = self.credentials.reload(SystemTime::now()) {
+                    self.reactor.set_access(access);
+                }
                 self.service_manager.tell_ready();
             }
         }
@@ -280,6 +299,15 @@ impl Server {
             }
             (Some(Err(why)), _) => warn!("the old certificate stays in use: {why}"),
             (Some(Ok(())) | None, _) => {}
+        }
+    }
+}
+
+/// A machine may get an address later, so this is no reason not to start.
+fn warn_of_absent(device_binds: &[IpAddr]) {
+    for address in device_binds {
+        if let Err(error) = sockets::check_local(*address) {
+            warn!("no device port can be opened on {address} at present: {error}");
         }
     }
 }

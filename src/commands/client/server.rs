@@ -6,11 +6,11 @@ use rustls::ClientConfig;
 
 use crate::commands::cli::ServerArgs;
 use crate::commands::environment::{ConfigError, Environment};
-use crate::commands::secrets::{self, DEFAULT_SECRET};
+use crate::commands::secrets;
 use crate::commands::url::{Scheme, Url};
 use crate::net::tls;
 use crate::protocol::http::routes::BASE_PATHS;
-use crate::protocol::secret::Secret;
+use crate::protocol::secret::{DEFAULT_SECRET, Secret};
 
 /// A dispatch server, and how to get in.
 pub struct Server {
@@ -31,7 +31,7 @@ impl Server {
         let ServerArgs { url, token_file, ca, insecure } = args;
         let token = match token_file {
             Some(path) => Some(secrets::from_file(path)?),
-            None => secrets::find(environment)?,
+            None => secrets::find(environment)?.into_secret(),
         };
         let tls = match url.scheme {
             Scheme::Http => None,

@@ -12,14 +12,14 @@ use log::LevelFilter;
 
 use crate::commands::cli::Cli;
 use crate::commands::environment::{ConfigError, Environment};
-use crate::commands::secrets::{self, DEFAULT_SECRET, SECRET_NAME};
+use crate::commands::secrets::{self, SECRET_NAME};
 use crate::limits::{Ceilings, METRICS_PORTS, PING_INTERVAL, SECRET_SHORT_CHARACTERS};
 use crate::logging::settings::{LogSettings, Mode};
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::port_rules::PortRules;
-use crate::protocol::secret::Secret;
-use crate::server::config::{Config, TlsFiles};
+use crate::protocol::secret::{DEFAULT_SECRET, Secret};
+use crate::server::config::{Config, SecretSource, TlsFiles};
 use crate::server::service_manager::NotifySettings;
 
 mod values;
@@ -55,7 +55,8 @@ impl Serve {
         settings.workers(cli, &mut warnings)?;
         let server = Config {
             binds: settings.binds(cli)?,
-            secret: settings.secret(mode, &mut warnings)?,
+            secret: settings.secret(cli, mode, &mut warnings)?,
+            tokens: settings.tokens(cli)?,
             ceilings: settings.ceilings(cli)?,
             allow_ports: settings.allow_ports(cli)?,
             device_binds: settings.device_binds(cli)?,
@@ -147,16 +148,23 @@ impl Settings<'_> {
         Ok(binds)
     }
 
-    fn secret(&self, mode: Mode, warnings: &mut Vec<String>) -> Result<Secret, ConfigError> {
-        let found =
-            secrets::find(self.environment)?.filter(|secret| secret.expose() != DEFAULT_SECRET);
-        match (found, mode) {
-            (Some(secret), _) => {
-                warnings.extend(warning_of_short(&secret));
-                Ok(secret)
-            }
+    /// A file of tokens is enough: then there is no secret but one that was set.
+    fn secret(
+        &self,
+        cli: &Cli,
+        mode: Mode,
+        warnings: &mut Vec<String>,
+    ) -> Result<SecretSource, ConfigError> {
+        let found = secrets::find(self.environment)?;
+        let own = found.secret().filter(|secret| secret.expose() != DEFAULT_SECRET);
+        if let Some(secret) = own {
+            warnings.extend(warning_of_short(secret));
+            return Ok(found);
+        }
+        match (self.tokens(cli)?, mode) {
+            (Some(_), _) => Ok(SecretSource::None),
             (None, Mode::Production) => {
-                let mut why = "production needs a secret of its own".to_owned();
+                let mut why = "production needs a secret of its own, or --tokens".to_owned();
                 if let Some(unseen) = secrets::why_unseen(self.environment)? {
                     why = format!("{why}, and where it may be cannot be looked into: {unseen}");
                 }
@@ -164,9 +172,14 @@ impl Settings<'_> {
             }
             (None, Mode::Development) => {
                 warnings.push(format!("the secret is the default one; set {SECRET_NAME}"));
-                Ok(Secret::new(DEFAULT_SECRET.to_owned()))
+                Ok(SecretSource::Given(Secret::new(DEFAULT_SECRET.to_owned())))
             }
         }
+    }
+
+    fn tokens(&self, cli: &Cli) -> Result<Option<PathBuf>, ConfigError> {
+        let path = |text: &str| Ok(PathBuf::from(text));
+        self.value(cli.tokens.as_deref(), "--tokens", "SG_TOKENS", path)
     }
 
     fn ceilings(&self, cli: &Cli) -> Result<Ceilings, ConfigError> {
@@ -329,7 +342,7 @@ mod tests {
         assert_eq!(mode, Mode::Development);
         assert_eq!(log, LogSettings { level: LevelFilter::Debug, filter: None });
         assert_eq!(config.ceilings, Ceilings::default());
-        assert_eq!(config.secret.expose(), DEFAULT_SECRET);
+        assert_eq!(config.secret.secret().unwrap().expose(), DEFAULT_SECRET);
         assert!(config.tls.is_none() && config.trusted_proxies.is_none());
         assert!(config.allow_ports.is_none() && config.device_binds.is_empty());
         assert_eq!(config.ping_interval, Duration::from_secs(30));
@@ -398,7 +411,7 @@ mod tests {
             assert!(error.starts_with(SECRET_NAME), "{error}");
         }
         let serve = serve("", &[production, ("SERVER_SECRET", LONG.1)]).unwrap();
-        assert_eq!(serve.server.secret.expose(), LONG.1);
+        assert_eq!(serve.server.secret.secret().unwrap().expose(), LONG.1);
         assert_eq!(serve.log.level, LevelFilter::Info);
         assert!(serve.warnings.is_empty());
     }
@@ -415,15 +428,28 @@ mod tests {
     #[test]
     fn development_warns_of_the_default_secret() {
         let serve = serve("", &[(SECRET_NAME, "testing")]).unwrap();
-        assert_eq!(serve.server.secret.expose(), "testing");
+        assert_eq!(serve.server.secret.secret().unwrap().expose(), "testing");
         assert!(serve.warnings[0].contains(SECRET_NAME));
+    }
+
+    #[test]
+    fn a_file_of_tokens_is_enough_and_then_nobody_has_the_default_secret() {
+        for mode in ["production", "development"] {
+            let serve = serve("--tokens t.toml", &[("SG_ENV", mode), (SECRET_NAME, "testing")]);
+            let config = serve.unwrap().server;
+            assert_eq!(config.secret, SecretSource::None);
+            assert_eq!(config.tokens, Some("t.toml".into()));
+        }
+        let both = serve("", &[("SG_TOKENS", "t.toml"), LONG]).unwrap().server;
+        assert_eq!(both.secret.secret().unwrap().expose(), LONG.1);
+        assert_eq!(both.tokens, Some("t.toml".into()));
     }
 
     #[test]
     fn a_short_secret_is_warned_of_but_taken() {
         let short = serve("", &[("SG_ENV", "production"), (SECRET_NAME, "fifteen-letters")]);
         let short = short.unwrap();
-        assert_eq!(short.server.secret.expose(), "fifteen-letters");
+        assert_eq!(short.server.secret.secret().unwrap().expose(), "fifteen-letters");
         let [warning] = &short.warnings[..] else { panic!("{:?}", short.warnings) };
         assert!(warning.contains("16 characters") && !warning.contains("letters"), "{warning}");
         assert!(serve("", &[LONG]).unwrap().warnings.is_empty());

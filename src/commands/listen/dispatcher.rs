@@ -16,7 +16,7 @@ use crate::net::random;
 use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::secret::Secret;
 use crate::server;
-use crate::server::config::Config;
+use crate::server::config::{Config, SecretSource};
 use crate::server::descriptors;
 use crate::server::service_manager::NotifySettings;
 
@@ -62,7 +62,8 @@ fn serve(config: Config, started: &SyncSender<Result<SocketAddr, String>>) {
 fn config(secret: Secret) -> Config {
     Config {
         binds: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        secret,
+        secret: SecretSource::Given(secret),
+        tokens: None,
         ceilings: Ceilings::default(),
         allow_ports: None,
         device_binds: Vec::new(),

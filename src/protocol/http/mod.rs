@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: request bodies, chunked encoding, compression, caching. No route needs them.
 
+pub mod authorization;
 pub mod forwarded;
 pub mod handshake;
 pub mod openapi;

@@ -146,6 +146,12 @@ impl Refusal {
         Self::new(Status::Unauthorized, "the bearer token is missing or wrong")
     }
 
+    /// 401 for a token that was one once. Whoever shows it had it, so this tells nobody anything
+    /// but what has to be done.
+    pub fn expired() -> Self {
+        Self::new(Status::Unauthorized, "the bearer token has expired")
+    }
+
     /// 403, for instance for a port that needs a privilege we lack.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Status::Forbidden, message)

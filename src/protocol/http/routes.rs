@@ -1,20 +1,20 @@
 //! The routes: what is asked for, who may ask, and in which order a request is found wanting.
 //!
-//! 404, 405, 429 or 401, 400 for the handshake, 403 for a foreign web page, then 422 or 400 for a
-//! parameter: so an outsider learns nothing of a port, and a driver gets the most useful answer. A
+//! 404, 405, 429 or 401, 403 for the token's role, 400 for the handshake, 403 for a foreign web
+//! page, 422 or 400 for a parameter, then 403 for a rule of the token: so an outsider learns nothing of a port, and a driver gets the most useful answer. A
 //! request that is good but for the WebSocket is told so last, so that all of it can be tried out
 //! with curl. Opening the port, and what can go wrong with it, is not known here.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::protocol::decimal::parse_decimal;
+use crate::protocol::http::authorization::{Gate, authorise, token_of};
 use crate::protocol::http::handshake::websocket_key;
 use crate::protocol::http::ports::{self, Page, PortName};
-use crate::protocol::http::refusal::{Methods, Refusal};
+use crate::protocol::http::refusal::{Methods, Refusal, Status};
 use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{Method, Request};
-use crate::protocol::http::subprotocol;
-use crate::protocol::secret::Secret;
+use crate::protocol::tokens::{Role, Token};
 
 pub use crate::protocol::http::handshake::Scheme;
 
@@ -48,17 +48,6 @@ pub enum Endpoint {
     Driver,
     /// The WebSocket of an operator who watches a port.
     Monitor,
-}
-
-/// What a token must allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// To serve ports.
-    Driver,
-    /// To see figures.
-    Viewer,
-    /// To see what passes and to close it, besides what a viewer may.
-    Operator,
 }
 
 impl Endpoint {
@@ -227,32 +216,73 @@ pub enum MetricsAccess {
     Everybody,
 }
 
-/// How a request that needs a token is met.
-#[derive(Debug, Clone, Copy)]
-pub enum Gate<'a> {
-    /// It must show this one.
-    Open(&'a Secret),
-    /// Its address has offered too many wrong ones: whatever it shows is not looked at.
-    Shut,
+/// What a request wants, and who wants it.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// The token that it shows, where it is or was one.
+    pub token: Option<Arc<Token>>,
+    /// What it wants, or the answer to one that is not good.
+    pub outcome: Result<Route, Refusal>,
 }
 
 /// Finds out what a request wants.
-///
-/// # Errors
-/// The answer to a request that is not good.
 pub fn route(
     request: &Request,
     scheme: Scheme,
     gate: Gate<'_>,
     metrics_access: MetricsAccess,
+) -> Routed {
+    let found = find(&request.path).ok_or_else(Refusal::not_found).and_then(|(endpoint, names)| {
+        check_method(&request.method, endpoint.methods()).map(|()| (endpoint, names))
+    });
+    let (endpoint, names) = match found {
+        Ok(found) => found,
+        Err(refusal) => return Routed { token: None, outcome: Err(refusal) },
+    };
+    let (token, allowed) = match (endpoint, metrics_access, endpoint.role()) {
+        (Endpoint::Metrics, MetricsAccess::Everybody, _) | (_, _, None) => (None, Ok(())),
+        (_, _, Some(role)) => authorise(request, gate, role),
+    };
+    let outcome = allowed.and_then(|()| {
+        let route = understand(request, scheme, endpoint, &names)?;
+        token.iter().try_for_each(|token| check_rules(token, &route))?;
+        Ok(route)
+    });
+    Routed { token, outcome }
+}
+
+/// Whether a wrong token was offered. One who offers none is not guessing.
+pub fn is_guess(request: &Request, refusal: &Refusal) -> bool {
+    refusal.status == Status::Unauthorized && token_of(request).is_some()
+}
+
+/// Whether the rules of a token allow what it is shown for.
+fn check_rules(token: &Token, route: &Route) -> Result<(), Refusal> {
+    let checked = match route {
+        Route::Page | Route::Health | Route::Ready | Route::Version => Ok(()),
+        // These show what the token allows, and no more.
+        Route::Statistics | Route::Ports => Ok(()),
+        Route::Metrics => token.check_all_ports(),
+        Route::Register { registration, .. } | Route::PlainRegister { registration } => {
+            let Registration { protocol, port, accept, .. } = registration;
+            token.check_driver(protocol.port_kind(), *port, accept)
+        }
+        Route::Port { port, .. }
+        | Route::CloseDevice { port, .. }
+        | Route::CloseDriver { port, .. }
+        | Route::Monitor { port, .. }
+        | Route::PlainMonitor { port } => token.check_port(port.kind, port.number),
+    };
+    checked.map_err(Refusal::forbidden)
+}
+
+fn understand(
+    request: &Request,
+    scheme: Scheme,
+    endpoint: Endpoint,
+    names: &[&str],
 ) -> Result<Route, Refusal> {
-    let (endpoint, names) = find(&request.path).ok_or_else(Refusal::not_found)?;
-    check_method(&request.method, endpoint.methods())?;
-    match (endpoint, metrics_access, endpoint.role()) {
-        (Endpoint::Metrics, MetricsAccess::Everybody, _) | (_, _, None) => {}
-        (_, _, Some(role)) => authorise(request, gate, role)?,
-    }
-    match (endpoint, &names[..]) {
+    match (endpoint, names) {
         (Endpoint::Page, _) => Ok(Route::Page),
         (Endpoint::Health, _) => Ok(Route::Health),
         (Endpoint::Ready, _) => Ok(Route::Ready),
@@ -300,16 +330,6 @@ fn check_method(method: &Method, methods: Methods) -> Result<(), Refusal> {
     }
 }
 
-/// The one place that says whether a token may do what it is shown for. There is one token so
-/// far, and it has all roles.
-fn authorise(request: &Request, gate: Gate<'_>, _role: Role) -> Result<(), Refusal> {
-    let Gate::Open(secret) = gate else { return Err(Refusal::too_many_wrong_tokens()) };
-    match token_of(request) {
-        Some(token) if secret.matches(&token) => Ok(()),
-        Some(_) | None => Err(Refusal::unauthorized()),
-    }
-}
-
 /// The path as a log line may show it: none that is no route, for people do put their token into
 /// the path, and we cannot know where.
 pub fn path_for_log(request: &Request) -> &str {
@@ -317,19 +337,6 @@ pub fn path_for_log(request: &Request) -> &str {
         Some(_) => &request.path,
         None => "(no route)",
     }
-}
-
-/// The token that a request offers: that of its `Authorization` field, or else, where there is no
-/// such field, of the subprotocol `bearer.BASE64URL(token)`, or else its `bearer_token` parameter.
-pub fn token_of(request: &Request) -> Option<Cow<'_, str>> {
-    if let Some(field) = &request.authorization {
-        return Some(Cow::Borrowed(without_scheme(field)));
-    }
-    if let Some(token) = subprotocol::token(&request.subprotocols) {
-        return Some(Cow::Owned(token));
-    }
-    let token = registration::first(request.query.as_deref()?, "bearer_token")?;
-    Some(Cow::Owned(token.trim().to_owned()))
 }
 
 /// What a path stands for, and the segments that fill its gaps.
@@ -360,14 +367,6 @@ fn fill<'a>(pattern: &str, suffix: &'a str) -> Option<Vec<&'a str>> {
     }
 }
 
-fn without_scheme(field: &str) -> &str {
-    let field = field.trim();
-    match field.split_once([' ', '\t']) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        Some(_) | None => field,
-    }
-}
-
 fn register(request: &Request, scheme: Scheme, protocol: Protocol) -> Result<Route, Refusal> {
     let websocket_key = websocket_key(request, scheme)?;
     let registration = registration::registration(protocol, request.query.as_deref())?;
@@ -391,6 +390,8 @@ mod tests {
     use super::*;
     use crate::protocol::http::registration::PortKind;
     use crate::protocol::http::request;
+    use crate::protocol::secret::Secret;
+    use crate::protocol::tokens::{Access, Digest, file};
 
     const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -401,9 +402,9 @@ mod tests {
     }
 
     fn asked(line: &str, fields: &str) -> Result<Route, Refusal> {
-        let secret = Secret::new("t".to_owned());
-        let gate = Gate::Open(&secret);
-        route(&request(line, fields), Scheme::Http, gate, MetricsAccess::Viewers)
+        let access = Access::of_secret(&Secret::new("t".to_owned()));
+        let gate = Gate::Open(&access);
+        route(&request(line, fields), Scheme::Http, gate, MetricsAccess::Viewers).outcome
     }
 
     fn code(line: &str, fields: &str) -> u16 {
@@ -544,23 +545,66 @@ mod tests {
         }
     }
 
+    /// Asks with a token of a file that has these lines.
+    fn asked_with(rules: &str, line: &str) -> Result<Route, Refusal> {
+        let digest = Digest::of("narrow");
+        let text = format!("[[token]]\nname = \"narrow\"\nsha256 = \"{digest}\"\n{rules}\n");
+        let tokens: Vec<_> = file::parse(&text).unwrap().into_iter().map(Arc::new).collect();
+        let access = Access::new(None, &tokens, 0);
+        let fields = format!("Authorization: narrow\r\n{HANDSHAKE}");
+        let gate = Gate::Open(&access);
+        let routed = route(&request(line, &fields), Scheme::Http, gate, MetricsAccess::Viewers);
+        assert_eq!(routed.token.unwrap().name(), Some("narrow"), "whatever comes of it");
+        routed.outcome
+    }
+
     #[test]
-    fn the_token_is_found_wherever_drivers_put_it() {
-        let token =
-            |line: &str, fields: &str| token_of(&request(line, fields)).map(Cow::into_owned);
-        for field in ["Bearer abc", "bearer  abc ", "BEARER\tabc", "abc"] {
-            let fields = format!("Authorization: {field}\r\n");
-            assert_eq!(token("GET /?bearer_token=no", &fields).as_deref(), Some("abc"), "{field}");
+    fn each_route_needs_its_role() {
+        let driver = "GET /api/server/tcp_dispatch?port=9&accept=::1";
+        let figures = ["GET /api/server", "GET /api/server/ports", "GET /api/server/ports/tcp/9"];
+        let closing = ["devices/7", "drivers/x"];
+        for (role, may) in [
+            ("driver", [true, false, false]),
+            ("viewer", [false, true, false]),
+            ("operator", [false, true, true]),
+        ] {
+            let asked = |line: &str| asked_with(&format!("roles = [\"{role}\"]"), line);
+            let check = |line: &str, may: bool| match asked(line) {
+                Ok(_) => assert!(may, "{role}: {line}"),
+                Err(refusal) => {
+                    assert_eq!(refusal.status.code(), 403, "{role}: {line}: {refusal}");
+                    assert!(!may && refusal.message.contains("narrow"), "{role}: {refusal}");
+                }
+            };
+            check(driver, may[0]);
+            figures.iter().for_each(|line| check(line, may[1]));
+            for what in closing {
+                check(&format!("DELETE /api/server/ports/tcp/9/{what}"), may[2]);
+            }
+            check("GET /api/server/ports/tcp/9/monitor", may[2]);
         }
-        assert_eq!(token("GET /?x=1&bearer_token=+a%2Bc%20", "").as_deref(), Some("a+c"));
-        assert_eq!(token("GET /?x=1", ""), None);
-        assert_eq!(token("GET /", ""), None);
-        assert_eq!(token("GET /", "Authorization: Basic abc\r\n").as_deref(), Some("Basic abc"));
-        let offered = "Sec-WebSocket-Protocol: dispatch.v1, bearer.YSB0b2tlbiB3aXRoIMO8\r\n";
-        let from_page = token("GET /?bearer_token=no", offered);
-        assert_eq!(from_page.as_deref(), Some("a token with ü"));
-        let wrong = token("GET /", "Sec-WebSocket-Protocol: bearer.%\r\n");
-        assert_eq!(wrong.as_deref(), Some(""), "a wrong one");
+    }
+
+    #[test]
+    fn a_tokens_rules_are_looked_at_after_the_parameters() {
+        let rules = "roles = [\"driver\", \"operator\"]\nports = [\"tcp:9\"]\n\
+                     accept = [\"10.1.0.0/16\"]";
+        let asked = |line: &str| asked_with(rules, line).map_err(|refusal| refusal.status.code());
+        let driver =
+            |query: &str| asked(&format!("GET /api/server/tcp_dispatch?{query}")).map(drop);
+        assert_eq!(driver("port=9&accept=10.1.2.3"), Ok(()));
+        assert_eq!(driver("port=8&accept=10.1.2.3"), Err(403));
+        assert_eq!(driver("port=9&accept=10.2.2.3"), Err(403));
+        assert_eq!(driver("port=8"), Err(422));
+        assert!(asked("GET /api/server/ports/tcp/9").is_ok());
+        assert!(asked("DELETE /api/server/ports/tcp/9/devices/1").is_ok());
+        for elsewhere in ["GET /api/server/ports/tcp/8", "GET /api/server/ports/udp/9"] {
+            assert_eq!(asked(elsewhere), Err(403), "{elsewhere}");
+        }
+        assert_eq!(asked("DELETE /api/server/ports/udp/9/drivers/x"), Err(403));
+        assert_eq!(asked("GET /api/server/ports/udp/9/monitor"), Err(403));
+        assert_eq!(asked("GET /api/server/ports/tcp/0"), Err(400));
+        assert_eq!(asked("GET /metrics"), Err(403), "they are about all ports");
     }
 
     #[test]

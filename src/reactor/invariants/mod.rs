@@ -122,6 +122,7 @@ impl<N: Net> Reactor<N> {
         for (key, driver) in self.drivers.iter() {
             let port = self.ports.get(driver.port);
             self.check_patience(key, driver)?;
+            self.check_token(key)?;
             let times =
                 port.map_or(0, |port| port.subscribers.iter().filter(|&k| k == key).count());
             ensure(times == 1, || format!("driver {key:?} is on its port {times} times"))?;

@@ -25,6 +25,7 @@ impl<N: Net> Reactor<N> {
             let held = monitor.held_bytes();
             let bounded = held <= MONITOR_MESSAGE_MAX_BYTES;
             ensure(bounded, || format!("{held} bytes held of monitor {key:?}"))?;
+            self.check_monitors_token(key)?;
             let silent = monitor.is_silent(self.now);
             ensure(!silent, || format!("nothing was heard of monitor {key:?} for too long"))?;
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use dispatch::testing::limits::PING_INTERVAL;
 use dispatch::testing::protocol::accept_list::AcceptList;
 use dispatch::testing::protocol::secret::Secret;
+use dispatch::testing::protocol::tokens::Access;
 use dispatch::testing::reactor::{Gauges, MetricsSettings, Reactor, Settings};
 
 use crate::actors::addresses::{PROXY, UDP_PEERS};
@@ -58,7 +59,7 @@ impl World {
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self, String> {
         let net = SimNet::new(seed);
         let settings = Settings {
-            secret: Secret::new("sim".into()),
+            access: Access::of_secret(&Secret::new("sim".into())),
             ceilings: scenario.ceilings,
             trusted_proxies: AcceptList::parse(&PROXY.to_string()).ok(),
             forbid_accept_all: false,
