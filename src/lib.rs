@@ -5,7 +5,7 @@
 //! import points down the list, never up:
 //!
 //! ```text
-//! commands      what the command line asks for: flags and environment, `listen`, the health check
+//! commands      what the command line asks for: flags, environment, `listen`, `watch` and others
 //! server        the loop: the only place that waits and looks at a clock; signals
 //! reactor       everything that is connected, and what one turn does with it
 //! peers         one connection or port each, by role; never a poll, never an arena

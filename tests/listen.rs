@@ -199,6 +199,30 @@ fn a_server_that_is_asked_names_refused_devices_as_well() {
 }
 
 #[test]
+fn a_token_that_may_not_monitor_is_told_once() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let listen = Running::start(&["listen", "6001", "--accept", "any", "--url", &url], &[]);
+    let body = r#"{"error":"the token is no operator"}"#;
+    let forbidden =
+        format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let serve = || {
+        let driver = tungstenite::accept(server.accept().unwrap().0).unwrap();
+        let (mut monitor, _) = server.accept().unwrap();
+        monitor.write_all(forbidden.as_bytes()).unwrap();
+        (driver, monitor)
+    };
+    let first = serve();
+    let words = "devices that are refused can't be named: the token is no operator";
+    assert_eq!(listen.error_line(), words);
+    assert!(listen.error_line().starts_with("listening on "));
+    drop(first);
+    assert!(listen.error_line().starts_with("connection lost: "));
+    let _second = serve();
+    assert!(listen.error_line().starts_with("listening on "));
+}
+
+#[test]
 fn a_device_that_does_not_speak_tls_is_named_with_the_reason() {
     let (listen, port) = listening(&["--tls"]);
     let mut device = Device::connect(port);

@@ -316,8 +316,8 @@ fn why(refused: &Json, port: u64) -> String {
             .to_owned(),
         "tls" => format!("TLS failed; `dispatch watch {port}` shows how when it tries again"),
         "proxy_header" => format!(
-            "{address} is in --trusted-proxies, and sends no PROXY header; `dispatch watch {port}` \
-             shows what is wrong"
+            "no PROXY header, or a bad one, though {address} is in --trusted-proxies; \
+             `dispatch watch {port}` shows what is wrong"
         ),
         "timeout" => "it was silent where TLS or a PROXY header has to begin".to_owned(),
         other => escaped(other).into_owned(),

@@ -4,7 +4,7 @@
 //! matter only to a test that fails. Deliberately absent: anything of the program's insides but
 //! what this file imports.
 
-#![allow(dead_code, unused_imports, reason = "three test programs share it, each uses a part")]
+#![allow(dead_code, unused_imports, reason = "several test programs share it, each uses a part")]
 
 mod api_client;
 mod bytes;
