@@ -8,8 +8,8 @@ use std::thread;
 
 use crate::limits::{LOG_GATHER_PAUSE, LOG_LINES_QUEUED};
 
-use super::Counters;
 use super::form::Form;
+use super::{Counters, DROPPED_LINES};
 
 /// A finished line on its way to the writer.
 pub(super) struct Line {
@@ -59,6 +59,7 @@ impl<W: Write> Writer<W> {
             let written = write_out(&mut self.output, self.batch.text.as_bytes());
             // Whoever read the log is gone, or its disk is full. The next line says so, if
             // there will be one.
+            DROPPED_LINES.fetch_add(self.batch.count_beyond(written), Ordering::Relaxed);
             let lost = self.batch.forget(written);
             self.counters.dropped.fetch_add(lost, Ordering::AcqRel);
             self.counters.waiting.fetch_sub(count, Ordering::AcqRel);
@@ -70,6 +71,12 @@ impl Batch {
     fn push(&mut self, form: &Form, line: &Line) {
         form.append(&mut self.text, &line.text, line.dropped);
         self.ends.push((self.text.len(), line.dropped + 1));
+    }
+
+    /// How many of its lines are lost where so many bytes were written. Those that were lost
+    /// before them are not counted again.
+    fn count_beyond(&self, written: usize) -> u64 {
+        self.ends.iter().filter(|(end, _)| *end > written).count() as u64
     }
 
     /// Forgets the batch, of which so many bytes were written, and counts the lines that were
@@ -173,6 +180,7 @@ mod tests {
         batch.push(&form, &Line { text: "{}".to_owned(), dropped: 3 });
         batch.push(&form, &Line { text: "{}".to_owned(), dropped: 0 });
         let first = batch.ends[0].0;
+        assert_eq!([0, first, first + 1].map(|written| batch.count_beyond(written)), [2, 1, 1]);
         assert_eq!(batch.forget(first + 1), 1);
         batch.push(&form, &Line { text: "{}".to_owned(), dropped: 1 });
         assert_eq!(batch.text, "\n{\"a\":1}\n".replace("\"a\":1", ",\"dropped_lines\":1"));

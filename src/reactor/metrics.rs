@@ -157,3 +157,66 @@ fn refused<N: Net>(port: &Port<N>) -> DevicesRefused {
     }
     refused
 }
+
+#[cfg(test)]
+mod tests {
+    use tungstenite::protocol::frame::coding::CloseCode;
+
+    use super::super::testing::reactor;
+    use crate::collections::budget::Budget;
+    use crate::limits::Ceilings;
+    use crate::protocol::metrics::DevicesClosed;
+
+    use super::*;
+
+    #[test]
+    fn looking_at_ports_and_drivers_is_work_of_the_turn() {
+        let mut reactor = reactor(Ceilings::default());
+        for _ in 0..2 * COPIES_PER_OPERATION {
+            let port = reactor.insert_tcp_port();
+            reactor.insert_driver(port, "10.0.0.0/8");
+        }
+        reactor.budget = Budget::of(9);
+        let text = reactor.metrics_text();
+        assert_eq!(reactor.budget, Budget::of(5));
+        assert!(text.contains("\ndispatch_drivers 16\n"), "{text}");
+    }
+
+    #[test]
+    fn each_end_of_a_driver_is_counted_once_by_its_reason() {
+        let mut counters = Counters::default();
+        let why = String::new;
+        for end in [
+            DriverEnd::ByDriver(None),
+            DriverEnd::ByUs(CloseCode::Again, why()),
+            DriverEnd::ConnectionLost(why()),
+            DriverEnd::Silent,
+            DriverEnd::CutOff(why()),
+        ] {
+            counters.count_driver_end(&end);
+        }
+        let closed = counters.drivers_closed;
+        let named = [closed.goodbye, closed.lost, closed.silent, closed.overload];
+        assert_eq!(named, [1; 4]);
+        assert_eq!((closed.by_code[&1013], closed.by_code.values().sum::<u64>()), (1, 1));
+    }
+
+    #[test]
+    fn each_end_of_a_device_is_counted_once_by_its_reason() {
+        let mut counters = Counters::default();
+        let why = String::new;
+        for end in [
+            DeviceEnd::ByDevice,
+            DeviceEnd::ByDriver,
+            DeviceEnd::NoDriver,
+            DeviceEnd::TooSlow,
+            DeviceEnd::ConnectionLost(why()),
+            DeviceEnd::CutOff(why()),
+        ] {
+            counters.count_device_end(&end);
+        }
+        let closed = counters.devices_closed;
+        let DevicesClosed { device, driver, uncovered, slow, lost, overload } = closed;
+        assert_eq!([device, driver, uncovered, slow, lost, overload], [1; 6]);
+    }
+}

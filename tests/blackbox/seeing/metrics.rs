@@ -1,6 +1,11 @@
 //! The metrics, as whoever scrapes them gets them.
 
-use crate::harness::{Device, Dispatch, TEXT, Tcp, Udp, UdpPeer, eventually, free_port, masked};
+use std::thread;
+
+use crate::harness::{
+    Device, Dispatch, HELD_BYTES, TEXT, Tcp, Udp, UdpPeer, eventually, free_port, masked,
+    write_through,
+};
 
 const METRICS: &str = "/api/dispatch/v1/metrics";
 
@@ -211,4 +216,46 @@ fn the_limits_are_those_that_the_operator_set() {
     assert_eq!(sample(&text, "dispatch_limit{of=\"devices\"}"), 77.0);
     assert_eq!(sample(&text, "dispatch_limit{of=\"queued_bytes\"}"), 67_108_864.0);
     assert_eq!(sample(&text, "dispatch_limit{of=\"drivers\"}"), 4096.0);
+}
+
+#[test]
+fn a_driver_that_does_not_keep_up_is_seen_and_so_are_its_devices() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).small_window().connect();
+    let mut device = Device::connect(port);
+    driver.expect_opened();
+    device.send_until_full();
+    expect_sample(&dispatch, "dispatch_drivers_congested", 1.0);
+    expect_sample(&dispatch, "dispatch_devices_parked", 1.0);
+    assert!(sample(&scrape(&dispatch), "dispatch_queued_bytes") > 100_000.0);
+}
+
+#[test]
+fn a_device_that_holds_its_driver_back_is_seen_until_it_is_closed_for_that() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Tcp, port).connect();
+    let _device = Device::with_small_window(port);
+    let (ip, id) = driver.expect_opened();
+    let mut sender = driver.sender();
+    // It goes on once the device is gone.
+    let writer = thread::spawn(move || {
+        let data = vec![0; HELD_BYTES];
+        (0..4).for_each(|_| write_through(&mut sender, &ip, id, &data));
+    });
+    expect_sample(&dispatch, "dispatch_devices_holding", 1.0);
+    expect_sample(&dispatch, "dispatch_devices_closed_total{reason=\"slow\"}", 1.0);
+    expect_sample(&dispatch, "dispatch_devices_holding", 0.0);
+    writer.join().expect("all is written");
+}
+
+#[test]
+fn log_lines_that_nobody_reads_are_counted() {
+    let dispatch = Dispatch::setup().env("LOG_LEVEL", "trace").with_unread_log().start();
+    let mut http = dispatch.http();
+    eventually("lines are dropped", || {
+        for _ in 0..500 {
+            http.get("/api/server/healthz").expect_status(200);
+        }
+        sample(&scrape(&dispatch), "dispatch_log_lines_dropped_total") > 0.0
+    });
 }
