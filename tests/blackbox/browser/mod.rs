@@ -2,6 +2,7 @@
 
 mod chromium;
 mod foreign_pages;
+mod real_figures;
 mod stand_in;
 mod status_page;
 mod tab;

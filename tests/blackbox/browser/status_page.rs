@@ -1,9 +1,10 @@
-//! The status page, as a browser shows it.
+//! The status page, as a browser shows it: floods, hostile names and whatever else a stand-in makes
+//! up.
 
 use serde_json::json;
 
 use super::stand_in::{Figures, StandIn, TOKEN, detail, port};
-use super::tab::Tab;
+use super::tab::{Tab, button};
 use crate::harness::Dispatch;
 
 /// Opens the page and gives it the token, as somebody would who has no mouse.
@@ -20,11 +21,6 @@ fn opened_at(stand_in: &StandIn, place: &str) -> Option<Tab> {
     let mut tab = signed_in(stand_in)?;
     tab.eval(&format!("location.hash = '#/{place}'"));
     Some(tab)
-}
-
-/// The button with these words on it.
-fn button(words: &str) -> String {
-    format!("[...document.querySelectorAll('button')].find(b => b.textContent === '{words}')")
 }
 
 fn entries(about: &str) -> String {

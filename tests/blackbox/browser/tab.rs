@@ -157,6 +157,11 @@ impl Tab {
     }
 }
 
+/// The button with these words on it.
+pub fn button(words: &str) -> String {
+    format!("[...document.querySelectorAll('button')].find(b => b.textContent === '{words}')")
+}
+
 /// A browser may take its time.
 fn patiently<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
