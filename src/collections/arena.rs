@@ -202,6 +202,7 @@ mod tests {
         let (first, second) = (arena.insert(1), arena.insert(2));
         arena.remove(first);
         let successor = arena.insert(3);
+        assert!(first != second && first != successor && first == Key::from_bits(0));
         assert!(first < second && second < successor, "by generation, then by slot");
         assert!(Key::FIRST <= first && successor < Key::LAST);
         assert_eq!(HashSet::from([first, second, successor, second]).len(), 3);

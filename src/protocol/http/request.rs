@@ -421,6 +421,15 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let head = "GET /?bearer_token=hunter2 HTTP/1.1\r\nHost: h\r\n\
+                    Authorization: Bearer hunter2\r\nX-Module-ID: mod-1\r\n\r\n";
+        let shown = format!("{:?}", request(head));
+        assert!(shown.starts_with("Request { method: Get") && shown.contains("mod-1"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
     fn a_request_is_read_into_its_parts() {
         let request = request(
             "GET /api/server/?a=1&b=?2 HTTP/1.1\r\nhost: Dispatch:3000\r\n\
