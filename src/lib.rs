@@ -100,6 +100,7 @@ pub mod testing {
 
     /// The reactor, and what it says about itself.
     pub mod reactor {
+        pub use crate::peers::figures::Traffic;
         pub use crate::reactor::{Gauges, MetricsSettings, Reactor, Settings};
     }
 }

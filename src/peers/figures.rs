@@ -23,6 +23,15 @@ impl Count {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Count {
+    /// What was added to an earlier count.
+    pub fn since(self, before: Self) -> Self {
+        let (messages, bytes) = (self.messages - before.messages, self.bytes - before.bytes);
+        Self { messages, bytes }
+    }
+}
+
 /// What passed each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -30,4 +39,13 @@ pub struct Traffic {
     pub received: Count,
     /// To devices.
     pub sent: Count,
+}
+
+#[cfg(feature = "testing")]
+impl Traffic {
+    /// What passed since.
+    pub fn since(self, before: Self) -> Self {
+        let received = self.received.since(before.received);
+        Self { received, sent: self.sent.since(before.sent) }
+    }
 }

@@ -1,7 +1,7 @@
 //! A monitor: a WebSocket over which an operator watches what passes on a port.
 //!
-//! It is told as much as its outbox has room for; what has none is counted, and the count told
-//! before the next message. So it holds nobody up. What it says means nothing, and is read only to
+//! It is told as much as its outbox has room for; what has none is counted, and the count told as
+//! soon as there is room, and before the next message. So it holds nobody up. What it says means nothing, and is read only to
 //! see that it lives.
 
 use std::io;
@@ -132,8 +132,16 @@ impl<S: Stream> Monitor<S> {
         self.frames.held_bytes()
     }
 
-    /// Writes what is queued.
+    /// Writes what is queued, and when all of it is gone, how much was left out.
     pub(crate) fn flush(&mut self, buffers: &mut BufferPool) -> io::Result<Flushed> {
+        if self.outbox.is_empty() {
+            self.tell_left_out(buffers);
+        }
+        let flushed = self.connection.flush(&mut self.outbox, buffers)?;
+        if self.left_out == 0 || !self.outbox.is_empty() {
+            return Ok(flushed);
+        }
+        self.tell_left_out(buffers);
         self.connection.flush(&mut self.outbox, buffers)
     }
 
@@ -251,12 +259,21 @@ mod tests {
         let half = vec![7; MONITOR_OUTBOX_BYTES / 2 - 100];
         (0..5).for_each(|_| harness.tell(&half));
         assert!(harness.monitor.outbox.len() <= MONITOR_OUTBOX_BYTES);
-        let written = harness.written();
-        assert!(!written.ends_with(&left_out_frame(3)), "it is told with the next message");
-        harness.tell(b"hi");
-        assert!(harness.written().starts_with(&left_out_frame(3)));
+        assert!(harness.written().ends_with(&left_out_frame(3)), "it is told without another");
         harness.tell(b"hi");
         assert_eq!(harness.written()[2], Kind::Write as u8, "and only once");
+    }
+
+    #[test]
+    fn while_there_is_some_room_the_count_comes_before_the_next_message() {
+        let mut harness = harness([]);
+        harness.monitor.connection.socket().room = Room::Bytes(0);
+        harness.tell(&vec![7; MONITOR_OUTBOX_BYTES / 2]);
+        harness.tell(&vec![7; MONITOR_OUTBOX_BYTES / 2]);
+        harness.tell(b"hi");
+        let written = harness.written();
+        let (_, end) = written.split_at(written.len() - 26 - LEFT_OUT_FRAME_BYTES);
+        assert!(end.starts_with(&left_out_frame(1)) && end.ends_with(b"hi"));
     }
 
     #[test]

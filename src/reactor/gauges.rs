@@ -3,6 +3,8 @@
 use crate::limits::DEVICE_DRAINED_BYTES;
 use crate::net::Net;
 use crate::peers::device::Device;
+use crate::peers::figures::Traffic;
+use crate::protocol::http::registration::PortKind;
 
 use super::Reactor;
 
@@ -34,5 +36,11 @@ impl<N: Net> Reactor<N> {
             pending_devices: self.pending_devices.len(),
             closings: self.closings.len(),
         }
+    }
+
+    /// What passed on a port, where it is open.
+    pub fn traffic(&self, kind: PortKind, number: u16) -> Option<Traffic> {
+        let port = self.ports.find(kind, number).and_then(|key| self.ports.get(key));
+        port.map(|port| port.traffic)
     }
 }

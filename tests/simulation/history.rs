@@ -23,6 +23,7 @@ pub enum What {
     Device(DeviceAction),
     Datagrams(DatagramAction),
     Client(ClientAction),
+    Monitor(MonitorAction),
     System(SystemAction),
     Passes(Time),
     Shutdown,
@@ -86,6 +87,17 @@ pub enum ClientAction {
     Leaves,
 }
 
+/// What those do who watch a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MonitorAction {
+    Watches,
+    StopsReading,
+    ReadsSlowly,
+    ReadsAgain,
+    Talks,
+    Leaves,
+}
+
 /// What the system does to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemAction {
@@ -110,7 +122,7 @@ pub enum Time {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 50] = [
+const WEIGHTS: [(What, usize); 56] = [
     (What::Driver(DriverAction::Asks), 10),
     (What::Driver(DriverAction::Writes), 14),
     (What::Driver(DriverAction::WritesMuch), 2),
@@ -149,6 +161,12 @@ const WEIGHTS: [(What, usize); 50] = [
     (What::Client(ClientAction::ManyAsk), 1),
     (What::Client(ClientAction::Dawdles), 1),
     (What::Client(ClientAction::Leaves), 1),
+    (What::Monitor(MonitorAction::Watches), 5),
+    (What::Monitor(MonitorAction::StopsReading), 1),
+    (What::Monitor(MonitorAction::ReadsSlowly), 1),
+    (What::Monitor(MonitorAction::ReadsAgain), 1),
+    (What::Monitor(MonitorAction::Talks), 1),
+    (What::Monitor(MonitorAction::Leaves), 1),
     (What::System(SystemAction::DescriptorsRunOut), 2),
     (What::System(SystemAction::DescriptorsReturn), 2),
     (What::System(SystemAction::PortIsTaken), 1),

@@ -80,11 +80,12 @@ fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
 
 /// A simulation in which nothing gets stuck and nobody is turned away shows nothing.
 fn assert_everything_happened(all: &Report) {
-    let Report { tls_devices, told_slow, overload_cuts, gauges, .. } = *all;
+    let Report { tls_devices, told_slow, overload_cuts, watched, left_out, gauges, .. } = *all;
     let Gauges { congested, parked, holding, pending_devices, closings } = gauges;
     let stuck = [congested, parked, holding, pending_devices, closings];
     assert!(stuck.iter().all(|&count| count > 0), "{all:?}");
     assert!(tls_devices > 0 && told_slow > 0 && overload_cuts > 0, "{all:?}");
+    assert!(watched > 0 && left_out > 0, "{all:?}");
 }
 
 /// Runs the seeds that no other thread has taken.

@@ -14,13 +14,28 @@ const PATTERN_BYTES: usize = 65_521;
 /// Writer, reader, number and length.
 const HEADER_BYTES: usize = 2 + 2 + 4 + 4;
 
-/// So many bytes of a stream from an offset.
-pub fn stretch(stream: usize, offset: usize, len: usize) -> Vec<u8> {
+fn pattern() -> &'static [u8] {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
-    let pattern = PATTERN.get_or_init(|| {
+    PATTERN.get_or_init(|| {
         let mut rng = Rng::new(7);
         (0..PATTERN_BYTES).map(|_| rng.number() as u8).collect()
-    });
+    })
+}
+
+/// Where in the pattern these bytes are.
+pub fn find(bytes: &[u8]) -> Option<usize> {
+    let first = *bytes.first()?;
+    (0..PATTERN_BYTES).find(|&at| pattern()[at] == first && is_at(at, bytes))
+}
+
+/// Whether these bytes are at this place of the pattern.
+pub fn is_at(at: usize, bytes: &[u8]) -> bool {
+    stretch(0, at, bytes.len()) == bytes
+}
+
+/// So many bytes of a stream from an offset.
+pub fn stretch(stream: usize, offset: usize, len: usize) -> Vec<u8> {
+    let pattern = pattern();
     let mut at = (stream * 7_919 + offset) % PATTERN_BYTES;
     let mut bytes = Vec::with_capacity(len);
     while bytes.len() < len {

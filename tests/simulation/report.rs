@@ -19,6 +19,10 @@ pub struct Report {
     pub told_slow: usize,
     /// Connections cut off because too much was queued in all.
     pub overload_cuts: u64,
+    /// Messages of devices that monitors were told of.
+    pub watched: u64,
+    /// Messages that they were told were left out.
+    pub left_out: u64,
     /// The sum of what was stuck in each turn.
     pub gauges: Gauges,
 }
@@ -33,6 +37,8 @@ impl Report {
         self.tls_devices += other.tls_devices;
         self.told_slow += other.told_slow;
         self.overload_cuts += other.overload_cuts;
+        self.watched += other.watched;
+        self.left_out += other.left_out;
         self.gauges = sum(self.gauges, other.gauges);
     }
 }

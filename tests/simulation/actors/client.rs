@@ -5,11 +5,13 @@ use crate::actors::line::Line;
 use crate::network::{Id, Standing, Wire};
 
 /// Answers that a slow client is given in the end: none, or one.
-const REQUESTS: [&str; 4] = [
+const REQUESTS: [&str; 6] = [
     "GET /api/dispatch/v1 HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer sim\r\n\r\n",
     "GET /api/server/healthz HTTP/1.1\r\nHost: sim\r\n\r\n",
     "HEAD /api/server/version/ HTTP/1.1\r\nHost: sim\r\n\r\n",
     "GET /nowhere HTTP/1.1\r\nHost: sim\r\n\r\n",
+    "GET /api/server/ports HTTP/1.1\r\nHost: sim\r\nAuthorization: sim\r\n\r\n",
+    "GET /api/server/ports/tcp/6001?limit=9 HTTP/1.1\r\nHost: s\r\nAuthorization: sim\r\n\r\n",
 ];
 
 /// One client.

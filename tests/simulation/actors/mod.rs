@@ -5,4 +5,6 @@ pub mod behaviour;
 pub mod client;
 pub mod device;
 pub mod driver;
+pub mod frames;
 pub mod line;
+pub mod monitor;

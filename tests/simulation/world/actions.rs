@@ -20,6 +20,7 @@ impl World {
             What::Device(action) => self.apply_to_device(action, op)?,
             What::Datagrams(action) => self.apply_to_datagrams(action, op),
             What::Client(action) => self.apply_to_client(action, op)?,
+            What::Monitor(action) => self.apply_to_monitor(action, op)?,
             What::System(action) => self.apply_to_system(action, op),
             What::Passes(time) => self.pass(time, op.amount as u64)?,
             What::Shutdown => self.shut_down(),
@@ -46,7 +47,10 @@ impl World {
             Time::Moment => self.advance(Duration::from_millis(amount % 400)),
             Time::Seconds => self.advance(Duration::from_millis(amount % 12_000)),
             Time::Minutes => self.advance(Duration::from_secs(amount % 200)),
-            Time::UntilRest => self.settle(),
+            Time::UntilRest => {
+                self.settle()?;
+                self.check_monitors()
+            }
         }
     }
 

@@ -29,8 +29,10 @@ impl World {
             self.advance(ALL_TIMEOUTS)?;
             self.check_codes()?;
             self.check_state()?;
+            self.check_monitors()?;
             self.check_pongs()?;
             self.check_last_words()?;
+            self.check_monitors()?;
             self.check_leaving()?;
         }
         self.check_stopping()
@@ -46,6 +48,9 @@ impl World {
         }
         for device in &mut self.devices {
             device.pace = Pace::Full;
+        }
+        for monitor in &mut self.monitors {
+            monitor.pace = Pace::Full;
         }
     }
 
@@ -165,6 +170,8 @@ impl World {
             tls_devices: self.drivers.iter().filter(by_tls).map(|d| d.heard.len()).sum(),
             told_slow: self.drivers.iter().filter(|d| d.close_code == Some(1013)).count(),
             overload_cuts: self.cuts,
+            watched: self.monitors.iter().map(|m| m.heard.received.messages).sum(),
+            left_out: self.monitors.iter().map(|m| m.left_out).sum(),
             gauges: self.gauges,
         }
     }

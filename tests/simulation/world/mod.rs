@@ -14,6 +14,7 @@ mod driver_messages;
 mod drivers;
 mod final_checks;
 mod misbehaviour;
+mod monitors;
 mod proxy_headers;
 mod scenario;
 mod state;

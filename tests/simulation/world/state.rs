@@ -13,6 +13,7 @@ use crate::actors::addresses::{PROXY, UDP_PEERS};
 use crate::actors::client::ClientActor;
 use crate::actors::device::DeviceActor;
 use crate::actors::driver::DriverActor;
+use crate::actors::monitor::MonitorActor;
 use crate::network::SimNet;
 use crate::rng::Rng;
 
@@ -32,6 +33,7 @@ pub struct World {
     pub(super) drivers: Vec<DriverActor>,
     pub(super) devices: Vec<DeviceActor>,
     pub(super) clients: Vec<ClientActor>,
+    pub(super) monitors: Vec<MonitorActor>,
     /// By UDP peer, how many datagrams it has sent.
     pub(super) datagrams_sent: [u32; UDP_PEERS],
     pub(super) stage: Progress,
@@ -85,6 +87,7 @@ impl World {
             drivers: Vec::new(),
             devices: Vec::new(),
             clients: Vec::new(),
+            monitors: Vec::new(),
             datagrams_sent: [0; UDP_PEERS],
             stage: Progress::Serving,
             gauges: Gauges::default(),

@@ -42,6 +42,9 @@ impl World {
         for client in &mut self.clients {
             client.pump(&mut wire)?;
         }
+        for monitor in &mut self.monitors {
+            monitor.pump(&mut wire)?;
+        }
         drop(wire);
         self.check_sent_datagrams()?;
         self.check_no_unjust_close()
@@ -61,6 +64,9 @@ impl World {
         }
         for client in self.clients.iter_mut().filter(|it| unwatched.contains(&it.id())) {
             client.expect_nothing();
+        }
+        for monitor in self.monitors.iter_mut().filter(|it| unwatched.contains(&it.id())) {
+            monitor.behaviour = Behaviour::Faulty;
         }
     }
 

@@ -8,6 +8,7 @@ use dispatch::testing::protocol::message::{self, Kind, Message};
 
 use crate::actors::addresses::{BALANCED_PEER, FIRST_PEER_PORT};
 use crate::actors::device::DeviceActor;
+use crate::actors::frames::{frame_in, status_in};
 use crate::pattern::{Record, stretch};
 
 use super::actor::{DriverActor, Stage};
@@ -31,15 +32,12 @@ impl DriverActor {
     }
 
     fn check_answer(&mut self, bytes: &[u8], turn: u64) -> Result<usize, String> {
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            return Ok(0);
-        };
-        let status = std::str::from_utf8(&bytes[9..12]).ok().and_then(|text| text.parse().ok());
-        match status.ok_or("no status")? {
+        let Some((status, len)) = status_in(bytes)? else { return Ok(0) };
+        match status {
             101 => {
                 self.stage = Stage::Live;
                 self.live_since = turn;
-                Ok(end + 4)
+                Ok(len)
             }
             refused => {
                 self.stage = Stage::Refused(refused);
@@ -206,25 +204,4 @@ impl DriverActor {
         }
         Ok(())
     }
-}
-
-/// A first byte, a payload, and the length of the frame.
-type Frame<'a> = (u8, &'a [u8], usize);
-
-/// The first frame of what a server sent: its first byte, its payload, and its length in all.
-fn frame_in(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
-    let &[first, second, ..] = bytes else { return Ok(None) };
-    let (header, len) = match second {
-        126 => match bytes.get(2..4) {
-            Some(len) => (4, usize::from(u16::from_be_bytes([len[0], len[1]]))),
-            None => return Ok(None),
-        },
-        127 => match bytes.get(2..10).and_then(|len| len.first_chunk::<8>()) {
-            Some(len) => (10, u64::from_be_bytes(*len) as usize),
-            None => return Ok(None),
-        },
-        masked if masked > 127 => return Err("a masked frame from us".into()),
-        short => (2, usize::from(short)),
-    };
-    Ok(bytes.get(header..header + len).map(|payload| (first, payload, header + len)))
 }
