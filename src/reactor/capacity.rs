@@ -55,8 +55,9 @@ impl<N: Net> Reactor<N> {
     /// Descriptors that are in use, as far as we know of them.
     pub(super) fn descriptors_used(&self) -> usize {
         let devices = self.devices.len() + self.pending_devices.len() + self.closings.len();
-        let others = self.drivers.len() + self.http_clients.len() + self.http_listeners.len();
-        DESCRIPTORS_OF_THE_PROCESS + devices + others + self.ports.len()
+        let drivers = self.drivers.len() + self.monitors.len();
+        let others = self.http_clients.len() + self.http_listeners.len() + self.ports.len();
+        DESCRIPTORS_OF_THE_PROCESS + devices + drivers + others
     }
 
     /// Notes that a connection could not be accepted for want of descriptors. Where more of them
