@@ -13,7 +13,7 @@ pub const FIELDS: [(&str, &str); 5] = [
     (
         "Content-Security-Policy",
         "default-src 'none'; \
-         script-src 'sha256-uwj9mnfPC8DTPoNC5MOi1lWwoogmGbu1F3up4o/DA5Y='; \
+         script-src 'sha256-/vlgfgPTGy03QH355QRT/GWlaMeyb1iMnmFJPxC08Gg='; \
          style-src 'sha256-ZnKv+4xIdGmrRA4/AInN8vS04Jn3ahuq1i5mxBmIXgk='; \
          img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",

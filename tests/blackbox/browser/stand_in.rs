@@ -149,7 +149,7 @@ impl Answers {
                 stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
             }
             (_, "/ports") => send_json(stream, 200, &self.list()),
-            (_, _) => send_json(stream, 200, &self.stamped(self.figures.detail.clone())),
+            (_, _) => send_json(stream, 200, &self.detail_now()),
         }
     }
 
@@ -165,6 +165,15 @@ impl Answers {
     fn list(&self) -> Value {
         let Figures { ports, refused_registrations, .. } = &self.figures;
         self.stamped(json!({ "ports": ports, "refused_registrations": refused_registrations }))
+    }
+
+    /// More was received each time, and the clock is set right each time.
+    fn detail_now(&self) -> Value {
+        let mut answer = self.stamped(self.figures.detail.clone());
+        let milliseconds = jiff::Timestamp::now().as_millisecond();
+        answer["received"]["bytes"] = json!(milliseconds);
+        answer["open_since"] = json!(format!("2026-01-02T03:04:05.{:03}Z", milliseconds % 1000));
+        answer
     }
 
     fn stamped(&self, mut answer: Value) -> Value {

@@ -94,6 +94,16 @@ fn a_port_is_shown_with_drivers_devices_and_those_that_were_turned_away() {
 }
 
 #[test]
+fn a_graph_goes_on_when_the_clock_of_the_server_is_set_right() {
+    let dispatch = Dispatch::start();
+    let stand_in = StandIn::start(&dispatch, Figures::default());
+    let Some(mut tab) = opened_at(&stand_in, "tcp/6001") else { return };
+    let points = "document.querySelector('.big path.in')?.getAttribute('d')?.split('L').length";
+    tab.expect(&format!("{points} > 4"));
+    tab.expect_no_fault();
+}
+
+#[test]
 fn four_thousand_ports_take_a_screenful_of_rows() {
     let dispatch = Dispatch::start();
     let ports = (6001..10_001).map(port).collect();
