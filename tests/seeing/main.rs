@@ -7,6 +7,7 @@ mod captures;
 mod closing;
 mod looking;
 mod nothing_arrives;
+mod roles;
 mod watching;
 
 use std::process::Output;
