@@ -7,9 +7,13 @@ use crate::harness::{Device, Dispatch, Driver, Tcp, Udp, UdpPeer, free_port};
 const PAGE: &str = "document.querySelector('main').innerText";
 
 fn opened_at(dispatch: &Dispatch, place: &str) -> Option<Tab> {
+    opened_with(dispatch, dispatch.token(), place)
+}
+
+fn opened_with(dispatch: &Dispatch, token: &str, place: &str) -> Option<Tab> {
     let mut tab = Tab::open(&format!("http://{}/#/{place}", dispatch.address()))?;
     tab.expect("document.activeElement.id === 'token'");
-    tab.type_text(dispatch.token());
+    tab.type_text(token);
     tab.press("Enter");
     tab.expect("document.querySelector('#token') === null");
     Some(tab)
@@ -155,5 +159,20 @@ fn a_driver_is_closed_once_the_question_is_answered() {
     tab.click(&button("Close driver"));
     driver.expect_close_code(1008);
     expect_shown(&mut tab, &[&format!("udp port {port} is not open")]);
+    tab.expect_no_fault();
+}
+
+#[test]
+fn a_token_for_viewers_shows_a_port_without_what_it_may_not_do() {
+    // SHA-256 of 'viewer'.
+    let tokens = "[[token]]\nname = \"reception\"\nroles = [\"viewer\"]\nsha256 = \"d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799\"\n";
+    let dispatch = Dispatch::setup().file("--tokens", "tokens.toml", tokens).start();
+    let port = free_port();
+    let (_driver, device, ..) = with_device(&dispatch, port);
+    let Some(mut tab) = opened_with(&dispatch, "viewer", &format!("tcp/{port}")) else { return };
+    expect_shown(&mut tab, &[&format!("127.0.0.1:{}", device.port())]);
+    tab.expect("document.querySelector('header').innerText.includes('token reception')");
+    let page = tab.text(PAGE);
+    assert!(!page.contains("Close") && !page.contains("Watch live"), "{page}");
     tab.expect_no_fault();
 }
