@@ -9,7 +9,8 @@ use std::time::Instant;
 use log::{debug, info, warn};
 
 use crate::limits::{
-    ACCEPT_OPERATIONS, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_MAX,
+    ACCEPT_OPERATIONS, EXHAUSTION_PAUSE, LINGER_MAX, PROXY_HEADER_MAX, TLS_HANDSHAKE_HELD_BYTES,
+    TLS_HANDSHAKE_MAX,
 };
 use crate::net::connection::Connection;
 use crate::net::outbox::Outbox;
@@ -119,7 +120,9 @@ impl<N: Net> Reactor<N> {
             Socket::Stream(Listener { tls: Some(tls), .. }) => {
                 let tls = tls.clone();
                 // A handshake costs more than anything else that a unlisted peer can ask for.
-                if let Some(why) = self.ceiling_reached(key, peer) {
+                if let Some(why) =
+                    self.ceiling_reached(key, peer).or_else(|| self.handshake_refused())
+                {
                     return self.refuse(key, peer, Reason::Limit, why);
                 }
                 self.await_handshake(key, stream, peer, tls);
@@ -184,6 +187,14 @@ impl<N: Net> Reactor<N> {
             (self.addresses.count(peer.ip()) >= most)
                 .then_some("too many devices from this address (--max-devices-per-address)")
         })
+    }
+
+    /// Why there is no room for one more TLS handshake, if so. Holders are cut off more slowly than
+    /// connections are accepted: a crowd would go far over the ceiling before.
+    fn handshake_refused(&self) -> Option<&'static str> {
+        let queued = self.buffers.queued_bytes() + TLS_HANDSHAKE_HELD_BYTES;
+        (queued > self.settings.ceilings.queued_bytes)
+            .then_some("too much is queued in all (--max-queued-bytes)")
     }
 
     /// The same for a connection of which it is not known yet which device it is.
