@@ -49,6 +49,7 @@ pub enum DriverAction {
     ReadsAgain,
     ReadsSlowly,
     IsFlooded,
+    ResetsWithMuchSaid,
     StopsAnswering,
 }
 
@@ -64,6 +65,7 @@ pub enum DeviceAction {
     Finishes,
     Misbehaves,
     Resets,
+    ResetsInLine,
     StopsReading,
     ReadsSlowly,
     ReadsAgain,
@@ -122,7 +124,7 @@ pub enum Time {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 56] = [
+const WEIGHTS: [(What, usize); 58] = [
     (What::Driver(DriverAction::Asks), 10),
     (What::Driver(DriverAction::Writes), 14),
     (What::Driver(DriverAction::WritesMuch), 2),
@@ -140,6 +142,7 @@ const WEIGHTS: [(What, usize); 56] = [
     (What::Driver(DriverAction::ReadsAgain), 3),
     (What::Driver(DriverAction::ReadsSlowly), 3),
     (What::Driver(DriverAction::IsFlooded), 4),
+    (What::Driver(DriverAction::ResetsWithMuchSaid), 1),
     (What::Driver(DriverAction::StopsAnswering), 1),
     (What::Device(DeviceAction::Connects), 14),
     (What::Device(DeviceAction::ManyConnectAndVanish), 1),
@@ -150,6 +153,7 @@ const WEIGHTS: [(What, usize); 56] = [
     (What::Device(DeviceAction::Finishes), 4),
     (What::Device(DeviceAction::Misbehaves), 2),
     (What::Device(DeviceAction::Resets), 3),
+    (What::Device(DeviceAction::ResetsInLine), 1),
     (What::Device(DeviceAction::StopsReading), 2),
     (What::Device(DeviceAction::ReadsSlowly), 2),
     (What::Device(DeviceAction::ReadsAgain), 2),

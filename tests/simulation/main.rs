@@ -121,7 +121,15 @@ fn replay() {
 /// Plays a history in a world with such ceilings: what happens, to whom, how much of it, and the
 /// seed that decides over the rest.
 fn plays_well(ceilings: Ceilings, history: &[(What, usize, usize, u64)]) {
-    let scenario = Scenario { ceilings, has_tls: false, has_https: false };
+    plays_well_in(Scenario { ceilings, has_tls: false, has_https: false }, history);
+}
+
+/// The same, where one of the ports has TLS.
+fn plays_well_over_tls(ceilings: Ceilings, history: &[(What, usize, usize, u64)]) {
+    plays_well_in(Scenario { ceilings, has_tls: true, has_https: false }, history);
+}
+
+fn plays_well_in(scenario: Scenario, history: &[(What, usize, usize, u64)]) {
     let mut world = World::new(scenario, 1).unwrap();
     for &(what, who, amount, seed) in history {
         world.apply(&Op { what, who, amount, seed }).unwrap();
@@ -166,4 +174,24 @@ fn a_gathered_message_is_not_counted_after_it_was_processed() {
             (What::Driver(DriverAction::IsFlooded), 59_901, 32_130, 4_163_140_018_681_688_385),
         ],
     );
+}
+
+/// Many devices of one port have much to say to a driver that reads slowly.
+#[test]
+fn a_crowd_that_waits_for_a_slow_driver_is_served_in_turn() {
+    let mut history = vec![(ASKS, 0, 1, 1), (RESTS, 0, 0, 2)];
+    for seed in 3..9 {
+        history.push((What::Device(DeviceAction::ManyConnect), 0, 1, seed));
+        history.push((RESTS, 0, 0, seed));
+    }
+    let flood = (What::Driver(DriverAction::IsFlooded), 0, 6, 10);
+    plays_well(Ceilings::default(), &[&history[..], &[flood; 3], &[(RESTS, 0, 0, 11)]].concat());
+}
+
+#[test]
+fn half_made_handshakes_take_no_more_room_than_may_be_queued() {
+    let ceilings = Ceilings { queued_bytes: QUEUED_LEAST_BYTES, ..Ceilings::default() };
+    let many = What::Device(DeviceAction::ManyConnectAndVanish);
+    let ask = (ASKS, 1, 31_473, 2_845_599_911_275_706_880);
+    plays_well_over_tls(ceilings, &[ask, (RESTS, 0, 0, 1), (many, 1, 51_698, 1)]);
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::Id;
 
-/// Another may be read so often while one waits: once because it was ahead, and once more because
-/// both were let on at the same time.
+/// Another may be read so often while one waits: once because it was ahead, and in the turns in
+/// which a long line is let on bit by bit and the driver has room for all.
 const READS_AHEAD: usize = 3;
 
 /// One that waited while another was read too often.

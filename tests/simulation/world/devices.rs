@@ -32,6 +32,7 @@ impl World {
             DeviceAction::Finishes => self.with_device(op, |device, _| device.is_finishing = true),
             DeviceAction::Misbehaves => self.with_device(op, |device, _| device.misbehave()),
             DeviceAction::Resets => self.device_resets(op),
+            DeviceAction::ResetsInLine => self.device_resets_in_line(op)?,
             DeviceAction::StopsReading => self.with_device(op, |device, _| {
                 (device.behaviour, device.pace) = (Behaviour::Faulty, Pace::Stalled);
             }),
@@ -150,6 +151,24 @@ impl World {
         if count > 0 {
             act(open.swap_remove(op.who % count), op.amount);
         }
+    }
+
+    /// Devices that wait for a slow driver cut their connections off while it writes to them: that
+    /// is found out by writing, and what they have sent must still be read.
+    fn device_resets_in_line(&mut self, op: &Op) -> Checked {
+        self.driver_is_flooded(&Op { amount: 6, ..*op })?;
+        (0..8).try_for_each(|_| self.turn())?;
+        let net = self.net.clone();
+        let mut devices = std::mem::take(&mut self.devices);
+        self.with_driver(&Op { amount: 1, ..*op }, |driver, _| {
+            for id in driver.open_ids().into_iter().skip(1).step_by(2) {
+                let device = &mut devices[driver.heard[&id].device];
+                driver.write(id, device, 100, 1);
+                device.reset(&mut net.wire());
+            }
+        });
+        self.devices = devices;
+        Ok(())
     }
 
     fn device_resets(&mut self, op: &Op) {

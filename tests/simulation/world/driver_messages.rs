@@ -12,13 +12,13 @@ use crate::history::Op;
 use crate::pattern::Record;
 use crate::rng::Rng;
 
-use super::state::World;
+use super::state::{Checked, World};
 
 /// Nearly the longest message, of which the record and the message itself have a header.
 const HUGEST_BYTES: usize = MESSAGE_MAX_BYTES - 128;
 
 /// What one read of a driver brings and several turns have to process.
-const TINY_WRITES: usize = 2 * FRAMES_PER_STEP as usize;
+pub(super) const TINY_WRITES: usize = 3 * FRAMES_PER_STEP as usize;
 
 impl World {
     pub(super) fn driver_writes(&mut self, op: &Op, count: usize, most: usize) {
@@ -80,10 +80,15 @@ impl World {
         self.devices = devices;
     }
 
-    /// More messages than are processed in one turn, each of which takes hardly any room.
-    pub(super) fn driver_writes_tiny(&mut self, op: &Op) {
+    /// More messages than are processed in one turn, each of which takes hardly any room; some
+    /// datagrams first wait for room and are then all sent at once.
+    pub(super) fn driver_writes_tiny(&mut self, op: &Op) -> Checked {
         self.may_drop_datagrams = true;
+        self.net.wire().set_datagrams_blocked(op.amount.is_multiple_of(2));
         self.driver_writes(op, TINY_WRITES, 2);
+        (0..5).try_for_each(|_| self.turn())?;
+        self.net.wire().set_datagrams_blocked(false);
+        Ok(())
     }
 
     pub(super) fn driver_closes_device(&mut self, op: &Op) {

@@ -13,6 +13,7 @@ use crate::history::{DriverAction, Op};
 use crate::network::{Id, Wire};
 use crate::rng::Rng;
 
+use super::driver_messages::TINY_WRITES;
 use super::misbehaviour::misbehave;
 use super::scenario::{HTTP_PORT, device_port};
 use super::state::{Checked, World};
@@ -40,7 +41,7 @@ impl World {
                 self.end_driver_in_some_way(op)?;
             }
             DriverAction::WritesHuge => self.driver_writes_huge(op),
-            DriverAction::WritesTiny => self.driver_writes_tiny(op),
+            DriverAction::WritesTiny => self.driver_writes_tiny(op)?,
             DriverAction::ClosesDevice => self.driver_closes_device(op),
             DriverAction::Pings => self.with_driver(op, ping_a_lot),
             DriverAction::SendsNonsense => self.driver_sends_nonsense(op),
@@ -55,6 +56,7 @@ impl World {
                 driver.pace = Pace::Slow(rng.between(2_000, 30_000));
             }),
             DriverAction::IsFlooded => self.driver_is_flooded(op)?,
+            DriverAction::ResetsWithMuchSaid => self.driver_resets_with_much_said(op)?,
             DriverAction::StopsAnswering => self.with_driver(op, |driver, _| {
                 (driver.behaviour, driver.answers) = (Behaviour::Faulty, false);
                 driver.was_slow = true;
@@ -155,6 +157,18 @@ impl World {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A driver cuts its connection off while we process what it has said and write to it.
+    fn driver_resets_with_much_said(&mut self, op: &Op) -> Checked {
+        self.driver_writes(op, TINY_WRITES, 2);
+        self.turn()?;
+        for device in self.devices.iter_mut().filter(|device| device.is_open()) {
+            device.to_send += 100;
+        }
+        self.turn()?;
+        self.end_driver(op, Wire::peer_reset);
         Ok(())
     }
 
