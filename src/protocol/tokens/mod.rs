@@ -2,7 +2,7 @@
 //!
 //! They are kept and compared as SHA-256, in constant time, so that neither memory nor the time of
 //! a comparison shows one. Deliberately absent: a clock, since whoever makes an [`Access`] gives
-//! the time, and files, since [`file`] reads text.
+//! the time, and files, since [`mod@file`] reads text.
 
 mod digest;
 pub mod file;
