@@ -9,6 +9,7 @@ mod message;
 mod pem;
 mod proxy_header;
 mod session;
+mod tokens;
 
 // What `session` needs of the simulation.
 #[path = "../../tests/simulation/network/mod.rs"]
@@ -25,12 +26,13 @@ pub use message::fuzz_message;
 pub use pem::fuzz_pem;
 pub use proxy_header::fuzz_proxy_header;
 pub use session::fuzz_session;
+pub use tokens::fuzz_tokens;
 
 /// Takes any bytes, and panics for a bug of ours.
 pub type Body = fn(&[u8]);
 
 /// Every fuzz target by its name in `fuzz/`, with its body.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("message", fuzz_message),
     ("frames", fuzz_frames),
     ("request_head", fuzz_request_head),
@@ -39,4 +41,5 @@ pub const TARGETS: [(&str, Body); 8] = [
     ("pem", fuzz_pem),
     ("certificate", fuzz_certificate),
     ("session", fuzz_session),
+    ("tokens", fuzz_tokens),
 ];
