@@ -111,6 +111,7 @@ pub enum SystemAction {
     WatchingWorks,
     GetsRough,
     GetsSmooth,
+    TokensChange,
 }
 
 /// Time that passes.
@@ -124,7 +125,7 @@ pub enum Time {
 }
 
 /// How often each comes, relative to the others.
-const WEIGHTS: [(What, usize); 58] = [
+const WEIGHTS: [(What, usize); 59] = [
     (What::Driver(DriverAction::Asks), 10),
     (What::Driver(DriverAction::Writes), 14),
     (What::Driver(DriverAction::WritesMuch), 2),
@@ -179,6 +180,7 @@ const WEIGHTS: [(What, usize); 58] = [
     (What::System(SystemAction::WatchingWorks), 3),
     (What::System(SystemAction::GetsRough), 3),
     (What::System(SystemAction::GetsSmooth), 2),
+    (What::System(SystemAction::TokensChange), 3),
     (What::Passes(Time::Moment), 10),
     (What::Passes(Time::Seconds), 5),
     (What::Passes(Time::Minutes), 1),

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! In some histories a port has TLS, or HTTP has; in some an operator allows little of something:
-//! drivers, devices, connections a second, queued bytes.
+//! drivers, devices, connections a second, queued bytes. Drivers have several tokens, of which an
+//! operator takes some back.
 //!
 //! [`Reactor::check_invariants`]: dispatch::testing::reactor::Reactor::check_invariants
 
@@ -80,12 +81,21 @@ fn nothing_is_lost_and_nobody_gets_in_whatever_happens() {
 
 /// A simulation in which nothing gets stuck and nobody is turned away shows nothing.
 fn assert_everything_happened(all: &Report) {
-    let Report { tls_devices, told_slow, overload_cuts, watched, left_out, gauges, .. } = *all;
+    let Report {
+        tls_devices,
+        told_slow,
+        told_of_token,
+        overload_cuts,
+        watched,
+        left_out,
+        gauges,
+        ..
+    } = *all;
     let Gauges { congested, parked, holding, pending_devices, closings } = gauges;
     let stuck = [congested, parked, holding, pending_devices, closings];
     assert!(stuck.iter().all(|&count| count > 0), "{all:?}");
     assert!(tls_devices > 0 && told_slow > 0 && overload_cuts > 0, "{all:?}");
-    assert!(watched > 0 && left_out > 0, "{all:?}");
+    assert!(watched > 0 && left_out > 0 && told_of_token > 0, "{all:?}");
 }
 
 /// Runs the seeds that no other thread has taken.

@@ -17,6 +17,8 @@ pub struct Report {
     pub tls_devices: usize,
     /// Drivers that were told that they read too slowly.
     pub told_slow: usize,
+    /// Drivers that were told that their token no longer allows what they have.
+    pub told_of_token: usize,
     /// Connections cut off because too much was queued in all.
     pub overload_cuts: u64,
     /// Messages of devices that monitors were told of.
@@ -36,6 +38,7 @@ impl Report {
         self.heard_bytes += other.heard_bytes;
         self.tls_devices += other.tls_devices;
         self.told_slow += other.told_slow;
+        self.told_of_token += other.told_of_token;
         self.overload_cuts += other.overload_cuts;
         self.watched += other.watched;
         self.left_out += other.left_out;

@@ -21,15 +21,17 @@ impl World {
             What::Datagrams(action) => self.apply_to_datagrams(action, op),
             What::Client(action) => self.apply_to_client(action, op)?,
             What::Monitor(action) => self.apply_to_monitor(action, op)?,
-            What::System(action) => self.apply_to_system(action, op),
+            What::System(action) => self.apply_to_system(action, op)?,
             What::Passes(time) => self.pass(time, op.amount as u64)?,
             What::Shutdown => self.shut_down(),
         }
         self.turn()
     }
 
-    fn apply_to_system(&mut self, action: SystemAction, op: &Op) {
-        let faults = &mut self.net.wire().faults;
+    fn apply_to_system(&mut self, action: SystemAction, op: &Op) -> Checked {
+        let net = self.net.clone();
+        let mut wire = net.wire();
+        let faults = &mut wire.faults;
         match action {
             SystemAction::DescriptorsRunOut => faults.exhausted = true,
             SystemAction::DescriptorsReturn => faults.exhausted = false,
@@ -39,7 +41,12 @@ impl World {
             SystemAction::WatchingWorks => faults.unwatchable = false,
             SystemAction::GetsRough => faults.rough = true,
             SystemAction::GetsSmooth => faults.rough = false,
+            SystemAction::TokensChange => {
+                drop(wire);
+                return self.change_tokens(op);
+            }
         }
+        Ok(())
     }
 
     fn pass(&mut self, time: Time, amount: u64) -> Checked {

@@ -17,6 +17,7 @@ use super::driver_messages::TINY_WRITES;
 use super::misbehaviour::misbehave;
 use super::scenario::{HTTP_PORT, device_port};
 use super::state::{Checked, World};
+use super::tokens::token_of;
 
 const ACCEPT_LISTS: [&str; 7] = [
     "10.0.0.0/8",
@@ -87,7 +88,9 @@ impl World {
         }
         let accept = AcceptList::parse(list).map_err(|error| error.to_string())?;
         let (line, number) = (self.http_line(id)?, self.drivers.len());
-        let mut driver = DriverActor::new(line, number, (protocol, port), accept, read_before);
+        let asked = (protocol, port, token_of(number));
+        let mut driver = DriverActor::new(line, number, asked, accept, read_before);
+        driver.may_lack_token = !self.is_allowed(&driver);
         if self.rng.chance(20) {
             // It does not wait for the answer.
             driver.say(0x89, b"already here");

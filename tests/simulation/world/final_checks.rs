@@ -169,6 +169,7 @@ impl World {
             heard_bytes: heard().map(|heard| heard.len).sum(),
             tls_devices: self.drivers.iter().filter(by_tls).map(|d| d.heard.len()).sum(),
             told_slow: self.drivers.iter().filter(|d| d.close_code == Some(1013)).count(),
+            told_of_token: self.drivers.iter().filter(|d| d.close_code == Some(1008)).count(),
             overload_cuts: self.cuts,
             watched: self.monitors.iter().map(|m| m.heard.received.messages).sum(),
             left_out: self.monitors.iter().map(|m| m.left_out).sum(),

@@ -18,6 +18,7 @@ mod monitors;
 mod proxy_headers;
 mod scenario;
 mod state;
+mod tokens;
 mod turn;
 
 pub use scenario::Scenario;

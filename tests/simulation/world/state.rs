@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use dispatch::testing::limits::PING_INTERVAL;
 use dispatch::testing::protocol::accept_list::AcceptList;
-use dispatch::testing::protocol::secret::Secret;
-use dispatch::testing::protocol::tokens::Access;
 use dispatch::testing::reactor::{Gauges, MetricsSettings, Reactor, Settings};
 
 use crate::actors::addresses::{PROXY, UDP_PEERS};
@@ -19,6 +17,7 @@ use crate::rng::Rng;
 
 use super::accept_rates::AcceptRates;
 use super::scenario::{HTTP_PORT, Scenario, https_config};
+use super::tokens::{EVERYBODY, Rule, access};
 
 /// `Err` says what is wrong: a bug.
 pub(super) type Checked = Result<(), String>;
@@ -47,6 +46,8 @@ pub struct World {
     /// Since when more is queued than may be.
     pub(super) over_since: Option<Instant>,
     pub(super) accept_rates: AcceptRates,
+    /// The tokens that are in force, beside the secret.
+    pub(super) rules: Vec<Rule>,
 }
 
 /// Whether the program runs.
@@ -61,7 +62,7 @@ impl World {
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self, String> {
         let net = SimNet::new(seed);
         let settings = Settings {
-            access: Access::of_secret(&Secret::new("sim".into())),
+            access: access(&EVERYBODY)?,
             ceilings: scenario.ceilings,
             trusted_proxies: AcceptList::parse(&PROXY.to_string()).ok(),
             forbid_accept_all: false,
@@ -96,6 +97,7 @@ impl World {
             cuts: 0,
             over_since: None,
             accept_rates: AcceptRates::default(),
+            rules: EVERYBODY.to_vec(),
         })
     }
 }

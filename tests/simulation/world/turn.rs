@@ -46,6 +46,7 @@ impl World {
             monitor.pump(&mut wire)?;
         }
         drop(wire);
+        self.note_ends_by_token();
         self.check_sent_datagrams()?;
         self.check_no_unjust_close()
     }

@@ -39,6 +39,9 @@ pub struct DriverActor {
     pub port: u16,
     pub protocol: Protocol,
     pub accept: AcceptList,
+    pub token: &'static str,
+    /// Its token did not allow what it asked for, at some time before it was answered.
+    pub may_lack_token: bool,
     pub behaviour: Behaviour,
     pub stage: Stage,
     pub pace: Pace,
@@ -81,7 +84,7 @@ impl DriverActor {
     pub fn new(
         line: Line,
         number: usize,
-        (protocol, port): (Protocol, u16),
+        (protocol, port, token): (Protocol, u16, &'static str),
         accept: AcceptList,
         read_before: Vec<usize>,
     ) -> Self {
@@ -91,6 +94,8 @@ impl DriverActor {
             port,
             protocol,
             accept,
+            token,
+            may_lack_token: false,
             behaviour: Behaviour::Correct,
             stage: Stage::Asking,
             pace: Pace::Full,
@@ -122,14 +127,14 @@ impl DriverActor {
     }
 
     fn request(&self) -> String {
-        let Self { protocol, port, accept, .. } = self;
+        let Self { protocol, port, accept, token, .. } = self;
         let key = match protocol {
             Protocol::Tcp | Protocol::Udp => String::new(),
             Protocol::Tls => format!("&private_key={}", utf8_percent_encode(KEY, NON_ALPHANUMERIC)),
         };
         format!(
             "GET /api/dispatch/v1/{protocol}_dispatch?port={port}&accept={accept}{key} HTTP/1.1\r\n\
-             Host: sim\r\nAuthorization: Bearer sim\r\nConnection: Upgrade\r\n\
+             Host: sim\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
