@@ -12,15 +12,14 @@ use tungstenite::protocol::frame::coding::Control;
 
 use crate::collections::timers::Armed;
 use crate::collections::wait_queue::WaitQueue;
-use crate::limits::{
-    DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_STALL_MAX, driver_silence_max,
-};
+use crate::limits::{DRIVER_BACKLOG_BYTES, DRIVER_DRAINED_BYTES, DRIVER_STALL_MAX};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
 use crate::peers::figures::Traffic;
 use crate::peers::keys::{DeviceKey, PortKey, tag};
+use crate::peers::liveness::Liveness;
 use crate::protocol::tokens::Token;
 use crate::protocol::websocket::{FrameReader, control_frame};
 
@@ -44,9 +43,7 @@ pub struct Driver<S> {
     dropped_unlogged: u64,
     pub(crate) traffic: Traffic,
     pub(crate) since: Instant,
-    last_heard: Instant,
-    ping_interval: Duration,
-    next_ping: Instant,
+    liveness: Liveness,
     pub(crate) name: Name,
     pub(crate) armed: Armed,
 }
@@ -192,9 +189,7 @@ impl<S: Stream> Driver<S> {
             dropped_unlogged: 0,
             traffic: Traffic::default(),
             since: now,
-            last_heard: now,
-            ping_interval,
-            next_ping: now + ping_interval,
+            liveness: Liveness::new(ping_interval, now),
             name,
             armed: Armed::default(),
         }
@@ -209,7 +204,7 @@ impl<S: Stream> Driver<S> {
     pub(crate) fn read(&mut self, scratch: &mut [u8], now: Instant) -> io::Result<ReadOutcome> {
         let outcome = self.connection.read(scratch)?;
         if let ReadOutcome::Bytes(_) = outcome {
-            self.last_heard = now;
+            self.liveness.note_heard(now);
         }
         Ok(outcome)
     }
@@ -235,7 +230,7 @@ impl<S: Stream> Driver<S> {
         if len == 0 {
             return Ok(other);
         }
-        self.last_heard = now;
+        self.liveness.note_heard(now);
         Ok(ReadOutcome::Bytes(len))
     }
 
@@ -247,7 +242,7 @@ impl<S: Stream> Driver<S> {
     /// It is read again; the time that it was not read does not count as silence.
     pub(crate) fn release(&mut self, now: Instant) {
         self.intake = Intake::Flowing;
-        self.last_heard = now;
+        self.liveness.note_heard(now);
     }
 
     /// Bytes that are held of what it sent.
@@ -310,24 +305,21 @@ impl<S: Stream> Driver<S> {
 
     /// When it is due for a ping, or overdue with a sign of life.
     pub(crate) fn deadline(&self) -> Instant {
+        let next_ping = self.liveness.next_ping();
         let silent = match self.intake {
-            Intake::Flowing => self.silent_at(),
-            Intake::HeldBy(_) => self.next_ping,
+            Intake::Flowing => self.liveness.silent_at(),
+            Intake::HeldBy(_) => next_ping,
         };
         let stalled = match self.backlog {
-            Backlog::Flowing => self.next_ping,
+            Backlog::Flowing => next_ping,
             Backlog::Congested { since } => since + DRIVER_STALL_MAX,
         };
-        self.next_ping.min(silent).min(stalled)
+        next_ping.min(silent).min(stalled)
     }
 
     /// Whether nothing was heard of it for too long, while it was read.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        self.intake == Intake::Flowing && now >= self.silent_at()
-    }
-
-    fn silent_at(&self) -> Instant {
-        self.last_heard + driver_silence_max(self.ping_interval)
+        self.intake == Intake::Flowing && now >= self.liveness.silent_at()
     }
 
     /// Pings it if that is due, or says why it has to be closed.
@@ -345,8 +337,7 @@ impl<S: Stream> Driver<S> {
         if self.is_silent(now) {
             return Some(Overdue::Silent);
         }
-        if now >= self.next_ping {
-            self.next_ping = now + self.ping_interval;
+        if self.liveness.poll_ping(now) {
             self.frames.shrink();
             self.outbox.extend(buffers, &control_frame(Control::Ping, b""));
         }

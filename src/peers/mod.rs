@@ -11,6 +11,7 @@ pub mod figures;
 pub mod http_client;
 pub mod http_listener;
 pub mod keys;
+pub mod liveness;
 pub mod monitor;
 pub mod pending_device;
 pub mod port;

@@ -1,8 +1,8 @@
 //! A monitor: a WebSocket over which an operator watches what passes on a port.
 //!
 //! It is told as much as its outbox has room for; what has none is counted, and the count told as
-//! soon as there is room, and before the next message. So it holds nobody up. What it says means nothing, and is read only to
-//! see that it lives.
+//! soon as there is room, and before the next message. So it holds nobody up. What it says means
+//! nothing, and is read only to see that it lives.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
 use crate::collections::timers::Armed;
-use crate::limits::{
-    MONITOR_MESSAGE_MAX_BYTES, MONITOR_OUTBOX_BYTES, MONITOR_READ_BYTES, driver_silence_max,
-};
+use crate::limits::{MONITOR_MESSAGE_MAX_BYTES, MONITOR_OUTBOX_BYTES, MONITOR_READ_BYTES};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::peers::driver::Name;
 use crate::peers::keys::PortKey;
+use crate::peers::liveness::Liveness;
 use crate::protocol::envelope::{Envelope, LEFT_OUT_FRAME_BYTES, left_out_frame};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::{FrameReader, Incoming, Input, control_frame};
@@ -30,9 +29,7 @@ pub struct Monitor<S> {
     pub(crate) port: PortKey,
     /// Messages for which there was no room, and of which nothing was told yet.
     left_out: u64,
-    last_heard: Instant,
-    ping_interval: Duration,
-    next_ping: Instant,
+    liveness: Liveness,
     pub(crate) name: Name,
     pub(crate) armed: Armed,
 }
@@ -64,9 +61,7 @@ impl<S: Stream> Monitor<S> {
             outbox,
             port,
             left_out: 0,
-            last_heard: now,
-            ping_interval,
-            next_ping: now + ping_interval,
+            liveness: Liveness::new(ping_interval, now),
             name,
             armed: Armed::default(),
         }
@@ -111,7 +106,7 @@ impl<S: Stream> Monitor<S> {
     ) -> io::Result<Result<Said, ReadOutcome>> {
         match self.connection.read(&mut scratch[..MONITOR_READ_BYTES])? {
             ReadOutcome::Bytes(len) => {
-                self.last_heard = now;
+                self.liveness.note_heard(now);
                 Ok(Ok(self.hear(&mut scratch[..len], buffers)))
             }
             outcome @ (ReadOutcome::Blocked | ReadOutcome::End) => Ok(Err(outcome)),
@@ -147,25 +142,20 @@ impl<S: Stream> Monitor<S> {
 
     /// When it is due for a ping, or overdue with a sign of life.
     pub(crate) fn deadline(&self) -> Instant {
-        self.next_ping.min(self.silent_at())
+        self.liveness.next_ping().min(self.liveness.silent_at())
     }
 
     /// Whether nothing was heard of it for too long.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        now >= self.silent_at()
+        now >= self.liveness.silent_at()
     }
 
     /// Pings it, if that is due.
     pub(crate) fn ping_if_due(&mut self, now: Instant, buffers: &mut BufferPool) {
-        if now >= self.next_ping {
-            self.next_ping = now + self.ping_interval;
+        if self.liveness.poll_ping(now) {
             self.frames.shrink();
             self.outbox.extend(buffers, &control_frame(Control::Ping, b""));
         }
-    }
-
-    fn silent_at(&self) -> Instant {
-        self.last_heard + driver_silence_max(self.ping_interval)
     }
 
     /// Whether a frame of this length may be queued, behind the count of what was left out.
