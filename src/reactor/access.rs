@@ -60,28 +60,54 @@ impl<N: Net> Reactor<N> {
     }
 
     fn review_driver(&mut self, key: DriverKey) {
-        let Some(driver) = self.drivers.get_mut(key) else { return };
-        let Some(port) = self.ports.get(driver.port) else { return };
-        let Some(accept) = port.subscribers.accept_of(key) else { return };
-        self.budget.spend((accept.entries().len() / ENTRIES_PER_OPERATION) as u32);
-        let (kind, number) = (port.protocol.port_kind(), port.number);
-        let is_enough = |token: &Token| token.check_driver(kind, number, accept);
-        match judge(&self.settings.access, &driver.name, is_enough) {
-            Ok(token) => driver.name.token = Some(token),
+        let Some(judged) = self.judge_driver(key) else { return };
+        self.budget.spend((judged.entries / ENTRIES_PER_OPERATION) as u32);
+        match judged.token {
+            Ok(token) => {
+                if let Some(driver) = self.drivers.get_mut(key) {
+                    driver.name.token = Some(token);
+                }
+            }
             Err(why) => self.remove_driver(key, DriverEnd::ByUs(CloseCode::Policy, why)),
         }
     }
 
     fn review_monitor(&mut self, key: MonitorKey) {
-        let Some(monitor) = self.monitors.get_mut(key) else { return };
-        let Some(port) = self.ports.get(monitor.port) else { return };
-        let (kind, number) = (port.protocol.port_kind(), port.number);
-        let is_enough = |token: &Token| token.check_monitor(kind, number);
-        match judge(&self.settings.access, &monitor.name, is_enough) {
-            Ok(token) => monitor.name.token = Some(token),
-            Err(why) => self.end_monitor(key, DriverEnd::ByUs(CloseCode::Policy, why)),
+        match self.judge_monitor(key) {
+            None => {}
+            Some(Ok(token)) => {
+                if let Some(monitor) = self.monitors.get_mut(key) {
+                    monitor.name.token = Some(token);
+                }
+            }
+            Some(Err(why)) => self.end_monitor(key, DriverEnd::ByUs(CloseCode::Policy, why)),
         }
     }
+
+    fn judge_driver(&self, key: DriverKey) -> Option<JudgedDriver> {
+        let driver = self.drivers.get(key)?;
+        let port = self.ports.get(driver.port)?;
+        let accept = port.subscribers.accept_of(key)?;
+        let (kind, number) = (port.protocol.port_kind(), port.number);
+        let is_enough = |token: &Token| token.check_driver(kind, number, accept);
+        let token = judge(&self.settings.access, &driver.name, is_enough);
+        Some(JudgedDriver { token, entries: accept.entries().len() })
+    }
+
+    fn judge_monitor(&self, key: MonitorKey) -> Option<Result<Arc<Token>, String>> {
+        let monitor = self.monitors.get(key)?;
+        let port = self.ports.get(monitor.port)?;
+        let (kind, number) = (port.protocol.port_kind(), port.number);
+        let is_enough = |token: &Token| token.check_monitor(kind, number);
+        Some(judge(&self.settings.access, &monitor.name, is_enough))
+    }
+}
+
+/// A driver's token as it is now, or why it is not enough any longer, and how many entries of its
+/// accept list were looked at for that.
+struct JudgedDriver {
+    token: Result<Arc<Token>, String>,
+    entries: usize,
 }
 
 /// What the simulation holds it to.
@@ -92,12 +118,7 @@ impl<N: Net> Reactor<N> {
         if self.ready.driver_reviews.contains(key) {
             return Ok(());
         }
-        let Some(driver) = self.drivers.get(key) else { return Ok(()) };
-        let Some(port) = self.ports.get(driver.port) else { return Ok(()) };
-        let Some(accept) = port.subscribers.accept_of(key) else { return Ok(()) };
-        let (kind, number) = (port.protocol.port_kind(), port.number);
-        let is_enough = |token: &Token| token.check_driver(kind, number, accept);
-        judge(&self.settings.access, &driver.name, is_enough).map(drop)
+        self.judge_driver(key).map_or(Ok(()), |judged| judged.token.map(drop))
     }
 
     /// The same of a monitor.
@@ -105,11 +126,7 @@ impl<N: Net> Reactor<N> {
         if self.ready.monitor_reviews.contains(key) {
             return Ok(());
         }
-        let Some(monitor) = self.monitors.get(key) else { return Ok(()) };
-        let Some(port) = self.ports.get(monitor.port) else { return Ok(()) };
-        let (kind, number) = (port.protocol.port_kind(), port.number);
-        let is_enough = |token: &Token| token.check_monitor(kind, number);
-        judge(&self.settings.access, &monitor.name, is_enough).map(drop)
+        self.judge_monitor(key).map_or(Ok(()), |token| token.map(drop))
     }
 }
 
