@@ -1,4 +1,4 @@
-//! `session`: the body is in the crate, in `src/simulation/session.rs`.
+//! `session`: the body is in `src`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

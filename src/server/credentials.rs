@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -77,10 +78,7 @@ impl Credentials {
         let now = unix_seconds(wall);
         let ends = self.tokens.iter().filter_map(|token| token.expires());
         let next = ends.filter(|expires| *expires > now).min();
-        self.expiry = next.and_then(|next| {
-            let after = Duration::from_secs(u64::try_from(next).ok()?);
-            SystemTime::UNIX_EPOCH.checked_add(after)
-        });
+        self.expiry = next.and_then(|next| Timestamp::from_second(next).ok()).map(SystemTime::from);
         Access::new(self.secret.as_ref(), &self.tokens, now)
     }
 
@@ -186,13 +184,9 @@ fn at(file: &FollowedFile, why: &str) -> String {
     format!("{}: {why}", file.path().display())
 }
 
-/// Whole seconds since 1970, before it negative.
+/// Whole seconds since 1970. A clock that shows no year of ours has passed every date.
 fn unix_seconds(time: SystemTime) -> i64 {
-    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => seconds(since),
-        Err(before) => -seconds(before.duration()) - 1,
-    }
+    Timestamp::try_from(time).map_or(i64::MAX, Timestamp::as_second)
 }
 
 #[cfg(test)]
@@ -241,7 +235,7 @@ mod tests {
     }
 
     fn at_second(second: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+        Timestamp::from_second(second as i64).unwrap().into()
     }
 
     #[test]

@@ -125,14 +125,15 @@ impl Server {
     /// # Errors
     /// Says which can't be had.
     pub fn open(config: Config, inherited: Vec<TcpListener>) -> Result<Self, StartError> {
-        process::note_start();
+        let wall_time = SystemTime::now();
+        process::note_start(wall_time);
         let poll = Poll::new().map_err(StartError::System)?;
         let registry = poll.registry().try_clone().map_err(StartError::System)?;
         let credentials = Credentials::open(config.secret, config.tokens);
         let mut credentials = credentials.map_err(StartError::Tokens)?;
         credentials.watch(poll.registry(), FILES).map_err(StartError::System)?;
         let settings = Settings {
-            access: credentials.access(SystemTime::now()),
+            access: credentials.access(wall_time),
             ceilings: config.ceilings,
             trusted_proxies: config.trusted_proxies,
             forbid_accept_all: config.forbid_accept_all,
@@ -214,7 +215,8 @@ impl Server {
         // The manager measures by the system's clock, whatever ours makes of a suspension, and the
         // dates of tokens go by the calendar.
         let manager = self.service_manager.poll_timeout(now);
-        let credentials = self.credentials.poll_timeout(now, SystemTime::now());
+        let wall_time = SystemTime::now();
+        let credentials = self.credentials.poll_timeout(now, wall_time);
         [patience, manager, credentials].into_iter().flatten().min()
     }
 
@@ -244,11 +246,11 @@ impl Server {
             let changed = self.certificate.as_mut().and_then(Reloadable::poll_changed);
             self.handle_reload(changed);
         }
-        let (now, wall) = (self.now(), SystemTime::now());
-        if let Some(access) = self.credentials.poll_changed(woke, wall) {
+        let (now, wall_time) = (self.now(), SystemTime::now());
+        if let Some(access) = self.credentials.poll_changed(woke, wall_time) {
             self.reactor.set_access(access);
         }
-        self.reactor.set_wall_time(now, wall);
+        self.reactor.set_wall_time(now, wall_time);
         self.reactor.step(now);
         let ended = self.now();
         self.reactor.note_turn(ended.saturating_duration_since(now));
@@ -282,7 +284,8 @@ impl Server {
                 self.service_manager.tell_reloading();
                 let reloaded = self.certificate.as_mut().map(Reloadable::reload);
                 self.handle_reload(reloaded);
-                if let Some(access) = self.credentials.reload(SystemTime::now()) {
+                let wall_time = SystemTime::now();
+                if let Some(access) = self.credentials.reload(wall_time) {
                     self.reactor.set_access(access);
                 }
                 self.service_manager.tell_ready();

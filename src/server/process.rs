@@ -1,8 +1,8 @@
 //! What the system says of this process, for the metrics: a few short looks, whatever is connected.
 
 use std::fs;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -12,17 +12,18 @@ use crate::logging;
 use crate::protocol::metrics::Process;
 
 /// When this process began to serve.
-static STARTED: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+static STARTED: OnceLock<Timestamp> = OnceLock::new();
 
-/// Notes that the process starts now.
-pub fn note_start() {
-    LazyLock::force(&STARTED);
+/// Notes when the process started, unless that is known.
+pub fn note_start(wall_time: SystemTime) {
+    let started = Timestamp::try_from(wall_time).unwrap_or_default();
+    STARTED.get_or_init(|| started);
 }
 
 /// How the process is. What the system keeps to itself is left open.
 pub fn figures() -> Process {
     Process {
-        start_seconds: Some(STARTED.as_duration().as_secs_f64()),
+        start_seconds: STARTED.get().map(|started| started.as_duration().as_secs_f64()),
         cpu: cpu(),
         resident_bytes: fs::read_to_string("/proc/self/status").ok().and_then(|it| resident(&it)),
         open_files: open_files(),
@@ -59,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_process_has_memory_and_a_past() {
-        note_start();
+        let wall_time = SystemTime::now();
+        note_start(wall_time);
         let process = figures();
         assert!(process.resident_bytes.is_some_and(|bytes| bytes > 100 << 10), "{process:?}");
         assert!(process.start_seconds.is_some_and(|seconds| seconds > 1.6e9), "{process:?}");

@@ -267,9 +267,10 @@ fn start_with_input(program: &str, args: &[&str], input: &[u8]) -> io::Result<Ch
 // ---- Time -----------------------------------------------------------------------------------
 
 // Setting the clock changes nothing: every deadline is measured by the monotonic clock, which
-// cannot be set. The wall clock gives the time in lines of the log and of the built-in driver and
-// in answers, and tells the TLS library whether a certificate is valid. What does jump is the time of a process
-// that is stopped and goes on, as with `docker pause` or a virtual machine that is moved.
+// cannot be set. The wall clock gives the time in lines of the log and of the commands and in
+// answers, ends tokens at their date, and tells the TLS library whether a certificate is valid. What
+// does jump is the time of a process that is stopped and goes on, as with `docker pause` or a virtual
+// machine that is moved.
 
 #[test]
 fn deadlines_know_nothing_of_the_wall_clock() {
@@ -283,7 +284,7 @@ fn deadlines_know_nothing_of_the_wall_clock() {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let calls = ["SystemTime::now", "Timestamp::now", "Zoned::now", "UNIX_EPOCH"];
-            // What is handed on under this name goes into answers alone.
+            // What is handed on under this name is shown to people, or compared with a token's date.
             let mut lines = text.lines().filter(|line| !line.contains("wall_time"));
             let asks = lines.any(|line| calls.iter().any(|call| line.contains(call)));
             let name = path.to_string_lossy();

@@ -193,10 +193,10 @@ impl Watcher {
     }
 
     fn handle_event(&mut self, event: &Event<'_>, shown: &mut String) -> Result<(), Failure> {
-        let now = Timestamp::now();
-        shown.push_str(&show(&self.form, now, event, self.kind));
+        let wall_time = Timestamp::now();
+        shown.push_str(&show(&self.form, wall_time, event, self.kind));
         match &mut self.capture {
-            Some(capture) => capture.handle_event(now, event),
+            Some(capture) => capture.handle_event(wall_time, event),
             None => Ok(()),
         }
     }
