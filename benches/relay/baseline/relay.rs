@@ -183,7 +183,8 @@ impl Baseline {
 
     fn device(&mut self, id: usize) -> io::Result<Step> {
         let Some(device) = &mut self.devices[id] else { return Ok(Step::Done) };
-        let length = match device.stream.read(&mut self.buffer[HEADERS_MAX_BYTES..]) {
+        let room = &mut self.buffer[HEADERS_MAX_BYTES..][..READ_BYTES];
+        let length = match device.stream.read(room) {
             Ok(0) => return self.device_ended(id),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
