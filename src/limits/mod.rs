@@ -70,8 +70,10 @@ pub const DATAGRAM_RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// gone with the next call; an error that lasts must not keep the loop turning.
 pub const RECEIVE_FAILURES_MAX: u32 = 16;
 
-/// Events taken from one poll; the rest come with the next.
-pub const EVENTS_PER_POLL: usize = 1024;
+/// Events taken from one poll; the rest come with the next. As many as a crowd has, so that whoever
+/// asks behind a crowd is heard in the same turn: taking note of an event takes a fraction of a
+/// microsecond.
+pub const EVENTS_PER_POLL: usize = 16_384;
 
 /// Devices and drivers that talk within a millisecond, from which on it pays to let their events
 /// gather: fewer may each be waiting for an answer.
@@ -142,7 +144,7 @@ pub struct BufferSize {
 /// its mark. As many are kept as a turn is likely to need of each, since a fresh one costs more
 /// than the bytes it carries: in all at most 28 MiB.
 pub const BUFFER_SIZES: [BufferSize; 4] = [
-    BufferSize { bytes: 4 << 10, kept: EVENTS_PER_POLL },
+    BufferSize { bytes: 4 << 10, kept: 1_024 },
     BufferSize { bytes: 16 << 10, kept: 256 },
     BufferSize { bytes: 128 << 10, kept: 64 },
     BufferSize { bytes: DRIVER_BACKLOG_BYTES + 2 * 65_536, kept: 32 },
