@@ -21,12 +21,6 @@ pub struct Key<Tag> {
 }
 
 impl<Tag> Key<Tag> {
-    /// No key is less.
-    pub const FIRST: Self = Self { slot: 0, generation: 0, tag: PhantomData };
-
-    /// No key is greater.
-    pub const LAST: Self = Self { slot: u32::MAX, generation: u32::MAX, tag: PhantomData };
-
     /// The key as a number below 2^56, to be put in a token.
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)
@@ -204,7 +198,6 @@ mod tests {
         let successor = arena.insert(3);
         assert!(first != second && first != successor && first == Key::from_bits(0));
         assert!(first < second && second < successor, "by generation, then by slot");
-        assert!(Key::FIRST <= first && successor < Key::LAST);
         assert_eq!(HashSet::from([first, second, successor, second]).len(), 3);
         let hash = |key| BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         assert!(hash(first) != hash(second) && hash(second) == hash(second));

@@ -1,15 +1,15 @@
 //! Who hears which peer of a port.
 //!
-//! The ranges of all drivers stand in one ordered set, so that a search costs as many look-ups as
-//! there are different lengths of ranges, however many drivers and entries there are. It knows
-//! keys and addresses, no sockets.
+//! The ranges of all drivers stand in one map, so that a search costs as many look-ups as there are
+//! different lengths of ranges, however many drivers and entries there are; and the drivers of a
+//! range lie side by side, because each message asks for them. It knows keys and addresses, no
+//! sockets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::collections::arena::Key;
 use crate::peers::keys::DriverKey;
 use crate::protocol::accept_list::AcceptList;
 
@@ -17,8 +17,8 @@ use crate::protocol::accept_list::AcceptList;
 #[derive(Default)]
 pub struct Subscribers {
     accepts: BTreeMap<DriverKey, AcceptList>,
-    /// A driver's ranges do not overlap, so that it is found once for an address.
-    ranges: BTreeSet<(IpNet, DriverKey)>,
+    /// Never without a driver, and each driver once: its ranges do not overlap.
+    ranges: BTreeMap<IpNet, Vec<DriverKey>>,
     /// How many ranges there are of each length, the longest possible one first.
     lengths: BTreeMap<Length, usize>,
 }
@@ -41,7 +41,7 @@ impl Subscribers {
     pub fn add(&mut self, driver: DriverKey, accept: AcceptList) {
         for range in accept.ranges() {
             *self.lengths.entry(Length::of(&range)).or_default() += 1;
-            self.ranges.insert((range, driver));
+            insert_sorted(self.ranges.entry(range).or_default(), driver);
         }
         self.accepts.insert(driver, accept);
     }
@@ -50,7 +50,7 @@ impl Subscribers {
     pub fn remove(&mut self, driver: DriverKey) {
         let Some(accept) = self.accepts.remove(&driver) else { return };
         for range in accept.ranges() {
-            self.ranges.remove(&(range, driver));
+            self.remove_range(&range, driver);
             let length = Length::of(&range);
             if let Some(count) = self.lengths.get_mut(&length) {
                 *count -= 1;
@@ -61,6 +61,16 @@ impl Subscribers {
         }
     }
 
+    fn remove_range(&mut self, range: &IpNet, driver: DriverKey) {
+        let Some(drivers) = self.ranges.get_mut(range) else { return };
+        if let Ok(place) = drivers.binary_search(&driver) {
+            drivers.remove(place);
+        }
+        if drivers.is_empty() {
+            self.ranges.remove(range);
+        }
+    }
+
     /// The drivers that hear `peer`, each once.
     pub fn covering(&self, peer: IpAddr) -> impl Iterator<Item = DriverKey> {
         let max_bits = if peer.is_ipv4() { 32 } else { 128 };
@@ -68,10 +78,9 @@ impl Subscribers {
         self.lengths
             .range(lengths)
             .filter_map(move |(length, _)| IpNet::new(peer, length.bits).ok())
-            .flat_map(|range| {
-                self.ranges.range((range.trunc(), Key::FIRST)..=(range.trunc(), Key::LAST))
-            })
-            .map(|&(_, driver)| driver)
+            .filter_map(|range| self.ranges.get(&range.trunc()))
+            .flatten()
+            .copied()
     }
 
     /// Whether any driver hears `peer`.
@@ -110,8 +119,20 @@ impl Subscribers {
     }
 }
 
+/// Most ranges have one driver: room for more is made when more come.
+fn insert_sorted(drivers: &mut Vec<DriverKey>, driver: DriverKey) {
+    if let Err(place) = drivers.binary_search(&driver) {
+        if drivers.is_empty() {
+            drivers.reserve_exact(1);
+        }
+        drivers.insert(place, driver);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::collections::arena::Key;
+
     use super::*;
 
     fn subscribers() -> Subscribers {

@@ -76,7 +76,9 @@ impl<N: Net> Reactor<N> {
             if port.subscribers.covers(key, device.address) {
                 device.announce(Kind::Opened, &mut driver.outbox, &mut self.buffers);
                 // What it said meanwhile may have found nobody to hear it.
-                self.ready.devices.insert(device_key);
+                if device.connection.is_readable() {
+                    self.ready.devices.insert(device_key);
+                }
             }
         }
         self.budget.spend(looked_at as u32 / COPIES_PER_OPERATION);

@@ -54,6 +54,7 @@ impl<N: Net> Reactor<N> {
     /// something.
     fn read_device(&mut self, key: DeviceKey) -> bool {
         let audience = self.take_audience(key);
+        self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
         let has_spoken = self.read_for(key, &audience);
         self.give_back_audience(audience);
         has_spoken
@@ -127,7 +128,6 @@ impl<N: Net> Reactor<N> {
     }
 
     fn relay_to_many(&mut self, audience: &[DriverKey], frame_len: usize, data_len: usize) {
-        self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
         self.budget.spend_bytes(frame_len * audience.len());
         for &key in audience {
             let Some(driver) = self.drivers.get_mut(key) else { continue };
