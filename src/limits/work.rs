@@ -44,8 +44,13 @@ pub const EXPIRIES_PER_TURN: usize = 512;
 /// Drivers that are sent their Close in one turn when dispatch stops.
 pub const GOODBYES_PER_TURN: usize = 256;
 
-/// WebSocket frames of one driver that are dealt with in one step.
-pub const FRAMES_PER_STEP: u32 = 1_024;
+/// WebSocket frames of one driver that are dealt with in one step: about all that one read brings
+/// of short WRITEs, so that what goes to one device leaves with one `write`.
+pub const FRAMES_PER_STEP: u32 = 4_096;
+
+/// WebSocket frames of the driver of a UDP port that are dealt with in one step: each may be a
+/// datagram, and so a system call of its own.
+pub const DATAGRAM_FRAMES_PER_STEP: u32 = 1_024;
 
 /// Datagrams that waited for room and are sent in one step of a port.
 pub const DATAGRAM_SENDS_PER_STEP: u32 = 256;
@@ -100,6 +105,8 @@ const _: () = {
         + MONITOR_OPERATIONS
         + 9 * FLUSH_OPERATIONS;
     assert!(parts <= 16_384, "a turn must end within 20 ms");
-    assert!(FRAMES_PER_STEP <= DRIVER_OPERATIONS && DATAGRAM_SENDS_PER_STEP <= PORT_OPERATIONS);
+    assert!(FRAMES_PER_STEP / COPIES_PER_OPERATION <= DRIVER_OPERATIONS);
+    assert!(DATAGRAM_FRAMES_PER_STEP <= DRIVER_OPERATIONS);
+    assert!(DATAGRAM_SENDS_PER_STEP <= PORT_OPERATIONS);
     assert!(FAN_OUT_READ_LEAST_BYTES < super::DEVICE_READ_BYTES);
 };

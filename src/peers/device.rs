@@ -53,8 +53,9 @@ pub(crate) enum Life {
     /// It ends when what was written before is flushed: a driver said CLOSE or the device ended
     /// its side.
     Flushing { until: Instant, by: EndedBy },
-    /// It can't be written to any more; what it sent before is still read.
-    WriteClosed { until: Instant },
+    /// It can't be written to any more. What it sent before is still read, however long its drivers
+    /// keep it waiting; then it ends.
+    WriteClosed,
 }
 
 /// Who wanted a device to end.
@@ -224,7 +225,7 @@ impl<S: Stream> Device<S> {
                 self.outbox.extend(buffers, &data[written..]);
                 true
             }
-            Life::Flushing { .. } | Life::WriteClosed { .. } => false,
+            Life::Flushing { .. } | Life::WriteClosed => false,
         }
     }
 
@@ -242,7 +243,7 @@ impl<S: Stream> Device<S> {
             Err(_) => {
                 self.outbox.clear(buffers);
                 self.connection.handle_ready(Readiness::READABLE);
-                self.life = Life::WriteClosed { until: now + DEVICE_DRAIN_MAX };
+                self.life = Life::WriteClosed;
                 Flushed::All
             }
         }
@@ -255,7 +256,7 @@ impl<S: Stream> Device<S> {
                 self.life = Life::Flushing { until: now + DEVICE_DRAIN_MAX, by };
                 true
             }
-            Life::Flushing { .. } | Life::WriteClosed { .. } => false,
+            Life::Flushing { .. } | Life::WriteClosed => false,
         }
     }
 
@@ -263,8 +264,8 @@ impl<S: Stream> Device<S> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let stalled = self.hold.as_ref().and_then(|hold| hold.why.deadline());
         match self.life {
-            Life::Open => stalled,
-            Life::Flushing { until, .. } | Life::WriteClosed { until } => {
+            Life::Open | Life::WriteClosed => stalled,
+            Life::Flushing { until, .. } => {
                 Some(stalled.map_or(until, |stalled| stalled.min(until)))
             }
         }
@@ -364,7 +365,7 @@ mod tests {
         device.connection.socket().room = Room::Error;
         device.write(b"lost", &mut buffers);
         assert_eq!(device.flush(&mut buffers, now), Flushed::All);
-        assert_eq!(device.life, Life::WriteClosed { until: now + DEVICE_DRAIN_MAX });
+        assert_eq!((device.life, device.deadline()), (Life::WriteClosed, None));
         assert_eq!(buffers.queued_bytes(), 0);
         assert!(device.connection.is_readable());
     }
@@ -372,7 +373,7 @@ mod tests {
     #[test]
     fn nothing_is_written_to_a_broken_connection() {
         let (mut device, mut buffers) = (device([]), BufferPool::default());
-        device.life = Life::WriteClosed { until: Instant::now() };
+        device.life = Life::WriteClosed;
         device.write(b"more", &mut buffers);
         assert!(device.outbox.is_empty());
     }

@@ -141,7 +141,7 @@ impl<N: Net> Reactor<N> {
     fn await_device(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get(key) else { return };
         match device.life {
-            Life::WriteClosed { .. } => {
+            Life::WriteClosed => {
                 self.end_device(key, DeviceEnd::ConnectionLost("connection lost".into()))
             }
             Life::Open | Life::Flushing { .. } => {}
@@ -151,7 +151,7 @@ impl<N: Net> Reactor<N> {
     fn handle_device_end(&mut self, key: DeviceKey) {
         let Some(device) = self.devices.get_mut(key) else { return };
         match device.life {
-            Life::WriteClosed { .. } => {
+            Life::WriteClosed => {
                 self.end_device(key, DeviceEnd::ConnectionLost("connection lost".into()))
             }
             Life::Open | Life::Flushing { .. } => {

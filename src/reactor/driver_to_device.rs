@@ -4,7 +4,7 @@ use std::io;
 
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
-use crate::limits::{COPIES_PER_OPERATION, DRIVER_BACKLOG_BYTES, FRAMES_PER_STEP};
+use crate::limits::{COPIES_PER_OPERATION, DRIVER_BACKLOG_BYTES};
 use crate::net::Net;
 use crate::net::connection::ReadOutcome;
 use crate::net::readiness::Readiness;
@@ -196,7 +196,8 @@ fn process_messages<N: Net>(
     bytes: &mut [u8],
     context: &mut MessageContext<'_, N>,
 ) -> Result<Processed, DriverError> {
-    let mut input = Input::new(bytes, FRAMES_PER_STEP);
+    let frames = context.frames_per_step();
+    let mut input = Input::new(bytes, frames);
     while let Some(incoming) = driver.frames.poll(&mut input).map_err(DriverError::Frame)? {
         match incoming {
             Incoming::Binary(bytes) => {
@@ -205,9 +206,7 @@ fn process_messages<N: Net>(
                     Applied::Done => {}
                     Applied::Ignored(why) => context.ignore(&driver.name, &message, why),
                     Applied::Filled(by) => {
-                        context
-                            .budget
-                            .spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
+                        context.budget.spend((frames - input.frames_left()) / COPIES_PER_OPERATION);
                         return Ok(Processed::Held { by, rest: input.rest().len() });
                     }
                 }
@@ -222,21 +221,20 @@ fn process_messages<N: Net>(
             Incoming::Close(code) => return Ok(Processed::Closed(code)),
         }
     }
-    context.budget.spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
+    context.budget.spend((frames - input.frames_left()) / COPIES_PER_OPERATION);
     match input.rest().len() {
         0 => Ok(Processed::All),
         rest => Ok(Processed::More { rest }),
     }
 }
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::testing::reactor;
-    use crate::limits::Ceilings;
+    use crate::limits::{Ceilings, DATAGRAM_FRAMES_PER_STEP};
     use crate::net::scripted::{Step, say};
-
-    use super::*;
 
     /// A WRITE of one byte to a UDP peer, with a mask that changes nothing.
     const WRITE: &[u8] = b"\x82\x97\0\0\0\0\x0310.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x01!";
@@ -254,7 +252,8 @@ mod tests {
         while sent < 5_000 {
             reactor.step_after(Duration::ZERO);
             let now = reactor.net.sent.len();
-            assert!((1..=FRAMES_PER_STEP as usize).contains(&(now - sent)), "{now} after {sent}");
+            let most = DATAGRAM_FRAMES_PER_STEP as usize;
+            assert!((1..=most).contains(&(now - sent)), "{now} after {sent}");
             sent = now;
         }
         reactor.finish_work();

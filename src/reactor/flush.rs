@@ -97,8 +97,8 @@ impl<N: Net> Reactor<N> {
         }
         match (self.devices.get(key).map(|device| device.life), flushed) {
             (Some(Life::Flushing { by, .. }), Flushed::All) => self.end_device(key, by.into()),
-            (Some(Life::WriteClosed { .. }), Flushed::All) => self.ready.devices.insert(key),
-            (Some(Life::Open | Life::Flushing { .. } | Life::WriteClosed { .. }) | None, _) => {}
+            (Some(Life::WriteClosed), Flushed::All) => self.ready.devices.insert(key),
+            (Some(Life::Open | Life::Flushing { .. } | Life::WriteClosed) | None, _) => {}
         }
         self.rearm_device(key);
     }
