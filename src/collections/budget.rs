@@ -1,5 +1,7 @@
 //! How much work may still be done in a part of a turn.
 
+use crate::limits::BYTES_PER_OPERATION;
+
 /// Operations that are left. One is about what a short system call costs; what costs more counts
 /// as several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,6 @@ impl Budget {
         self.left == 0
     }
 }
-
-/// Copying so much costs about as much as a short system call.
-const BYTES_PER_OPERATION: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,16 @@ pub const DEVICE_READ_BYTES: usize = 65_535 - MESSAGE_OVERHEAD_BYTES - ADDRESS_T
 /// it still fits in the second-level cache.
 pub const DRIVER_READ_BYTES: usize = 256 << 10;
 
+/// A gathered message's buffer is kept for the next one up to this size, as long as the driver is
+/// busy.
+pub const GATHERED_KEPT_BYTES: usize = 256 << 10;
+
+/// At most so much is set aside for a message by what its header says, before its bytes come.
+pub const GATHERED_AHEAD_BYTES: usize = 128 << 10;
+
+/// A rest of a message that is shorter comes with whatever else is read.
+pub const REST_LEAST_BYTES: usize = 8 << 10;
+
 /// A WRITE of at least so much goes to an idle device without being copied first.
 pub const DIRECT_WRITE_BYTES: usize = 32 << 10;
 
@@ -78,6 +88,9 @@ pub const EVENTS_PER_POLL: usize = 16_384;
 /// Devices and drivers that talk within a millisecond, from which on it pays to let their events
 /// gather: fewer may each be waiting for an answer.
 pub const GATHER_CROWD: usize = 10;
+
+/// Who talks is counted anew in each window of this length.
+pub const GATHER_WINDOW: Duration = Duration::from_millis(1);
 
 /// Turns in a millisecond from which on the loop wakes up too often for what it does.
 pub const GATHER_TURNS: usize = 16;

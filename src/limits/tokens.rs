@@ -29,6 +29,10 @@ pub const FILE_SETTLED: Duration = Duration::from_millis(200);
 /// be gone within two seconds.
 pub const FILE_UNSETTLED_MAX: Duration = Duration::from_millis(1_000);
 
+/// Reads of what the kernel tells of files in one turn; what is left of it is read once things have
+/// settled.
+pub const FILE_READS_PER_TURN: usize = 64;
+
 /// Links that lead from one to the next before the file of tokens is reached.
 pub const FILE_LINKS_MAX: usize = 16;
 

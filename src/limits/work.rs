@@ -38,6 +38,10 @@ pub const MONITOR_OPERATIONS: u32 = 256;
 /// Operations for writing to devices, to drivers and to monitors, in each round of flushing.
 pub const FLUSH_OPERATIONS: u32 = 512;
 
+/// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
+/// too. What is left then comes with the next turn.
+pub const FLUSH_ROUNDS: u32 = 3;
+
 /// Deadlines dealt with in one turn.
 pub const EXPIRIES_PER_TURN: usize = 512;
 
@@ -54,6 +58,9 @@ pub const DATAGRAM_FRAMES_PER_STEP: u32 = 1_024;
 
 /// Datagrams that waited for room and are sent in one step of a port.
 pub const DATAGRAM_SENDS_PER_STEP: u32 = 256;
+
+/// Reads of a connection that is being ended, whose bytes are thrown away, in one step.
+pub const DISCARDS_PER_STEP: u32 = 4;
 
 /// Devices that one step of an introduction, or of a search for uncovered devices, looks at.
 pub const DEVICES_PER_STEP: usize = 256;
@@ -92,6 +99,15 @@ pub const ANSWER_BYTES_FACTOR: usize = 32;
 /// Messages that are put into outboxes for the price of one operation.
 pub const COPIES_PER_OPERATION: u32 = 8;
 
+/// Bytes that are copied for the price of one operation.
+pub const BYTES_PER_OPERATION: usize = 8 << 10;
+
+/// Tokens that are compared for the price of one operation.
+pub const TOKENS_PER_OPERATION: usize = 64;
+
+/// Entries of an accept list that are looked at for the price of one operation.
+pub const ENTRIES_PER_OPERATION: usize = 16;
+
 const _: () = {
     let parts = HTTP_OPERATIONS
         + DRIVER_OPERATIONS
@@ -103,7 +119,7 @@ const _: () = {
         + INTRODUCTION_OPERATIONS
         + SWEEP_OPERATIONS
         + MONITOR_OPERATIONS
-        + 9 * FLUSH_OPERATIONS;
+        + 3 * FLUSH_ROUNDS * FLUSH_OPERATIONS;
     assert!(parts <= 16_384, "a turn must end within 20 ms");
     assert!(FRAMES_PER_STEP / COPIES_PER_OPERATION <= DRIVER_OPERATIONS);
     assert!(DATAGRAM_FRAMES_PER_STEP <= DRIVER_OPERATIONS);

@@ -7,13 +7,10 @@
 use std::time::Instant;
 
 use crate::collections::timers::Armed;
-use crate::limits::LINGER_MAX;
+use crate::limits::{DISCARDS_PER_STEP, LINGER_MAX};
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
-
-/// Reads that are thrown away in one step.
-const DISCARDS_PER_STEP: usize = 4;
 
 /// One connection on its way out.
 pub struct Closing<S> {
@@ -258,9 +255,9 @@ mod tests {
     fn input_without_end_is_thrown_away_a_little_at_a_step() {
         let mut harness = harness(b"", [Step::Bytes(vec![0; 1000])]);
         assert_eq!(harness.step(), CloseStep::Again);
-        assert_eq!(harness.socket().reads, DISCARDS_PER_STEP);
+        assert_eq!(harness.socket().reads, DISCARDS_PER_STEP as usize);
         assert_eq!(harness.step(), CloseStep::Again);
-        assert_eq!(harness.socket().reads, 2 * DISCARDS_PER_STEP);
+        assert_eq!(harness.socket().reads, 2 * DISCARDS_PER_STEP as usize);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::debug;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::limits::REVIEW_OPERATIONS;
+use crate::limits::{ENTRIES_PER_OPERATION, REVIEW_OPERATIONS, TOKENS_PER_OPERATION};
 use crate::net::Net;
 use crate::peers::driver::Name;
 use crate::peers::keys::{DriverKey, MonitorKey};
@@ -14,12 +14,6 @@ use crate::protocol::tokens::{Access, Standing, Token};
 
 use super::Reactor;
 use super::close::DriverEnd;
-
-/// Tokens that are compared for the price of one operation.
-const TOKENS_PER_OPERATION: usize = 64;
-
-/// Entries of an accept list that are looked at for the price of one operation.
-const ENTRIES_PER_OPERATION: usize = 16;
 
 impl<N: Net> Reactor<N> {
     /// From now on these are the tokens. Drivers and monitors that they no longer allow are closed

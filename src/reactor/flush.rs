@@ -5,7 +5,7 @@
 use log::warn;
 
 use crate::limits::DRIVER_LINES_PER_SECOND;
-use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, FLUSH_OPERATIONS};
+use crate::limits::{DEVICE_DRAINED_BYTES, DRIVER_BACKLOG_BYTES, FLUSH_OPERATIONS, FLUSH_ROUNDS};
 use crate::net::Net;
 use crate::net::outbox::Flushed;
 use crate::peers::device::Life;
@@ -13,10 +13,6 @@ use crate::peers::driver::Outlet;
 use crate::peers::keys::{DeviceKey, DriverKey};
 
 use super::Reactor;
-
-/// Rounds of flushing in a turn: what ends while it is flushed has others told, who are flushed
-/// too. What is left then comes with the next turn.
-const FLUSH_ROUNDS: usize = 3;
 
 impl<N: Net> Reactor<N> {
     /// Writes what is queued on every connection that was written to in this turn.

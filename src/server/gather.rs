@@ -13,13 +13,10 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{
     GATHER_BUSY_PERCENT, GATHER_CROWD, GATHER_PAUSED_BUSY_PERCENT, GATHER_TURN_DISTANCE,
-    GATHER_TURNS,
+    GATHER_TURNS, GATHER_WINDOW,
 };
 use crate::net::Token;
 use crate::peers::keys::Source;
-
-/// Sources are counted anew in each window of this length.
-const WINDOW: Duration = Duration::from_millis(1);
 
 /// Slots for telling sources apart; two that share one count as one.
 const SLOTS: usize = 256;
@@ -81,7 +78,7 @@ impl Gather {
         self.counts.turns += 1;
         self.counts.busy += ended - began;
         let window = ended - self.window_start;
-        if window >= WINDOW {
+        if window >= GATHER_WINDOW {
             self.judge(window);
             self.window = self.window.wrapping_add(1).max(1);
             self.window_start = ended;

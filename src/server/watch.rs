@@ -13,12 +13,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-use crate::limits::{FILE_LINKS_MAX, FILE_SETTLED, FILE_UNSETTLED_MAX};
+use crate::limits::{FILE_LINKS_MAX, FILE_READS_PER_TURN, FILE_SETTLED, FILE_UNSETTLED_MAX};
 use crate::net::files;
 use crate::protocol::tokens::Digest;
-
-/// Reads of the kernel's list in one turn; what is left of it is read once things have settled.
-const READS_PER_TURN: usize = 64;
 
 /// What the kernel tells us of some files.
 pub struct Watch {
@@ -91,7 +88,7 @@ impl Watch {
     }
 
     fn forget_events(&self) {
-        for _ in 0..READS_PER_TURN {
+        for _ in 0..FILE_READS_PER_TURN {
             match self.inotify.read_events() {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,

@@ -16,23 +16,16 @@ mod outgoing;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use crate::limits::{CONTROL_PAYLOAD_MAX_BYTES, DRIVER_READ_BYTES, MESSAGE_MAX_BYTES};
+use crate::limits::{
+    CONTROL_PAYLOAD_MAX_BYTES, DRIVER_READ_BYTES, GATHERED_AHEAD_BYTES, GATHERED_KEPT_BYTES,
+    MESSAGE_MAX_BYTES, REST_LEAST_BYTES,
+};
 
 use header::{HEADER_MAX_BYTES, Short, read_header};
 use mask::{rotated, unmask};
 
 pub use error::FrameError;
 pub use outgoing::{close_frame, control_frame, header_len, put_header};
-
-/// A gathered message's buffer is kept for the next one up to this size, as long as the driver
-/// is busy.
-const GATHERED_KEPT_BYTES: usize = 256 << 10;
-
-/// A rest of a message that is shorter comes with whatever else is read.
-const REST_LEAST_BYTES: usize = 8 << 10;
-
-/// At most so much is set aside for a message by what its header says, before its bytes come.
-const GATHERED_AHEAD_BYTES: usize = 128 << 10;
 
 /// Bytes to be read, and how far they have been.
 pub struct Input<'a> {

@@ -4,8 +4,8 @@
 //! budget is for tests with thousands of sockets.
 
 use dispatch::testing::limits::{
-    ACCEPT_OPERATIONS, DATAGRAM_FRAMES_PER_STEP, DATAGRAM_SENDS_PER_STEP, DRIVER_OPERATIONS,
-    HTTP_OPERATIONS, PORT_OPERATIONS,
+    ACCEPT_OPERATIONS, DATAGRAM_FRAMES_PER_STEP, DATAGRAM_SENDS_PER_STEP, DISCARDS_PER_STEP,
+    DRIVER_OPERATIONS, HTTP_OPERATIONS, PORT_OPERATIONS,
 };
 
 use crate::actors::driver::{DriverActor, Stage};
@@ -13,9 +13,9 @@ use crate::network::{Calls, Id};
 
 use super::state::{Checked, World};
 
-/// A driver is read once, and once more where it leaves and we await its end. Its socket may be
-/// written to when it falls behind, and in each round of flushing.
-const DRIVER_CALLS: Calls = Calls { reads: 2, writes: 8, ..NONE };
+/// A driver is read once; where it leaves, what it still says is read and thrown away. Its socket
+/// may be written to when it falls behind, and in each round of flushing.
+const DRIVER_CALLS: Calls = Calls { reads: 1 + DISCARDS_PER_STEP, writes: 8, ..NONE };
 
 /// A device is read when it is let on and when an event says so, each time once more for its end.
 /// Long messages are written at once while there is room.
