@@ -1,39 +1,45 @@
-//! A line of keys: first come, first served. Whoever is gone leaves from the middle of it as
-//! cheaply as from its front, so that ten thousand who leave at once do not each walk the line.
+//! Lines of keys: first come, first served, and whoever goes from one line to another stands there
+//! where it would if it had waited there all the time. Whoever is gone leaves from the middle of a
+//! line as cheaply as from its front, so that ten thousand who leave at once do not each walk it.
 
 use std::collections::BTreeMap;
 
 use crate::collections::arena::Key;
 
-/// Keys in the order in which they came.
+/// Keys in the order of their places.
 pub struct WaitQueue<Tag> {
     by_place: BTreeMap<Place, Key<Tag>>,
-    next: Place,
 }
 
-/// Where a key stands; kept by whom it names, to leave by. It is never given a second time.
+/// Where a key stands, in whichever line; kept by whom it names, to leave by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(u64);
 
+/// Gives out places, each behind all before it and none a second time.
+#[derive(Debug, Default)]
+pub struct Places {
+    next: u64,
+}
+
+impl Places {
+    /// The place of somebody who begins to wait.
+    pub fn next_place(&mut self) -> Place {
+        let place = Place(self.next);
+        self.next += 1;
+        place
+    }
+}
+
 impl<Tag> Default for WaitQueue<Tag> {
     fn default() -> Self {
-        Self { by_place: BTreeMap::new(), next: Place(0) }
+        Self { by_place: BTreeMap::new() }
     }
 }
 
 impl<Tag> WaitQueue<Tag> {
-    /// Puts a key at the end.
-    pub fn join(&mut self, key: Key<Tag>) -> Place {
-        let place = self.next;
+    /// Puts a key at its place: at the end, if it begins to wait.
+    pub fn join(&mut self, place: Place, key: Key<Tag>) {
         self.by_place.insert(place, key);
-        self.next = Place(place.0 + 1);
-        place
-    }
-
-    /// Puts a key back at the place that it had.
-    pub fn rejoin(&mut self, place: Place, key: Key<Tag>) -> Place {
-        self.by_place.insert(place, key);
-        place
     }
 
     /// Takes the key out that stands at this place, if it still does.
@@ -77,33 +83,44 @@ mod tests {
 
     #[test]
     fn who_came_first_is_taken_first() {
-        let mut line = WaitQueue::default();
+        let (mut line, mut places) = (WaitQueue::default(), Places::default());
         for bits in 0..5 {
-            line.join(key(bits));
+            line.join(places.next_place(), key(bits));
         }
         assert!(!line.is_empty());
         assert_eq!(line.take_up_to(2), [key(0), key(1)]);
-        line.join(key(9));
+        line.join(places.next_place(), key(9));
         assert_eq!(line.take_up_to(usize::MAX), [key(2), key(3), key(4), key(9)]);
         assert!(line.is_empty() && line.take_up_to(1).is_empty());
     }
 
     #[test]
     fn who_leaves_from_the_middle_leaves_nothing_behind() {
-        let mut line = WaitQueue::default();
-        let places: Vec<_> = (0..10_000).map(|bits| line.join(key(bits))).collect();
-        places[1..9_999].iter().for_each(|&place| line.leave(place));
+        let (mut line, mut places) = (WaitQueue::default(), Places::default());
+        let all: Vec<_> = (0..10_000).map(|_| places.next_place()).collect();
+        all.iter().zip(0..).for_each(|(&place, bits)| line.join(place, key(bits)));
+        all[1..9_999].iter().for_each(|&place| line.leave(place));
         assert_eq!(line.len(), 2);
         assert_eq!(line.take_up_to(9), [key(0), key(9_999)]);
     }
 
     #[test]
     fn who_left_takes_nobody_along_that_came_later() {
-        let mut line = WaitQueue::default();
-        let first = line.join(key(1));
+        let (mut line, mut places) = (WaitQueue::default(), Places::default());
+        let (first, again) = (places.next_place(), places.next_place());
+        line.join(first, key(1));
         assert_eq!(line.take_up_to(1), [key(1)]);
-        let again = line.join(key(1));
+        line.join(again, key(1));
         line.leave(first);
         assert_eq!(line.iter().collect::<Vec<_>>(), [(again, key(1))]);
+    }
+
+    #[test]
+    fn who_goes_to_another_line_stands_before_those_who_began_to_wait_later() {
+        let (mut line, mut places) = (WaitQueue::default(), Places::default());
+        let (first, second) = (places.next_place(), places.next_place());
+        line.join(second, key(2));
+        line.join(first, key(1));
+        assert_eq!(line.take_up_to(2), [key(1), key(2)]);
     }
 }

@@ -14,7 +14,7 @@ use super::Reactor;
 
 impl<N: Net> Reactor<N> {
     /// Puts the device in line behind a driver of its audience that does not keep up. One that was
-    /// let on and not read since goes back to its old place: first come, first served.
+    /// let on and not read since keeps its place, with another driver too: first come, first served.
     pub(super) fn park_behind_congestion(
         &mut self,
         key: DeviceKey,
@@ -32,9 +32,10 @@ impl<N: Net> Reactor<N> {
         };
         let Some(driver) = self.drivers.get_mut(on) else { return false };
         let place = match device.parked.as_deref() {
-            Some(parked) if parked.on == on => driver.waiting.rejoin(parked.place, key),
-            Some(_) | None => driver.waiting.join(key),
+            Some(parked) => parked.place,
+            None => self.places.next_place(),
         };
+        driver.waiting.join(place, key);
         let turn = ParkedTurn::Waiting;
         device.parked = Some(Box::new(Parked { on, place, turn }));
         true

@@ -17,6 +17,7 @@ use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::recent::Recent;
 use crate::collections::timers::Timers;
+use crate::collections::wait_queue::Places;
 use crate::limits::{Ceilings, DRIVER_READ_BYTES, METRICS_PORTS, REFUSED_REGISTRATIONS_MAX};
 use crate::net::Net;
 use crate::net::connection::Connection;
@@ -132,6 +133,8 @@ pub struct Reactor<N: Net> {
     pub(super) addresses: AddressCounts,
     pub(super) timers: Timers<Source>,
     pub(super) ready: ReadyQueues,
+    /// Of devices in line behind drivers.
+    pub(super) places: Places,
     /// What the part of the turn that is under way may still do.
     pub(super) budget: Budget,
     pub(super) buffers: BufferPool,
@@ -169,6 +172,7 @@ impl<N: Net> Reactor<N> {
             addresses: AddressCounts::default(),
             timers: Timers::default(),
             ready: ReadyQueues::default(),
+            places: Places::default(),
             budget: Budget::of(0),
             buffers: BufferPool::default(),
             scratch: Scratch::with_room(),
