@@ -26,6 +26,26 @@ enum Way {
     Copied { copies: usize },
 }
 
+impl Way {
+    /// How much is read at once.
+    fn room(self) -> usize {
+        match self {
+            Self::Straight(_) => DEVICE_READ_BYTES,
+            Self::Copied { copies } => fan_out_room(copies),
+        }
+    }
+}
+
+/// What a read of a device found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    /// Less than there was room for, so that its end may be next.
+    Little,
+    /// As much as there was room for.
+    Much,
+}
+
 impl<N: Net> Reactor<N> {
     pub(super) fn handle_device_event(&mut self, key: DeviceKey, news: Readiness) {
         let Some(device) = self.devices.get_mut(key) else { return };
@@ -41,57 +61,58 @@ impl<N: Net> Reactor<N> {
     /// Reads a device once; and again if that may find its end, which then needs no turn and no
     /// message of its own.
     pub(super) fn drive_device(&mut self, key: DeviceKey) {
-        let mut has_spoken = self.read_device(key);
-        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_ending()) {
-            has_spoken = self.read_device(key);
+        let mut said = self.read_device(key);
+        if said == Said::Little && self.devices.get(key).is_some_and(|it| it.connection.is_ending())
+        {
+            said = self.read_device(key);
         }
-        if has_spoken && self.devices.get(key).is_some_and(|it| it.connection.is_readable()) {
+        if said != Said::Nothing
+            && self.devices.get(key).is_some_and(|it| it.connection.is_readable())
+        {
             self.ready.devices.insert(key);
         }
     }
 
-    /// Reads a device once, into the outboxes of the drivers that hear it. Whether it said
-    /// something.
-    fn read_device(&mut self, key: DeviceKey) -> bool {
+    /// Reads a device once, into the outboxes of the drivers that hear it.
+    fn read_device(&mut self, key: DeviceKey) -> Said {
         let audience = self.take_audience(key);
         self.budget.spend(audience.len() as u32 / COPIES_PER_OPERATION);
-        let has_spoken = self.read_for(key, &audience);
+        let said = self.read_for(key, &audience);
         self.give_back_audience(audience);
-        has_spoken
+        said
     }
 
-    fn read_for(&mut self, key: DeviceKey, audience: &[DriverKey]) -> bool {
+    fn read_for(&mut self, key: DeviceKey, audience: &[DriverKey]) -> Said {
         if audience.is_empty() {
             self.end_if_uncovered(key);
-            return false;
+            return Said::Nothing;
         }
         if self.park_behind_congestion(key, audience) {
-            return false;
+            return Said::Nothing;
         }
         let watchers = self.count_watchers(key);
         let way = match *audience {
             [only] if watchers == 0 => Way::Straight(only),
             [..] => Way::Copied { copies: audience.len() + watchers },
         };
-        let Some(device) = self.devices.get_mut(key) else { return false };
+        let Some(device) = self.devices.get_mut(key) else { return Said::Nothing };
         let outcome = match way {
             Way::Straight(only) => {
                 read_into(device, only, &mut self.drivers, &mut self.buffers, self.moment)
             }
-            Way::Copied { copies } => {
-                device.read_frame(&mut self.scratch.frame, fan_out_room(copies), self.moment)
+            Way::Copied { .. } => {
+                device.read_frame(&mut self.scratch.frame, way.room(), self.moment)
             }
         };
         match outcome {
             Ok(ReadOutcome::Bytes(len)) => {
-                self.relay(key, audience, way, len);
-                return true;
+                return self.relay(key, audience, way, len);
             }
             Ok(ReadOutcome::Blocked) => self.await_device(key),
             Ok(ReadOutcome::End) => self.handle_device_end(key),
             Err(error) => self.end_device(key, DeviceEnd::ConnectionLost(error.to_string())),
         }
-        false
+        Said::Nothing
     }
 
     /// A device that nobody hears is ended, unless a driver that covers it is about to be told of
@@ -103,9 +124,15 @@ impl<N: Net> Reactor<N> {
     }
 
     /// A frame was read from a device.
-    fn relay(&mut self, key: DeviceKey, audience: &[DriverKey], way: Way, frame_len: usize) {
+    fn relay(
+        &mut self,
+        key: DeviceKey,
+        audience: &[DriverKey],
+        way: Way,
+        frame_len: usize,
+    ) -> Said {
         self.budget.spend_bytes(frame_len);
-        let Some(device) = self.devices.get(key) else { return };
+        let Some(device) = self.devices.get(key) else { return Said::Nothing };
         if device.connection.wants_write() {
             self.ready.dirty_devices.insert(key);
         }
@@ -125,6 +152,7 @@ impl<N: Net> Reactor<N> {
                 self.relay_to_many(audience, frame_len, data_len);
             }
         }
+        if data_len < way.room() { Said::Little } else { Said::Much }
     }
 
     fn relay_to_many(&mut self, audience: &[DriverKey], frame_len: usize, data_len: usize) {

@@ -185,8 +185,10 @@ impl<N: Net> Reactor<N> {
         self.drive_queue(DRIVER_OPERATIONS, |it| &mut it.drivers, Self::drive_driver);
         self.drive_queue(PORT_OPERATIONS, |it| &mut it.ports, Self::drive_port);
         self.drive_queue(PENDING_OPERATIONS, |it| &mut it.pending_devices, Self::drive_pending);
+        // Who was let on and has more to say is not read a second time in this turn.
+        let others = self.ready.devices.len();
         self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.woken_devices, Self::drive_device);
-        self.drive_queue(DEVICE_OPERATIONS, |it| &mut it.devices, Self::drive_device);
+        self.drive_first(others, DEVICE_OPERATIONS, |it| &mut it.devices, Self::drive_device);
         self.drive_queue(CLOSING_OPERATIONS, |it| &mut it.closings, Self::drive_closing);
         self.drive_queue(MONITOR_OPERATIONS, |it| &mut it.monitors, Self::drive_monitor);
         self.drive_queue(INTRODUCTION_OPERATIONS, |it| &mut it.newcomers, Self::drive_introduction);
@@ -201,8 +203,20 @@ impl<N: Net> Reactor<N> {
         queue: fn(&mut ReadyQueues) -> &mut ReadyQueue<Tag>,
         step: fn(&mut Self, Key<Tag>),
     ) {
+        let count = queue(&mut self.ready).len();
+        self.drive_first(count, operations, queue, step);
+    }
+
+    /// The same with so many of a queue at most.
+    fn drive_first<Tag>(
+        &mut self,
+        count: usize,
+        operations: u32,
+        queue: fn(&mut ReadyQueues) -> &mut ReadyQueue<Tag>,
+        step: fn(&mut Self, Key<Tag>),
+    ) {
         self.budget = Budget::of(operations);
-        for _ in 0..queue(&mut self.ready).len() {
+        for _ in 0..count {
             if self.budget.is_spent() {
                 return;
             }
