@@ -52,10 +52,6 @@ pub const GOODBYES_PER_TURN: usize = 256;
 /// of short WRITEs, so that what goes to one device leaves with one `write`.
 pub const FRAMES_PER_STEP: u32 = 4_096;
 
-/// WebSocket frames of the driver of a UDP port that are dealt with in one step: each may be a
-/// datagram, and so a system call of its own.
-pub const DATAGRAM_FRAMES_PER_STEP: u32 = 1_024;
-
 /// Datagrams that waited for room and are sent in one step of a port.
 pub const DATAGRAM_SENDS_PER_STEP: u32 = 256;
 
@@ -122,7 +118,6 @@ const _: () = {
         + 3 * FLUSH_ROUNDS * FLUSH_OPERATIONS;
     assert!(parts <= 16_384, "a turn must end within 20 ms");
     assert!(FRAMES_PER_STEP / COPIES_PER_OPERATION <= DRIVER_OPERATIONS);
-    assert!(DATAGRAM_FRAMES_PER_STEP <= DRIVER_OPERATIONS);
     assert!(DATAGRAM_SENDS_PER_STEP <= PORT_OPERATIONS);
     assert!(FAN_OUT_READ_LEAST_BYTES < super::DEVICE_READ_BYTES);
 };

@@ -9,10 +9,7 @@ use crate::collections::arena::Arena;
 use crate::collections::budget::Budget;
 use crate::collections::rate_limit::RateLimit;
 use crate::collections::ready_queue::ReadyQueue;
-use crate::limits::{
-    DATAGRAM_FRAMES_PER_STEP, DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_LINES_PER_SECOND,
-    FRAMES_PER_STEP,
-};
+use crate::limits::{DATAGRAM_MAX_BYTES, DEVICE_BACKLOG_BYTES, DRIVER_LINES_PER_SECOND};
 use crate::net::Net;
 use crate::net::outbox::BufferPool;
 use crate::peers::device::{Device, EndedBy};
@@ -54,14 +51,6 @@ pub(super) struct MessageContext<'a, N: Net> {
 }
 
 impl<N: Net> MessageContext<'_, N> {
-    /// How many WebSocket frames one step may deal with.
-    pub(super) fn frames_per_step(&self) -> u32 {
-        match self.port.as_deref().map(|port| &port.socket) {
-            Some(Socket::Datagram(_)) => DATAGRAM_FRAMES_PER_STEP,
-            Some(Socket::Stream(_)) | None => FRAMES_PER_STEP,
-        }
-    }
-
     /// Does what a message of a driver says.
     pub(super) fn apply(
         &mut self,
@@ -139,6 +128,7 @@ impl<N: Net> MessageContext<'_, N> {
             return Applied::Done;
         }
         // Nobody is held back because of bytes that the device has room for.
+        self.budget.spend(1);
         let _ = device.flush(self.buffers, self.now);
         match device.outbox.len() < DEVICE_BACKLOG_BYTES {
             true => Applied::Done,

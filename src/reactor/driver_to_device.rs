@@ -4,7 +4,7 @@ use std::io;
 
 use tungstenite::protocol::frame::coding::{CloseCode, Control};
 
-use crate::limits::{COPIES_PER_OPERATION, DRIVER_BACKLOG_BYTES};
+use crate::limits::{COPIES_PER_OPERATION, DRIVER_BACKLOG_BYTES, FRAMES_PER_STEP};
 use crate::net::Net;
 use crate::net::connection::ReadOutcome;
 use crate::net::readiness::Readiness;
@@ -196,8 +196,7 @@ fn process_messages<N: Net>(
     bytes: &mut [u8],
     context: &mut MessageContext<'_, N>,
 ) -> Result<Processed, DriverError> {
-    let frames = context.frames_per_step();
-    let mut input = Input::new(bytes, frames);
+    let mut input = Input::new(bytes, FRAMES_PER_STEP);
     while let Some(incoming) = driver.frames.poll(&mut input).map_err(DriverError::Frame)? {
         match incoming {
             Incoming::Binary(bytes) => {
@@ -206,7 +205,9 @@ fn process_messages<N: Net>(
                     Applied::Done => {}
                     Applied::Ignored(why) => context.ignore(&driver.name, &message, why),
                     Applied::Filled(by) => {
-                        context.budget.spend((frames - input.frames_left()) / COPIES_PER_OPERATION);
+                        context
+                            .budget
+                            .spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
                         return Ok(Processed::Held { by, rest: input.rest().len() });
                     }
                 }
@@ -220,8 +221,12 @@ fn process_messages<N: Net>(
             Incoming::Pong => {}
             Incoming::Close(code) => return Ok(Processed::Closed(code)),
         }
+        // Some messages are a system call each.
+        if context.budget.is_spent() {
+            break;
+        }
     }
-    context.budget.spend((frames - input.frames_left()) / COPIES_PER_OPERATION);
+    context.budget.spend((FRAMES_PER_STEP - input.frames_left()) / COPIES_PER_OPERATION);
     match input.rest().len() {
         0 => Ok(Processed::All),
         rest => Ok(Processed::More { rest }),
@@ -233,7 +238,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::testing::reactor;
-    use crate::limits::{Ceilings, DATAGRAM_FRAMES_PER_STEP};
+    use crate::limits::{Ceilings, DRIVER_OPERATIONS};
     use crate::net::scripted::{Step, say};
 
     /// A WRITE of one byte to a UDP peer, with a mask that changes nothing.
@@ -252,7 +257,7 @@ mod tests {
         while sent < 5_000 {
             reactor.step_after(Duration::ZERO);
             let now = reactor.net.sent.len();
-            let most = DATAGRAM_FRAMES_PER_STEP as usize;
+            let most = DRIVER_OPERATIONS as usize;
             assert!((1..=most).contains(&(now - sent)), "{now} after {sent}");
             sent = now;
         }

@@ -222,10 +222,10 @@ impl DeviceActor {
         Ok(())
     }
 
-    /// A driver's CLOSE promises nothing any longer.
+    /// A driver's CLOSE and its goodbye promise nothing any longer.
     pub fn expect_nothing_of(&mut self, driver: usize) {
-        if let Some(count) = self.closed_by.get_mut(&driver) {
-            *count = 0;
+        for promises in [&mut self.closed_by, &mut self.left_by] {
+            promises.entry(driver).and_modify(|count| *count = 0);
         }
     }
 

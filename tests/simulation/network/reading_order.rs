@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::Id;
 
-/// Another may be read so often while one waits: once because it was ahead, and in the turns in
-/// which a long line is let on bit by bit and the driver has room for all.
-const READS_AHEAD: usize = 3;
+/// Another may be read in so many turns while one waits: once because it was ahead, and while a
+/// long line is let on bit by bit and the driver has room for all. How often in one turn is for
+/// others to judge: what is encrypted takes several reads.
+const TURNS_AHEAD: usize = 3;
 
 /// One that waited while another was read too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Overtaking {
 pub struct ReadingOrder {
     /// Counts reads, and is the clock of all that is noted here.
     reads: u64,
+    /// What it showed when this turn began.
+    turn_began: u64,
     places: BTreeMap<Id, Place>,
     /// By port, those that wait, the first of them first.
     waiting: BTreeSet<(u16, u64, Id)>,
@@ -33,15 +36,15 @@ pub struct ReadingOrder {
 struct Place {
     port: u16,
     waiting_since: Option<u64>,
-    /// When it was read last, the latest first; 0 stands for never.
-    last_reads: [u64; READS_AHEAD],
+    /// When it was read first in each of its last turns, the latest first; 0 stands for never.
+    last_reads: [u64; TURNS_AHEAD],
 }
 
 impl ReadingOrder {
     /// We know from now on that a connection has something to say.
     pub(super) fn wait(&mut self, id: Id, port: u16) {
         let now = self.reads;
-        let new = Place { port, waiting_since: None, last_reads: [0; READS_AHEAD] };
+        let new = Place { port, waiting_since: None, last_reads: [0; TURNS_AHEAD] };
         let place = self.places.entry(id).or_insert(new);
         if place.waiting_since.is_none() {
             place.waiting_since = Some(now);
@@ -54,7 +57,10 @@ impl ReadingOrder {
         self.reads += 1;
         self.stop_waiting(id);
         let Some(place) = self.places.get_mut(&id) else { return };
-        let [.., first_of_them] = place.last_reads;
+        let [latest, .., first_of_them] = place.last_reads;
+        if latest > self.turn_began {
+            return;
+        }
         place.last_reads.rotate_right(1);
         place.last_reads[0] = self.reads;
         let all_before = (place.port, 0, 0)..(place.port, first_of_them, 0);
@@ -76,8 +82,9 @@ impl ReadingOrder {
         }
     }
 
-    /// Takes what was noted since the last time.
+    /// Takes what was noted in the turn that ends here.
     pub fn take_overtakings(&mut self) -> Vec<Overtaking> {
+        self.turn_began = self.reads;
         std::mem::take(&mut self.overtakings)
     }
 }

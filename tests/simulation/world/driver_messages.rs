@@ -1,6 +1,6 @@
 //! What the drivers of the world say about devices.
 
-use dispatch::testing::limits::{DATAGRAM_FRAMES_PER_STEP, FRAMES_PER_STEP, MESSAGE_MAX_BYTES};
+use dispatch::testing::limits::{DRIVER_OPERATIONS, FRAMES_PER_STEP, MESSAGE_MAX_BYTES};
 use dispatch::testing::protocol::http::registration::Protocol;
 use dispatch::testing::protocol::message::{Kind, Message};
 
@@ -18,7 +18,7 @@ use super::state::{Checked, World};
 const HUGEST_BYTES: usize = MESSAGE_MAX_BYTES - 128;
 
 /// What one read of a driver brings and several turns have to process.
-pub(super) const TINY_WRITES: usize = (FRAMES_PER_STEP + DATAGRAM_FRAMES_PER_STEP) as usize;
+pub(super) const TINY_WRITES: usize = (FRAMES_PER_STEP + DRIVER_OPERATIONS) as usize;
 
 impl World {
     pub(super) fn driver_writes(&mut self, op: &Op, count: usize, most: usize) {
