@@ -78,7 +78,7 @@ fn check_request(bytes: &[u8], request: &Request, length: usize) {
             | Route::Ready
             | Route::Version
             | Route::Metrics
-            | Route::Ports
+            | Route::Ports(_)
             | Route::CloseDriver { .. }
             | Route::Monitor { .. }
             | Route::PlainMonitor { .. },

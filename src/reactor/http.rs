@@ -226,7 +226,7 @@ impl<N: Net> Reactor<N> {
                 Ok(Response::Json(self.statistics_of(is_shown).to_json()))
             }
             Ok(Route::Metrics) => Ok(Response::Metrics(self.metrics_text())),
-            Ok(Route::Ports) => Ok(Response::Json(self.ports_json(shown))),
+            Ok(Route::Ports(page)) => Ok(Response::Json(self.ports_json(page, shown))),
             Ok(Route::Port { port, page }) => self.port_json(port, page, shown).map(Response::Json),
             Ok(Route::CloseDevice { port, id }) => {
                 self.close_device(port, id).map(|()| Response::Done)

@@ -10,7 +10,7 @@ use log::info;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::collections::recent::Entry;
-use crate::limits::{ACCEPT_ENTRIES_PER_ANSWER, DRIVERS_PER_ANSWER, PORTS_PER_ANSWER};
+use crate::limits::{ACCEPT_ENTRIES_PER_ANSWER, DRIVERS_PER_ANSWER};
 use crate::net::Net;
 use crate::net::transport::TlsFacts;
 use crate::peers::device::{Device, EndedBy};
@@ -20,7 +20,7 @@ use crate::peers::keys::{DriverKey, PortKey};
 use crate::peers::port::Port;
 use crate::peers::refused::Reason;
 use crate::protocol::accept_list::AcceptList;
-use crate::protocol::http::ports::{Page, PortName};
+use crate::protocol::http::ports::{Page, PortName, PortsPage};
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::json::{self, List, Object};
 use crate::protocol::tokens::{Roles, Token};
@@ -30,18 +30,22 @@ use super::close::DriverEnd;
 use super::refusals::RefusedRegistration;
 
 impl<N: Net> Reactor<N> {
-    /// All open ports, and the drivers that did not get one.
-    pub(super) fn ports_json(&self, asks: Option<&Token>) -> String {
-        let is_shown = |port: &&Port<N>| {
-            asks.is_some_and(|it| it.covers_port(port.protocol.port_kind(), port.number))
+    /// Open ports, and the drivers that did not get one.
+    pub(super) fn ports_json(&self, page: PortsPage, asks: Option<&Token>) -> String {
+        let is_shown = |name: PortName| {
+            Some(name) > page.after && asks.is_some_and(|it| it.covers_port(name.kind, name.number))
         };
+        let ports = self.ports_in_order(is_shown);
+        let (shown, rest) = ports.split_at(page.limit.min(ports.len()));
+        let last = shown.last().filter(|_| !rest.is_empty());
         json::object(|all| {
             self.put_preamble(all, asks);
             all.list("ports", |list| {
-                for port in self.ports_in_order(is_shown) {
+                for (_, port) in shown {
                     list.object(|one| self.put_port(one, port));
                 }
             });
+            all.text_or_null("next", last.map(|(name, _)| name.in_query()).as_deref());
             all.list("refused_registrations", |list| {
                 for entry in self.refused_registrations.latest_first() {
                     if !asks.is_some_and(|token| shows_registration(token, &entry.what)) {
@@ -130,11 +134,12 @@ impl<N: Net> Reactor<N> {
         found.ok_or_else(|| Refusal::not_there(format!("{name} is not open")))
     }
 
-    /// By number, and TCP before UDP.
-    fn ports_in_order(&self, is_shown: impl Fn(&&Port<N>) -> bool) -> Vec<&Port<N>> {
-        let mut ports: Vec<_> = self.ports.iter().map(|(_, port)| port).filter(is_shown).collect();
-        ports.sort_unstable_by_key(|port| (port.number, port.protocol));
-        ports.truncate(PORTS_PER_ANSWER);
+    fn ports_in_order(&self, is_shown: impl Fn(PortName) -> bool) -> Vec<(PortName, &Port<N>)> {
+        let named = self.ports.iter().map(|(_, port)| {
+            (PortName { kind: port.protocol.port_kind(), number: port.number }, port)
+        });
+        let mut ports: Vec<_> = named.filter(|(name, _)| is_shown(*name)).collect();
+        ports.sort_unstable_by_key(|(name, _)| *name);
         ports
     }
 }

@@ -67,6 +67,19 @@ fn more_devices_than_a_page_has_are_all_shown() {
 }
 
 #[test]
+fn more_ports_than_a_page_has_are_all_shown() {
+    let dispatch = Dispatch::start();
+    let drivers: Vec<_> = (0..2_050).map(|_| dispatch.driver(Udp, free_port()).connect()).collect();
+    let table = shown(&dispatch, &["ports"]);
+    assert_eq!(table.lines().filter(|line| line.starts_with("udp ")).count(), drivers.len());
+    let all: Json = serde_json::from_str(&shown(&dispatch, &["ports", "--json"])).unwrap();
+    assert_eq!(
+        (all["ports"].as_array().unwrap().len(), &all["next"]),
+        (drivers.len(), &Json::Null)
+    );
+}
+
+#[test]
 fn a_watched_port_is_shown_again_with_what_passes_in_a_second() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let _driver = dispatch.driver(Tcp, port).connect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::limits::{PING_SECONDS, PORTS_PER_ANSWER, QUEUED_LEAST_BYTES};
+use crate::limits::{METRICS_PORTS_MAX, PING_SECONDS, QUEUED_LEAST_BYTES};
 use crate::logging::settings::Mode;
 use crate::protocol::accept_list::{AcceptError, AcceptList};
 use crate::protocol::decimal::parse_decimal;
@@ -70,9 +70,9 @@ pub(super) fn parse_count<T: TryFrom<usize>>(text: &str) -> Result<T, String> {
 
 pub(super) fn parse_metrics_ports(text: &str) -> Result<usize, String> {
     let number = parse_integer(text)?;
-    match number <= PORTS_PER_ANSWER {
+    match number <= METRICS_PORTS_MAX {
         true => Ok(number),
-        false => Err(format!("must be 0 to {PORTS_PER_ANSWER}")),
+        false => Err(format!("must be 0 to {METRICS_PORTS_MAX}")),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::commands::terminal::failure::{Failure, exit};
 use crate::commands::terminal::interrupt::Interrupt;
 use crate::commands::terminal::palette::Palette;
 use crate::commands::terminal::{self, json_line, size, write_out};
-use crate::limits::PORTS_WATCH_INTERVAL;
+use crate::limits::{PORTS_PAGES_MAX, PORTS_WATCH_INTERVAL};
 use crate::logging::form::Form;
 use crate::protocol::http::registration::PortKind;
 use crate::protocol::http::response::Status;
@@ -56,7 +56,7 @@ fn ports(args: &PortsArgs, environment: &Environment) -> Result<(), Failure> {
 }
 
 fn look(server: &Server, port: Option<u16>, form: &Form) -> Result<(), Failure> {
-    let all = get(server, "/ports")?;
+    let all = all_ports(server)?;
     match port {
         Some(port) => look_at(server, &all, port, form),
         None => show(form, &all, |view, all| view.ports(all)),
@@ -117,6 +117,21 @@ fn not_open(port: u16) -> Failure {
     Failure::Other(format!("port {port} is not open: no driver has it"))
 }
 
+/// The ports of all pages, in the answer that the first one is in.
+fn all_ports(server: &Server) -> Result<Json, ServerError> {
+    let mut all = get(server, "/ports")?;
+    for _ in 0..PORTS_PAGES_MAX {
+        let Some(after) = all["next"].as_str() else { break };
+        let mut page = get(server, &format!("/ports?after={after}"))?;
+        let more = page["ports"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        all["next"] = page["next"].take();
+        if let Some(ports) = all["ports"].as_array_mut() {
+            ports.extend(more);
+        }
+    }
+    Ok(all)
+}
+
 /// The port with the devices after this one, or `None` where it has been closed meanwhile.
 fn page(
     server: &Server,
@@ -165,7 +180,7 @@ fn watch(
 
 /// Those of the port with one page of devices each, and that of all ports at the end.
 fn answers(server: &Server, port: Option<u16>) -> Result<Vec<Json>, Failure> {
-    let all = get(server, "/ports")?;
+    let all = all_ports(server)?;
     let mut answers = Vec::new();
     if let Some(port) = port {
         for kind in open_kinds(&all, port) {

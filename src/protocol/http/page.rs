@@ -13,7 +13,7 @@ pub const FIELDS: [(&str, &str); 5] = [
     (
         "Content-Security-Policy",
         "default-src 'none'; \
-         script-src 'sha256-/vlgfgPTGy03QH355QRT/GWlaMeyb1iMnmFJPxC08Gg='; \
+         script-src 'sha256-Uu5H4iv9+OTAUf9cmWGOEVpJF25RK2G1ThpTKd2PcvA='; \
          style-src 'sha256-ZnKv+4xIdGmrRA4/AInN8vS04Jn3ahuq1i5mxBmIXgk='; \
          img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",

@@ -1,30 +1,49 @@
-//! What is asked of one open port: which port, which devices of it, whom to close.
+//! What is asked of open ports: which of them, which devices of one, whom to close.
 
 use std::fmt;
 
-use crate::limits::DEVICES_PER_ANSWER;
+use crate::limits::{DEVICES_PER_ANSWER, PORTS_PER_ANSWER};
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::http::registration::{PortKind, parse_port, single};
 
-/// A port as paths name it: TLS ports are among the TCP ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A port as paths name it: TLS ports are among the TCP ports. Ports are listed in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortName {
-    /// TCP or UDP.
-    pub kind: PortKind,
     /// Its number; never 0.
     pub number: u16,
+    /// TCP or UDP.
+    pub kind: PortKind,
+}
+
+impl PortName {
+    /// As a query names it: `tcp:6001`.
+    pub fn in_query(self) -> String {
+        format!("{}:{}", kind_name(self.kind), self.number)
+    }
 }
 
 /// As answers and log lines name it.
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            PortKind::Stream => "tcp",
-            PortKind::Datagram => "udp",
-        };
-        write!(f, "{kind} port {}", self.number)
+        write!(f, "{} port {}", kind_name(self.kind), self.number)
     }
+}
+
+fn kind_name(kind: PortKind) -> &'static str {
+    match kind {
+        PortKind::Stream => "tcp",
+        PortKind::Datagram => "udp",
+    }
+}
+
+/// Which open ports are asked for, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortsPage {
+    /// Those behind this one, or all.
+    pub after: Option<PortName>,
+    /// So many at most.
+    pub limit: usize,
 }
 
 /// Which devices of a port are asked for, in the order of their ids.
@@ -57,6 +76,32 @@ pub fn device_id(text: &str) -> Result<u64, Refusal> {
     number("id", text, "the id of a device, which is a number")
 }
 
+/// Reads which ports a query asks for.
+///
+/// # Errors
+/// 400 for what is no port, or out of its range.
+pub fn ports_page(query: Option<&str>) -> Result<PortsPage, Refusal> {
+    let query = query.unwrap_or_default();
+    let after = match single(query, "after")? {
+        Some(text) => Some(port_in_query(&text)?),
+        None => None,
+    };
+    let limit = match single(query, "limit")? {
+        Some(text) => limit(&text, PORTS_PER_ANSWER)?,
+        None => PORTS_PER_ANSWER,
+    };
+    Ok(PortsPage { after, limit })
+}
+
+fn port_in_query(text: &str) -> Result<PortName, Refusal> {
+    let parts = text.split_once(':');
+    let named = parts.and_then(|(kind, number)| port_name(kind, number).ok());
+    named.ok_or_else(|| {
+        let restriction = "the `next` of the answer before, such as tcp:6001";
+        Refusal::invalid("after", "after is not a port such as tcp:6001", restriction)
+    })
+}
+
 /// Reads which devices a query asks for.
 ///
 /// # Errors
@@ -68,16 +113,16 @@ pub fn page(query: Option<&str>) -> Result<Page, Refusal> {
         None => None,
     };
     let limit = match single(query, "limit")? {
-        Some(text) => limit(&text)?,
+        Some(text) => limit(&text, DEVICES_PER_ANSWER)?,
         None => DEVICES_PER_ANSWER,
     };
     Ok(Page { after, limit })
 }
 
-fn limit(text: &str) -> Result<usize, Refusal> {
-    let limit = parse_decimal(text).filter(|limit| (1..=DEVICES_PER_ANSWER).contains(limit));
+fn limit(text: &str, most: usize) -> Result<usize, Refusal> {
+    let limit = parse_decimal(text).filter(|limit| (1..=most).contains(limit));
     limit.ok_or_else(|| {
-        let restriction = format!("1 to {DEVICES_PER_ANSWER}");
+        let restriction = format!("1 to {most}");
         Refusal::invalid("limit", format!("limit is not a number from {restriction}"), restriction)
     })
 }
@@ -103,11 +148,27 @@ mod tests {
     fn a_port_has_a_kind_and_a_number() {
         let named = port_name("udp", "162").unwrap();
         assert_eq!(named, PortName { kind: PortKind::Datagram, number: 162 });
-        assert_eq!(named.to_string(), "udp port 162");
+        assert_eq!(
+            (named.to_string(), named.in_query()),
+            ("udp port 162".into(), "udp:162".into())
+        );
         assert_eq!(port_name("tls", "1").unwrap_err().status.code(), 404);
         for bad in ["", "0", "65536", "x"] {
             assert_eq!(fault(port_name("tcp", bad)), Some("port"), "{bad}");
         }
+    }
+
+    #[test]
+    fn ports_are_asked_for_by_the_last_one_of_the_page_before() {
+        let whole = PortsPage { after: None, limit: PORTS_PER_ANSWER };
+        assert_eq!(ports_page(None), Ok(whole));
+        let after = PortName { kind: PortKind::Stream, number: 6001 };
+        let page = PortsPage { after: Some(after), limit: 2 };
+        assert_eq!(ports_page(Some(&format!("after={}&limit=2", after.in_query()))), Ok(page));
+        for bad in ["after=6001", "after=tls:6001", "after=tcp:0", "after=tcp:", "after="] {
+            assert_eq!(fault(ports_page(Some(bad))), Some("after"), "{bad}");
+        }
+        assert_eq!(fault(ports_page(Some("limit=2049"))), Some("limit"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::authorization::{Gate, authorise, token_of};
 use crate::protocol::http::handshake::websocket_key;
-use crate::protocol::http::ports::{self, Page, PortName};
+use crate::protocol::http::ports::{self, Page, PortName, PortsPage};
 use crate::protocol::http::refusal::{Methods, Refusal, Status};
 use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{Method, Request};
@@ -171,7 +171,7 @@ pub enum Route {
     /// The metrics.
     Metrics,
     /// All open ports.
-    Ports,
+    Ports(PortsPage),
     /// One open port.
     Port {
         /// Which.
@@ -261,7 +261,7 @@ fn check_rules(token: &Token, route: &Route) -> Result<(), Refusal> {
     let checked = match route {
         Route::Page | Route::Health | Route::Ready | Route::Version => Ok(()),
         // These show what the token allows, and no more.
-        Route::Statistics | Route::Ports => Ok(()),
+        Route::Statistics | Route::Ports(_) => Ok(()),
         Route::Metrics => token.check_all_ports(),
         Route::Register { registration, .. } | Route::PlainRegister { registration } => {
             let Registration { protocol, port, accept, .. } = registration;
@@ -290,7 +290,7 @@ fn understand(
         (Endpoint::Statistics, _) => Ok(Route::Statistics),
         (Endpoint::Register(protocol), _) => register(request, scheme, protocol),
         (Endpoint::Metrics, _) => Ok(Route::Metrics),
-        (Endpoint::Ports, _) => Ok(Route::Ports),
+        (Endpoint::Ports, _) => Ok(Route::Ports(ports::ports_page(request.query.as_deref())?)),
         (Endpoint::Port, [kind, port]) => {
             let port = ports::port_name(kind, port)?;
             Ok(Route::Port { port, page: ports::page(request.query.as_deref())? })
@@ -420,7 +420,8 @@ mod tests {
                 assert_eq!(get("/healthz"), Ok(Route::Health));
                 assert_eq!(get("/readyz"), Ok(Route::Ready));
                 assert_eq!(get("/version"), Ok(Route::Version));
-                assert_eq!(get("/ports"), Ok(Route::Ports));
+                let ports = ports::ports_page(None).unwrap();
+                assert_eq!(get("/ports"), Ok(Route::Ports(ports)));
                 let page = Page { after: Some(7), limit: 9 };
                 let port = PortName { kind: PortKind::Stream, number: 6001 };
                 let line =

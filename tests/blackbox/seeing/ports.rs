@@ -61,6 +61,20 @@ fn the_list_is_in_the_order_of_the_ports_and_says_when_and_for_whom() {
 }
 
 #[test]
+fn the_list_comes_in_pages_that_have_each_port_once() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let _udp = dispatch.driver(Udp, port).connect();
+    let _tcp = dispatch.driver(Tcp, port).connect();
+    let first = dispatch.api().get_json(&format!("{PORTS}?limit=1"));
+    assert_eq!((&first["ports"][0]["protocol"], &first["ports"][1]), (&json!("tcp"), &json!(null)));
+    assert_eq!(first["next"], format!("tcp:{port}"));
+    let second = dispatch.api().get_json(&format!("{PORTS}?limit=1&after=tcp:{port}"));
+    assert_eq!((&second["ports"][0]["protocol"], &second["next"]), (&json!("udp"), &json!(null)));
+    let none = dispatch.api().get_json(&format!("{PORTS}?after=udp:{port}"));
+    assert_eq!((&none["ports"], &none["next"]), (&json!([]), &json!(null)));
+}
+
+#[test]
 fn devices_that_do_not_get_in_are_counted_by_the_reason() {
     let dispatch = Dispatch::setup().args(&["--trusted-proxies", "127.0.0.9"]).start();
     let (tcp, tls) = (free_port(), free_port());

@@ -24,13 +24,14 @@ const DEVICE_CALLS: Calls = Calls { reads: 4, writes: 8, ..NONE };
 /// Encrypted, one call of the reactor may be several of the system.
 const TLS_CALLS: Calls = Calls { reads: 16, writes: 32, ..NONE };
 
-/// A device that waits for its PROXY header becomes one that is read, in the same turn.
+/// A device that waits for its PROXY header becomes one that is read, in the same turn. A monitor may
+/// be encrypted.
 const OTHER_CALLS: Calls = Calls {
     accepts: (if HTTP_OPERATIONS > PORT_OPERATIONS { HTTP_OPERATIONS } else { PORT_OPERATIONS })
         / ACCEPT_OPERATIONS
         + 1,
     reads: 2 * DEVICE_CALLS.reads,
-    writes: 8,
+    writes: TLS_CALLS.writes,
     receives: 1,
     sends: DRIVER_OPERATIONS + DATAGRAM_SENDS_PER_STEP,
 };
