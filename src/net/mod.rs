@@ -42,6 +42,11 @@ pub trait Stream: Read + Write {
     fn finish(&mut self) -> io::Result<()>;
 }
 
+/// Whether a call failed because nothing waits, or because there is no room.
+pub fn is_blocked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
 /// A source of sockets.
 ///
 /// Dropping a socket closes it; no event for it follows.

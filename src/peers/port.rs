@@ -3,7 +3,6 @@
 //! TCP and TLS share one space of port numbers and one kind of socket here; UDP has its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
 
 use crate::collections::moment::Moment;
 use crate::collections::rate_limit::RateLimit;
@@ -11,7 +10,7 @@ use crate::collections::timers::Armed;
 use crate::net::Net;
 use crate::net::tls::PortTls;
 use crate::peers::figures::Traffic;
-use crate::peers::keys::{DeviceKey, MonitorKey, PendingDeviceKey};
+use crate::peers::keys::{DeviceKey, MonitorKey, PendingDeviceKey, PortKey};
 use crate::peers::refused::RefusedDevices;
 use crate::peers::subscribers::Subscribers;
 use crate::peers::udp_port::Udp;
@@ -171,9 +170,13 @@ impl<N: Net> Listener<N> {
     }
 }
 
-/// Whether an accept failed because nothing waits.
-pub(crate) fn is_blocked(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::WouldBlock
+/// What a port that is closed has left behind.
+pub(crate) struct Orphans {
+    pub(crate) port: PortKey,
+    pub(crate) protocol: Protocol,
+    pub(crate) number: u16,
+    pub(crate) devices: BTreeMap<u64, DeviceKey>,
+    pub(crate) pending: BTreeSet<PendingDeviceKey>,
 }
 
 #[cfg(test)]

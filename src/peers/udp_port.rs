@@ -10,10 +10,9 @@ use crate::limits::{
     DATAGRAM_BACKLOG_BYTES, DATAGRAM_BACKLOG_MAX, DATAGRAM_SENDS_PER_STEP, LINK_LOCAL_PEERS_MAX,
     LOCAL_PEERS_MAX, PROXIED_PEERS_MAX, RECEIVE_FAILURES_MAX,
 };
-use crate::net::Net;
 use crate::net::datagrams::DatagramBatch;
 use crate::net::outbox::BufferPool;
-use crate::peers::port::is_blocked;
+use crate::net::{Net, is_blocked};
 
 /// A UDP port.
 pub(crate) struct Udp<N: Net> {

@@ -17,16 +17,15 @@ use crate::net::outbox::Outbox;
 use crate::net::readiness::Readiness;
 use crate::net::tls::PortTls;
 use crate::net::transport::Transport;
-use crate::net::{Net, is_exhaustion};
+use crate::net::{Net, is_blocked, is_exhaustion};
 use crate::peers::device::Device;
 use crate::peers::keys::{DeviceKey, PendingDeviceKey, PortKey, Source};
 use crate::peers::pending_device::{PendingDevice, PendingStep, Stage};
-use crate::peers::port::{Listener, Port, Socket, is_blocked};
+use crate::peers::port::{Listener, Orphans, Port, Socket};
 use crate::peers::refused::Reason;
 use crate::protocol::message::Kind;
 
 use super::Reactor;
-use super::sweep::Orphans;
 
 /// What a device is told on the log that no driver's list covers.
 const NOT_ACCEPTED: &str = "no driver accepts it";

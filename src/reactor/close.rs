@@ -18,12 +18,11 @@ use crate::peers::closing::{CloseStep, Closing};
 use crate::peers::device::{Device, EndedBy, Parked, ParkedTurn};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{ClosingKey, DeviceKey, DriverKey, PortKey, Source};
-use crate::peers::port::{Listener, Port, Socket};
+use crate::peers::port::{Listener, Orphans, Port, Socket};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::close_frame;
 
 use super::Reactor;
-use super::sweep::Orphans;
 
 /// How a device ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

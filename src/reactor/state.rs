@@ -32,7 +32,7 @@ use crate::peers::http_listener::HttpListener;
 use crate::peers::keys::{DriverKey, PortKey, Source, tag};
 use crate::peers::monitor::Monitor;
 use crate::peers::pending_device::PendingDevice;
-use crate::peers::port::Port;
+use crate::peers::port::{Orphans, Port};
 use crate::peers::refusal_log::RefusalLog;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
@@ -50,7 +50,6 @@ use super::calendar::Calendar;
 use super::overload::Overload;
 use super::refusals::RefusedRegistration;
 use super::shutdown::Phase;
-use super::sweep::Orphans;
 
 /// What the reactor needs to know of its configuration.
 pub struct Settings {

@@ -4,26 +4,15 @@
 //! each. A port that closes leaves its devices as orphans, which are ended in the same way. A
 //! device that has something to say before it is found is ended then.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::collections::budget::Budget;
 use crate::limits::{COPIES_PER_OPERATION, DEVICES_PER_STEP, SWEEP_OPERATIONS};
 use crate::net::Net;
-use crate::peers::keys::{DeviceKey, PendingDeviceKey, PortKey};
+use crate::peers::keys::PortKey;
 use crate::peers::port::Port;
 use crate::protocol::http::registration::Protocol;
 
 use super::Reactor;
 use super::close::DeviceEnd;
-
-/// What a port that is closed has left behind.
-pub(super) struct Orphans {
-    pub(super) port: PortKey,
-    pub(super) protocol: Protocol,
-    pub(super) number: u16,
-    pub(super) devices: BTreeMap<u64, DeviceKey>,
-    pub(super) pending: BTreeSet<PendingDeviceKey>,
-}
 
 impl<N: Net> Reactor<N> {
     /// A driver has left this port: some of its devices may have no other.

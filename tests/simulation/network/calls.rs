@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::wire::Id;
+use super::id::Id;
 
 /// Calls that we made on one socket within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,6 +3,7 @@
 //! It knows nothing of what the bytes mean. The fuzzed session has it too, by path.
 
 mod calls;
+mod id;
 mod our_side;
 mod peer_side;
 mod reading_order;
@@ -10,6 +11,7 @@ mod sim_net;
 mod wire;
 
 pub use calls::Calls;
+pub use id::Id;
 pub use reading_order::Overtaking;
 pub use sim_net::SimNet;
-pub use wire::{Faults, Id, Standing, Wire, is_unreachable};
+pub use wire::{Faults, Standing, Wire, is_unreachable};

@@ -8,7 +8,8 @@ use nix::libc::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENOSPC};
 
 use dispatch::testing::net::Token;
 
-use super::wire::{Id, Listening, Reset, STALE_TOKENS, Side, Udp, Wire, is_unreachable, take};
+use super::id::Id;
+use super::wire::{Listening, Reset, STALE_TOKENS, Side, Udp, Wire, is_unreachable, take};
 
 impl Wire {
     pub(super) fn listen(&mut self, port: u16, token: Token) -> io::Result<Id> {

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::id::Id;
 use super::wire::{
-    BACKLOG, Connection, DATAGRAMS_WAITING, Id, RECEIVE_BUFFER_BYTES, Reset, SEND_BUFFER_BYTES,
-    Side, Standing, Wire, take,
+    BACKLOG, Connection, DATAGRAMS_WAITING, RECEIVE_BUFFER_BYTES, Reset, SEND_BUFFER_BYTES, Side,
+    Standing, Wire, take,
 };
 
 impl Wire {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::wire::Id;
+use super::id::Id;
 
 /// Another may be read in so many turns while one waits: once because it was ahead, and while a
 /// long line is let on bit by bit and the driver has room for all. How often in one turn is for

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use dispatch::testing::net::datagrams::{Arrival, DatagramBatch};
 use dispatch::testing::net::{Net, Stream, Token};
 
-use super::wire::{Id, Wire};
+use super::id::Id;
+use super::wire::Wire;
 
 /// A network in memory. Its clones are the same network.
 #[derive(Clone)]

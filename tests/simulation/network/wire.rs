@@ -14,10 +14,8 @@ use dispatch::testing::net::readiness::Readiness;
 
 use super::super::rng::Rng;
 use super::calls::CallCounts;
+use super::id::Id;
 use super::reading_order::ReadingOrder;
-
-/// Names a socket of either kind, forever.
-pub type Id = u64;
 
 /// What a socket's buffer holds of what we sent: small mostly, so that it is often full, and
 /// sometimes more than TLS takes in one write.

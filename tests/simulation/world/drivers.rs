@@ -17,7 +17,7 @@ use super::driver_messages::TINY_WRITES;
 use super::misbehaviour::misbehave;
 use super::scenario::{HTTP_PORT, device_port};
 use super::state::{Checked, World};
-use super::tokens::token_of;
+use super::token_rules::token_of;
 
 const ACCEPT_LISTS: [&str; 7] = [
     "10.0.0.0/8",

@@ -18,6 +18,7 @@ mod monitors;
 mod proxy_headers;
 mod scenario;
 mod state;
+mod token_rules;
 mod tokens;
 mod turn;
 

@@ -17,7 +17,7 @@ use crate::rng::Rng;
 
 use super::accept_rates::AcceptRates;
 use super::scenario::{HTTP_PORT, Scenario, https_config};
-use super::tokens::{EVERYBODY, Rule, access};
+use super::token_rules::{EVERYBODY, Rule, access};
 
 /// `Err` says what is wrong: a bug.
 pub(super) type Checked = Result<(), String>;
