@@ -55,10 +55,11 @@ impl DatagramBatch {
         (self.slots.chunks_exact_mut(DATAGRAM_SLOT_BYTES), &mut self.filled)
     }
 
-    /// The datagrams of the last refill.
-    pub fn iter(&self) -> impl Iterator<Item = (Arrival, &[u8])> {
-        let slots = self.slots.chunks_exact(DATAGRAM_SLOT_BYTES);
-        self.filled.iter().zip(slots).map(|(&arrival, slot)| (arrival, &slot[..arrival.len]))
+    /// One of the datagrams of the last refill.
+    pub fn get(&self, index: usize) -> Option<(Arrival, &[u8])> {
+        let arrival = *self.filled.get(index)?;
+        let slot = &self.slots[index * DATAGRAM_SLOT_BYTES..];
+        Some((arrival, &slot[..arrival.len]))
     }
 
     /// The port has other sockets than the one that this was filled from.
@@ -85,7 +86,8 @@ mod tests {
         filled.push(Arrival { from: "10.0.0.1:1".parse().unwrap(), to: None, len: 3 });
         filled.push(Arrival { from: "10.0.0.2:2".parse().unwrap(), to: None, len: 0 });
         drop(slots);
-        let seen: Vec<_> = batch.iter().map(|(it, data)| (it.from.port(), data.to_vec())).collect();
+        let all = (0..).map_while(|index| batch.get(index));
+        let seen: Vec<_> = all.map(|(it, data)| (it.from.port(), data.to_vec())).collect();
         assert_eq!(seen, [(1, b"one".to_vec()), (2, vec![])]);
         assert!(!batch.may_have_more());
         batch.note_more();

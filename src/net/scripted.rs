@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::net::connection::Connection;
-use crate::net::datagrams::DatagramBatch;
+use crate::net::datagrams::{Arrival, DatagramBatch};
 use crate::net::readiness::Readiness;
 use crate::net::transport::Transport;
 use crate::net::{Net, Stream, Token};
@@ -157,6 +157,8 @@ impl Stream for Scripted {
 pub(crate) struct ScriptedNet {
     /// How many datagrams it takes before it says `WouldBlock`.
     pub(crate) room: usize,
+    /// Datagrams that are to be received.
+    pub(crate) arriving: VecDeque<(SocketAddr, Vec<u8>)>,
     /// How often receiving fails before there is nothing to be received.
     pub(crate) receive_failures: u32,
     /// Nothing can be sent to this address.
@@ -193,7 +195,15 @@ impl Net for ScriptedNet {
         Ok(())
     }
 
-    fn receive(&mut self, (): &(), _: &mut DatagramBatch) -> io::Result<()> {
+    fn receive(&mut self, (): &(), batch: &mut DatagramBatch) -> io::Result<()> {
+        if !self.arriving.is_empty() {
+            let (slots, filled) = batch.refill();
+            for (slot, (from, data)) in slots.zip(self.arriving.drain(..)) {
+                slot[..data.len()].copy_from_slice(&data);
+                filled.push(Arrival { from, to: None, len: data.len() });
+            }
+            return Ok(());
+        }
         match self.receive_failures.checked_sub(1) {
             Some(left) => self.receive_failures = left,
             None => return Err(ErrorKind::WouldBlock.into()),

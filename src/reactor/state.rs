@@ -50,6 +50,7 @@ use super::calendar::Calendar;
 use super::overload::Overload;
 use super::refusals::RefusedRegistration;
 use super::shutdown::Phase;
+use super::udp::Relaying;
 
 /// What the reactor needs to know of its configuration.
 pub struct Settings {
@@ -138,6 +139,8 @@ pub struct Reactor<N: Net> {
     pub(super) budget: Budget,
     pub(super) buffers: BufferPool,
     pub(super) scratch: Scratch,
+    /// The batch of datagrams in `scratch` that more than one turn relays.
+    pub(super) relaying: Option<Relaying>,
     pub(super) certificates: Certificates,
     pub(super) auth_throttle: AuthThrottle,
     pub(super) log_limits: LogLimits,
@@ -175,6 +178,7 @@ impl<N: Net> Reactor<N> {
             budget: Budget::of(0),
             buffers: BufferPool::default(),
             scratch: Scratch::with_room(),
+            relaying: None,
             certificates: Certificates::default(),
             auth_throttle: AuthThrottle::default(),
             log_limits: LogLimits::default(),

@@ -248,7 +248,8 @@ mod tests {
         fn receive(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
             let Self { harness, udp, batch, .. } = self;
             harness.wait(|sockets| sockets.receive(udp, batch)).unwrap();
-            self.batch.iter().map(|(it, data)| (it.from, data.to_vec())).collect()
+            let all = (0..).map_while(|index| self.batch.get(index));
+            all.map(|(it, data)| (it.from, data.to_vec())).collect()
         }
 
         fn answers(&mut self) {
@@ -346,7 +347,7 @@ mod tests {
         fixture.answers();
         let error = fixture.harness.sockets.receive(&fixture.udp, &mut fixture.batch).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        assert_eq!(fixture.batch.iter().count(), 0);
+        assert_eq!(fixture.batch.get(0), None);
     }
 
     #[test]
@@ -405,7 +406,7 @@ mod tests {
         for _ in 0..3 {
             peer.send_to(b"question", format!("{ours}:{}", port_of(&udp))).unwrap();
             harness.wait(|sockets| sockets.receive(&udp, &mut batch)).unwrap();
-            let (arrival, _) = batch.iter().next().unwrap();
+            let (arrival, _) = batch.get(0).unwrap();
             assert_eq!(arrival.to, Some(ours.parse().unwrap()));
             harness.sockets.send(&udp, arrival.to, arrival.from, b"answer").unwrap();
             let (_, from) = peer.recv_from(&mut [0; 16]).unwrap();
