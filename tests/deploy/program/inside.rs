@@ -8,12 +8,17 @@ use std::thread;
 
 use super::COMMIT;
 use super::image::Image;
+use dispatch::testing::protocol::tokens::Digest;
+
 use crate::harness::{
     Authority, Device, Dispatch, Setup, Tcp, Tls, TlsDevice, TlsVersion, free_port,
 };
 use crate::parts::{output, printed};
 
 const SECRET: &str = "a-secret-in-a-file";
+
+/// One of a file of tokens.
+const TOKEN: &str = "a-token-of-the-lifts";
 
 /// For the word behind it, which is the program's path outside.
 const RUN: &str = r#"
@@ -39,11 +44,15 @@ fn mount_file(image: &Image, name: &str, text: &str) {
 
 fn setup(image: &Image) -> Setup {
     mount_file(image, "run/secrets/PLACE_SERVER_SECRET", &format!("{SECRET}\n"));
+    setup_without_secret(image).token(SECRET)
+}
+
+fn setup_without_secret(image: &Image) -> Setup {
     let setup = Dispatch::setup().through(&["unshare", "--mount", "sh", "-ec", RUN]);
     let variables = image.variables();
     let variables = variables.iter().filter(|(name, _)| name != "PATH");
     let setup = variables.fold(setup, |setup, (name, value)| setup.env(name, value));
-    setup.env("ROOT", path(image)).env("LOG_LEVEL", "info").token(SECRET)
+    setup.env("ROOT", path(image)).env("LOG_LEVEL", "info")
 }
 
 /// Runs the program to its end.
@@ -97,6 +106,20 @@ pub fn serves_as_nobody_with_files_that_nobody_can_write(image: &Image) {
     dispatch.signal("TERM");
     assert_eq!(dispatch.expect_exit().code(), Some(0));
     assert_eq!(run(image, &words[1..]).status.code(), Some(2), "nobody is there");
+}
+
+pub fn takes_tokens_from_a_mounted_file_and_then_needs_no_secret(image: &Image) {
+    fs::remove_file(image.root().join("run/secrets/PLACE_SERVER_SECRET")).unwrap();
+    let tokens = format!(
+        "[[token]]\nname = \"lifts\"\nsha256 = \"{}\"\nroles = [\"driver\", \"viewer\"]\n",
+        Digest::of(TOKEN)
+    );
+    mount_file(image, "run/secrets/tokens.toml", &tokens);
+    let setup = setup_without_secret(image).env("SG_TOKENS", "/run/secrets/tokens.toml");
+    let (dispatch, port) = (setup.token(TOKEN).start(), free_port());
+    let _driver = dispatch.driver(Tcp, port).connect();
+    let ports = dispatch.api().get_json("/api/dispatch/v1/ports");
+    assert_eq!(ports["token"]["name"], "lifts", "{ports}");
 }
 
 pub fn finds_names_and_checks_certificates(image: &Image) {

@@ -31,6 +31,7 @@ fn it_runs_in_an_image_that_holds_nothing_else_and_is_the_same_wherever_it_is_bu
     assert!(program.len() as u64 <= PROGRAM_MAX_BYTES, "{} bytes", program.len());
     assert_eq!(image.files(), ["dispatch"], "it holds nothing else");
     inside::serves_as_nobody_with_files_that_nobody_can_write(&image);
+    inside::takes_tokens_from_a_mounted_file_and_then_needs_no_secret(&image);
     inside::finds_names_and_checks_certificates(&image);
 
     // In another folder, and with the compiler and the crates in other places.
