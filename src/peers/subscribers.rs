@@ -13,14 +13,16 @@ use ipnet::IpNet;
 use crate::peers::keys::DriverKey;
 use crate::protocol::accept_list::AcceptList;
 
-/// The drivers of one port.
+/// The drivers of one port. Nearly always it is one with one range, so what can be a short list
+/// is one: a map has room for a dozen from the start.
 #[derive(Default)]
 pub struct Subscribers {
-    accepts: BTreeMap<DriverKey, AcceptList>,
+    /// In the order of the keys.
+    accepts: Vec<(DriverKey, AcceptList)>,
     /// Never without a driver, and each driver once: its ranges do not overlap.
     ranges: BTreeMap<IpNet, Vec<DriverKey>>,
-    /// How many ranges there are of each length, the longest possible one first.
-    lengths: BTreeMap<Length, usize>,
+    /// How many ranges there are of each length, in the order of the lengths.
+    lengths: Vec<(Length, usize)>,
 }
 
 /// The kind of an address and the bits that its range fixes.
@@ -40,24 +42,42 @@ impl Subscribers {
     /// Adds a driver, which hears the peers that its list covers.
     pub fn add(&mut self, driver: DriverKey, accept: AcceptList) {
         for range in accept.ranges() {
-            *self.lengths.entry(Length::of(&range)).or_default() += 1;
+            self.count_length(Length::of(&range));
             insert_sorted(self.ranges.entry(range).or_default(), driver);
         }
-        self.accepts.insert(driver, accept);
+        match self.find(driver) {
+            Ok(place) => self.accepts[place].1 = accept,
+            Err(place) => insert_into(&mut self.accepts, place, (driver, accept)),
+        }
     }
 
     /// Forgets a driver.
     pub fn remove(&mut self, driver: DriverKey) {
-        let Some(accept) = self.accepts.remove(&driver) else { return };
+        let Ok(place) = self.find(driver) else { return };
+        let (_, accept) = self.accepts.remove(place);
         for range in accept.ranges() {
             self.remove_range(&range, driver);
-            let length = Length::of(&range);
-            if let Some(count) = self.lengths.get_mut(&length) {
-                *count -= 1;
-                if *count == 0 {
-                    self.lengths.remove(&length);
-                }
-            }
+            self.discount_length(Length::of(&range));
+        }
+    }
+
+    fn find(&self, driver: DriverKey) -> Result<usize, usize> {
+        self.accepts.binary_search_by_key(&driver, |(key, _)| *key)
+    }
+
+    fn count_length(&mut self, length: Length) {
+        match self.lengths.binary_search_by_key(&length, |(length, _)| *length) {
+            Ok(place) => self.lengths[place].1 += 1,
+            Err(place) => insert_into(&mut self.lengths, place, (length, 1)),
+        }
+    }
+
+    fn discount_length(&mut self, length: Length) {
+        let found = self.lengths.binary_search_by_key(&length, |(length, _)| *length);
+        let Ok(place) = found else { return };
+        match self.lengths[place].1 {
+            1 => drop(self.lengths.remove(place)),
+            count => self.lengths[place].1 = count - 1,
         }
     }
 
@@ -74,9 +94,9 @@ impl Subscribers {
     /// The drivers that hear `peer`, each once.
     pub fn covering(&self, peer: IpAddr) -> impl Iterator<Item = DriverKey> {
         let max_bits = if peer.is_ipv4() { 32 } else { 128 };
-        let lengths = Length { max_bits, bits: 0 }..=Length { max_bits, bits: max_bits };
         self.lengths
-            .range(lengths)
+            .iter()
+            .filter(move |(length, _)| length.max_bits == max_bits)
             .filter_map(move |(length, _)| IpNet::new(peer, length.bits).ok())
             .filter_map(|range| self.ranges.get(&range.trunc()))
             .flatten()
@@ -90,22 +110,22 @@ impl Subscribers {
 
     /// What a driver accepts.
     pub fn accept_of(&self, driver: DriverKey) -> Option<&AcceptList> {
-        self.accepts.get(&driver)
+        self.find(driver).ok().map(|place| &self.accepts[place].1)
     }
 
     /// Whether this driver hears `peer`.
     pub fn covers(&self, driver: DriverKey, peer: IpAddr) -> bool {
-        self.accepts.get(&driver).is_some_and(|accept| accept.covers(peer))
+        self.accept_of(driver).is_some_and(|accept| accept.covers(peer))
     }
 
     /// All drivers, with what they hear.
     pub fn accepts(&self) -> impl Iterator<Item = (DriverKey, &AcceptList)> {
-        self.accepts.iter().map(|(&driver, accept)| (driver, accept))
+        self.accepts.iter().map(|(driver, accept)| (*driver, accept))
     }
 
     /// All drivers.
     pub fn iter(&self) -> impl Iterator<Item = DriverKey> {
-        self.accepts.keys().copied()
+        self.accepts.iter().map(|(driver, _)| *driver)
     }
 
     /// How many drivers there are.
@@ -119,14 +139,18 @@ impl Subscribers {
     }
 }
 
-/// Most ranges have one driver: room for more is made when more come.
 fn insert_sorted(drivers: &mut Vec<DriverKey>, driver: DriverKey) {
     if let Err(place) = drivers.binary_search(&driver) {
-        if drivers.is_empty() {
-            drivers.reserve_exact(1);
-        }
-        drivers.insert(place, driver);
+        insert_into(drivers, place, driver);
     }
+}
+
+/// Most lists have one entry: room for more is made when more come.
+fn insert_into<T>(list: &mut Vec<T>, place: usize, entry: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.insert(place, entry);
 }
 
 #[cfg(test)]
