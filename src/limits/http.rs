@@ -39,3 +39,7 @@ pub const PORT_RULES_MAX: usize = 256;
 
 /// Most entries of an `accept` list, duplicates merged: it is searched for every datagram.
 pub const ACCEPT_MAX_ENTRIES: usize = 1024;
+
+/// Ranges of all drivers of a port up to which they are looked through: no slower than a map, and a
+/// tenth of its memory where there is one.
+pub const RANGES_LOOKED_THROUGH: usize = 8;

@@ -15,6 +15,7 @@ pub mod liveness;
 pub mod monitor;
 pub mod pending_device;
 pub mod port;
+pub mod ranges;
 pub mod refusal_log;
 pub mod refused;
 pub mod subscribers;

@@ -1,106 +1,42 @@
-//! Who hears which peer of a port.
-//!
-//! The ranges of all drivers stand in one map, so that a search costs as many look-ups as there are
-//! different lengths of ranges, however many drivers and entries there are; and the drivers of a
-//! range lie side by side, because each message asks for them. It knows keys and addresses, no
-//! sockets.
+//! Who hears which peer of a port. It knows keys and addresses, no sockets.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use crate::peers::keys::DriverKey;
+use crate::peers::ranges::Ranges;
 use crate::protocol::accept_list::AcceptList;
 
-/// The drivers of one port. Nearly always it is one with one range, so what can be a short list
-/// is one: a map has room for a dozen from the start.
+/// The drivers of one port.
 #[derive(Default)]
 pub struct Subscribers {
     /// In the order of the keys.
     accepts: Vec<(DriverKey, AcceptList)>,
-    /// Never without a driver, and each driver once: its ranges do not overlap.
-    ranges: BTreeMap<IpNet, Vec<DriverKey>>,
-    /// How many ranges there are of each length, in the order of the lengths.
-    lengths: Vec<(Length, usize)>,
-}
-
-/// The kind of an address and the bits that its range fixes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Length {
-    max_bits: u8,
-    bits: u8,
-}
-
-impl Length {
-    fn of(range: &IpNet) -> Self {
-        Self { max_bits: range.max_prefix_len(), bits: range.prefix_len() }
-    }
+    ranges: Ranges,
 }
 
 impl Subscribers {
     /// Adds a driver, which hears the peers that its list covers.
     pub fn add(&mut self, driver: DriverKey, accept: AcceptList) {
-        for range in accept.ranges() {
-            self.count_length(Length::of(&range));
-            insert_sorted(self.ranges.entry(range).or_default(), driver);
+        self.remove(driver);
+        accept.ranges().for_each(|range| self.ranges.insert(range, driver));
+        let place = self.find(driver).unwrap_or_else(|place| place);
+        if self.accepts.is_empty() {
+            // Nearly always it is the only one: room for more is made when more come.
+            self.accepts.reserve_exact(1);
         }
-        match self.find(driver) {
-            Ok(place) => self.accepts[place].1 = accept,
-            Err(place) => insert_into(&mut self.accepts, place, (driver, accept)),
-        }
+        self.accepts.insert(place, (driver, accept));
     }
 
     /// Forgets a driver.
     pub fn remove(&mut self, driver: DriverKey) {
         let Ok(place) = self.find(driver) else { return };
         let (_, accept) = self.accepts.remove(place);
-        for range in accept.ranges() {
-            self.remove_range(&range, driver);
-            self.discount_length(Length::of(&range));
-        }
+        accept.ranges().for_each(|range| self.ranges.remove(range, driver));
     }
 
-    fn find(&self, driver: DriverKey) -> Result<usize, usize> {
-        self.accepts.binary_search_by_key(&driver, |(key, _)| *key)
-    }
-
-    fn count_length(&mut self, length: Length) {
-        match self.lengths.binary_search_by_key(&length, |(length, _)| *length) {
-            Ok(place) => self.lengths[place].1 += 1,
-            Err(place) => insert_into(&mut self.lengths, place, (length, 1)),
-        }
-    }
-
-    fn discount_length(&mut self, length: Length) {
-        let found = self.lengths.binary_search_by_key(&length, |(length, _)| *length);
-        let Ok(place) = found else { return };
-        match self.lengths[place].1 {
-            1 => drop(self.lengths.remove(place)),
-            count => self.lengths[place].1 = count - 1,
-        }
-    }
-
-    fn remove_range(&mut self, range: &IpNet, driver: DriverKey) {
-        let Some(drivers) = self.ranges.get_mut(range) else { return };
-        if let Ok(place) = drivers.binary_search(&driver) {
-            drivers.remove(place);
-        }
-        if drivers.is_empty() {
-            self.ranges.remove(range);
-        }
-    }
-
-    /// The drivers that hear `peer`, each once.
+    /// The drivers that hear `peer`, each once: a driver's ranges do not overlap.
     pub fn covering(&self, peer: IpAddr) -> impl Iterator<Item = DriverKey> {
-        let max_bits = if peer.is_ipv4() { 32 } else { 128 };
-        self.lengths
-            .iter()
-            .filter(move |(length, _)| length.max_bits == max_bits)
-            .filter_map(move |(length, _)| IpNet::new(peer, length.bits).ok())
-            .filter_map(|range| self.ranges.get(&range.trunc()))
-            .flatten()
-            .copied()
+        self.ranges.covering(peer)
     }
 
     /// Whether any driver hears `peer`.
@@ -137,20 +73,10 @@ impl Subscribers {
     pub fn is_empty(&self) -> bool {
         self.accepts.is_empty()
     }
-}
 
-fn insert_sorted(drivers: &mut Vec<DriverKey>, driver: DriverKey) {
-    if let Err(place) = drivers.binary_search(&driver) {
-        insert_into(drivers, place, driver);
+    fn find(&self, driver: DriverKey) -> Result<usize, usize> {
+        self.accepts.binary_search_by_key(&driver, |(key, _)| *key)
     }
-}
-
-/// Most lists have one entry: room for more is made when more come.
-fn insert_into<T>(list: &mut Vec<T>, place: usize, entry: T) {
-    if list.is_empty() {
-        list.reserve_exact(1);
-    }
-    list.insert(place, entry);
 }
 
 #[cfg(test)]
@@ -198,7 +124,7 @@ mod tests {
         assert_eq!(heard(&subscribers, "10.1.1.1"), []);
         assert_eq!(subscribers.len(), 1);
         subscribers.remove(Key::from_bits(2));
-        assert!(subscribers.is_empty() && subscribers.ranges.is_empty());
-        assert!(subscribers.lengths.is_empty());
+        assert!(subscribers.is_empty());
+        assert_eq!(heard(&subscribers, "10.0.0.9"), []);
     }
 }
