@@ -86,7 +86,7 @@ impl<N: Net> Port<N> {
 /// What is behind a port.
 pub(crate) enum Socket<N: Net> {
     Stream(Listener<N>),
-    Datagram(Udp<N>),
+    Datagram(Box<Udp<N>>),
 }
 
 /// A TCP or TLS port.

@@ -144,7 +144,9 @@ impl<N: Net> Reactor<N> {
                 PortKind::Stream => {
                     Socket::Stream(Listener::new(net.open_tcp(number, token)?, tls))
                 }
-                PortKind::Datagram => Socket::Datagram(Udp::new(net.open_udp(number, token)?)),
+                PortKind::Datagram => {
+                    Socket::Datagram(Box::new(Udp::new(net.open_udp(number, token)?)))
+                }
             };
             Ok(Port::new(number, protocol, socket, *moment))
         })

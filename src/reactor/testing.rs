@@ -35,7 +35,7 @@ pub(super) fn reactor(ceilings: Ceilings) -> Reactor<ScriptedNet> {
 impl Reactor<ScriptedNet> {
     /// An open UDP port without a driver.
     pub(super) fn insert_udp_port(&mut self) -> PortKey {
-        let socket = Socket::Datagram(Udp::new(()));
+        let socket = Socket::Datagram(Box::new(Udp::new(())));
         self.insert_port(Port::new(162, Protocol::Udp, socket, self.moment))
     }
 
