@@ -76,7 +76,7 @@ mod tests {
         let key = arena.insert(());
         queue.insert(key);
         queue.insert(key);
-        assert!(queue.contains(key));
+        assert!(queue.contains(key) && !queue.is_empty());
         assert_eq!((queue.pop(), queue.pop()), (Some(key), None));
         assert!(queue.is_empty() && !queue.contains(key));
         queue.insert(key);

@@ -212,5 +212,9 @@ mod tests {
         let list = |count: usize| vec!["1"; count].join(",");
         assert!(PortRules::parse(&list(PORT_RULES_MAX)).is_ok());
         assert_eq!(PortRules::parse(&list(PORT_RULES_MAX + 1)), Err(PortRuleError::TooMany));
+        assert_eq!(
+            PortRuleError::Reversed(2).to_string(),
+            "entry 2 is a range that ends before it begins"
+        );
     }
 }

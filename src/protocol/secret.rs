@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(without_newline(" a "), " a ");
         assert_eq!(Secret::parse("a\n").unwrap().expose(), "a");
         assert!(Secret::parse(" a\n").is_err());
+        assert!(Secret::parse(&"x".repeat(SECRET_MAX_BYTES)).is_ok());
         assert!(Secret::parse(&"x".repeat(SECRET_MAX_BYTES + 1)).is_err());
     }
 }

@@ -139,7 +139,7 @@ impl<T> ByProtocol<T> {
 
 /// Room for a line, and for all lines that are not about one port.
 const LINE_BYTES: usize = 80;
-const GENERAL_BYTES: usize = 16 << 10;
+const GENERAL_BYTES: usize = 16_384;
 
 impl Snapshot<'_> {
     /// The answer to whoever scrapes.

@@ -277,6 +277,7 @@ mod tests {
         let token = narrow("roles = [\"driver\"]\nexpires = 1970-01-01T00:01:40Z");
         let secret = Secret::new("own".into());
         let access = |now| Access::new(Some(&secret), &[Arc::clone(&token)], now);
+        assert_eq!((access(99).count(), access(100).count()), (2, 2), "all are compared");
         assert!(matches!(access(99).judge("narrow"), Standing::Valid(_)));
         assert!(matches!(access(100).judge("narrow"), Standing::Expired(_)));
         assert!(matches!(access(100).judge("own"), Standing::Valid(_)));
@@ -311,6 +312,10 @@ mod tests {
         assert!(viewer.check_driver(PortKind::Stream, 1, &accept("::1")).is_err());
         let operator = narrow("roles = [\"operator\"]");
         assert_eq!(operator.check_role(Role::Viewer), Ok(()));
+        assert!(operator.covers_all_ports() && operator.check_monitor(PortKind::Stream, 1).is_ok());
+        assert!(viewer.check_monitor(PortKind::Stream, 1).is_err());
+        let one = narrow("roles = [\"operator\"]\nports = [\"tcp:1\"]");
+        assert!(!one.covers_all_ports() && one.check_monitor(PortKind::Stream, 2).is_err());
         assert!(operator.check_role(Role::Driver).is_err());
     }
 

@@ -597,7 +597,7 @@ mod tests {
             assert_eq!(reader.poll(&mut Input::new(&mut front, u32::MAX)), Ok(None));
             let mut rest = rest;
             while !rest.is_empty() {
-                assert!(reader.wants_rest() || rest.len() < REST_LEAST_BYTES);
+                assert_eq!(reader.wants_rest(), rest.len() >= REST_LEAST_BYTES);
                 let read = |into: &mut [u8]| {
                     let most = into.len().min(30_000);
                     std::io::Read::read(&mut rest, &mut into[..most])
