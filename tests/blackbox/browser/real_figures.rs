@@ -1,7 +1,7 @@
 //! The status page with what a running dispatcher knows, not with figures that were made up.
 
 use super::tab::{Tab, button};
-use crate::harness::{Device, Dispatch, Driver, Tcp, Udp, UdpPeer, free_port};
+use crate::harness::{Device, Dispatch, Driver, Running, Tcp, Udp, UdpPeer, free_port};
 
 /// What the page shows.
 const PAGE: &str = "document.querySelector('main').innerText";
@@ -114,6 +114,33 @@ fn datagrams_are_live_with_the_port_of_whom_they_come_from() {
     peer.send(port, b"trap");
     driver.expect_datagram("127.0.0.1", peer.port(), b"trap");
     expect_shown(&mut tab, &["trap", &format!("127.0.0.1:{}", peer.port())]);
+    tab.expect_no_fault();
+}
+
+#[test]
+fn a_text_is_shown_as_dispatch_watch_shows_it() {
+    let (dispatch, port) = (Dispatch::start(), free_port());
+    let mut driver = dispatch.driver(Udp, port).connect();
+    let Some(mut tab) = opened_at(&dispatch, &format!("udp/{port}/live")) else { return };
+    expect_shown(&mut tab, &["Watching."]);
+    let url = format!("http://{}", dispatch.address());
+    let args = ["watch", &port.to_string(), "--udp", "--url", &url];
+    let watching = Running::start(&args, &[("PLACE_SERVER_SECRET", dispatch.token())]);
+    watching.error_line();
+    let peer = UdpPeer::bind("127.0.0.1");
+    for (nth, text) in
+        ["level 42\r\n", r"C:\door\7", "Tür\töffnen", "two\nlines", " "].iter().enumerate()
+    {
+        peer.send(port, text.as_bytes());
+        driver.expect_datagram("127.0.0.1", peer.port(), text.as_bytes());
+        let line = watching.line();
+        let (_, in_terminal) =
+            line.split_once(if text.len() == 1 { " byte  " } else { " bytes  " }).unwrap();
+        tab.expect(&format!("document.querySelectorAll('#log .data').length > {nth}"));
+        let on_page =
+            tab.text("Array.from(document.querySelectorAll('#log .data')).at(-1).textContent");
+        assert_eq!(on_page, in_terminal);
+    }
     tab.expect_no_fault();
 }
 
