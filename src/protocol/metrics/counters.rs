@@ -191,3 +191,35 @@ impl Default for DriversClosed {
         Self { goodbye: 0, lost: 0, silent: 0, overload: 0, by_code }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_figure_of_a_port_is_added_to_its_own_kind() {
+        let refused =
+            DevicesRefused { not_accepted: 6, limit: 7, tls: 8, proxy_header: 9, timeout: 10 };
+        let one = PortTotals {
+            accepted: 1,
+            received_messages: 2,
+            received_bytes: 3,
+            sent_messages: 4,
+            sent_bytes: 5,
+            refused,
+        };
+        let mut all = one;
+        all += one;
+        let refused =
+            DevicesRefused { not_accepted: 12, limit: 14, tls: 16, proxy_header: 18, timeout: 20 };
+        let twice = PortTotals {
+            accepted: 2,
+            received_messages: 4,
+            received_bytes: 6,
+            sent_messages: 8,
+            sent_bytes: 10,
+            refused,
+        };
+        assert_eq!(all, twice);
+    }
+}
