@@ -3,13 +3,13 @@
 //!
 //! It knows nothing of what the bytes mean.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 
-use crate::net::Stream;
 use crate::net::outbox::{BufferPool, Flushed, Outbox};
 use crate::net::readiness::Readiness;
 use crate::net::tls::Handshake;
 use crate::net::transport::Transport;
+use crate::net::{Stream, is_blocked};
 
 /// What a read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl<S: Stream> Connection<S> {
                 }
                 Ok(ReadOutcome::Bytes(len))
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(error) if is_blocked(&error) => {
                 self.readiness.reading_blocked();
                 Ok(ReadOutcome::Blocked)
             }
@@ -110,7 +110,7 @@ impl<S: Stream> Connection<S> {
         match self.transport.peek(into) {
             Ok(0) => Ok(ReadOutcome::End),
             Ok(len) => Ok(ReadOutcome::Bytes(len)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(error) if is_blocked(&error) => {
                 self.readiness.reading_blocked();
                 Ok(ReadOutcome::Blocked)
             }
@@ -188,7 +188,7 @@ impl<S: Stream> Connection<S> {
     /// When the connection is gone already.
     pub fn finish(&mut self) -> io::Result<()> {
         match self.transport.finish() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(error) if is_blocked(&error) => {
                 self.readiness.writing_blocked();
                 Ok(())
             }
@@ -203,7 +203,7 @@ impl<S: Stream> Connection<S> {
     pub fn push_out(&mut self) -> io::Result<()> {
         match self.transport.flush() {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(error) if is_blocked(&error) => {
                 self.readiness.writing_blocked();
                 Ok(())
             }
@@ -309,7 +309,7 @@ mod tests {
     fn a_broken_connection_is_an_error() {
         let mut connection = Scripted::connect([Step::Error]);
         let error = connection.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]

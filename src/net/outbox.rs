@@ -10,6 +10,7 @@
 use std::io::{self, Write};
 
 use crate::limits::BUFFER_SIZES;
+use crate::net::is_blocked;
 
 /// Empty buffers for the outboxes, in some sizes, and the sum of what waits in all of them.
 ///
@@ -121,7 +122,7 @@ impl Outbox {
         let taken = match out.write(&self.bytes[self.start..self.end]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(taken) => taken,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if is_blocked(&error) => 0,
             Err(error) => return Err(error),
         };
         self.start += taken;

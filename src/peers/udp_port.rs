@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::limits::{
@@ -169,7 +169,7 @@ impl<N: Net> Udp<N> {
         if self.backlog.is_empty() {
             match net.send(socket, way.from, way.to, data) {
                 Ok(()) => return Sent::Accepted,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if is_blocked(&error) => {}
                 Err(_) => return Sent::Refused,
             }
         }
@@ -197,7 +197,7 @@ impl<N: Net> Udp<N> {
             && sent < most
         {
             match net.send(socket, way.from, way.to, data) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if is_blocked(&error) => break,
                 // One that can't be sent is gone, like one that is lost on the way.
                 Ok(()) | Err(_) => {
                     bytes -= counted_bytes(data);

@@ -103,11 +103,9 @@ impl fmt::Display for PortRules {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            Some(PortKind::Stream) => "tcp:",
-            Some(PortKind::Datagram) => "udp:",
-            None => "",
-        })?;
+        if let Some(kind) = self.kind {
+            write!(f, "{kind}:")?;
+        }
         match self.first == self.last {
             true => write!(f, "{}", self.first),
             false => write!(f, "{}-{}", self.first, self.last),

@@ -20,7 +20,7 @@ use crate::peers::keys::{DriverKey, PortKey};
 use crate::peers::port::Port;
 use crate::peers::refused::Reason;
 use crate::protocol::accept_list::AcceptList;
-use crate::protocol::http::ports::{Page, PortName, PortsPage};
+use crate::protocol::http::ports::{Page, PortName};
 use crate::protocol::http::refusal::Refusal;
 use crate::protocol::json::{self, List, Object};
 use crate::protocol::tokens::{Roles, Token};
@@ -31,7 +31,7 @@ use super::refusals::RefusedRegistration;
 
 impl<N: Net> Reactor<N> {
     /// Open ports, and the drivers that did not get one.
-    pub(super) fn ports_json(&self, page: PortsPage, asks: Option<&Token>) -> String {
+    pub(super) fn ports_json(&self, page: Page<PortName>, asks: Option<&Token>) -> String {
         let is_shown = |name: PortName| {
             Some(name) > page.after && asks.is_some_and(|it| it.covers_port(name.kind, name.number))
         };
@@ -64,7 +64,7 @@ impl<N: Net> Reactor<N> {
     pub(super) fn port_json(
         &self,
         name: PortName,
-        page: Page,
+        page: Page<u64>,
         asks: Option<&Token>,
     ) -> Result<String, Refusal> {
         let (_, port) = self.open_port_named(name)?;
@@ -226,7 +226,7 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Gives the id of the last device, if there are more.
-    fn put_devices(&self, list: &mut List<'_>, port: &Port<N>, page: Page) -> Option<u64> {
+    fn put_devices(&self, list: &mut List<'_>, port: &Port<N>, page: Page<u64>) -> Option<u64> {
         let after = page.after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = port.listener()?.devices.range((after, Bound::Unbounded));
         let mut last = None;

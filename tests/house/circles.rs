@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::sources::{Source, sources};
+use crate::sources::{Source, parts, sources};
 
 /// Who imports whom.
 pub struct Circles {
@@ -79,12 +79,7 @@ fn take_apart(before: &[String], tree: &str, all: &mut Vec<Vec<String>>) {
     let segments = path.split("::").map(str::trim).filter(|segment| !segment.is_empty());
     let path = [before, &segments.map(str::to_owned).collect::<Vec<_>>()].concat();
     let Some(group) = group else { return all.push(path) };
-    let mut depth = 0;
-    let apart = |c: char| {
-        depth += i32::from(c == '{') - i32::from(c == '}');
-        c == ',' && depth == 0
-    };
-    group.split(apart).for_each(|part| take_apart(&path, part.trim(), all));
+    parts(group).for_each(|part| take_apart(&path, part.trim(), all));
 }
 
 /// A path from the root of its crate, or `None` where it leads out of it.

@@ -78,15 +78,17 @@ fn names_at(rest: &str) -> Vec<String> {
     };
     match rest.strip_prefix('{') {
         None => vec![word(rest)],
-        Some(group) => {
-            let mut depth = 0;
-            let apart = |c: char| {
-                depth += i32::from(c == '{') - i32::from(c == '}');
-                c == ',' && depth == 0
-            };
-            group.split(apart).map(word).collect()
-        }
+        Some(group) => parts(group).map(word).collect(),
     }
+}
+
+/// What stands between the commas of a group, groups inside of it left whole.
+pub fn parts(group: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    group.split(move |c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    })
 }
 
 fn begins_function(line: &str) -> bool {

@@ -36,10 +36,7 @@ pub fn run(args: &PortsArgs, environment: &Environment) -> ExitCode {
 
 /// The path of a port, below a server's base path. TLS ports are among the TCP ports.
 pub fn port_path(kind: PortKind, port: u16) -> String {
-    match kind {
-        PortKind::Stream => format!("/ports/tcp/{port}"),
-        PortKind::Datagram => format!("/ports/udp/{port}"),
-    }
+    format!("/ports/{kind}/{port}")
 }
 
 fn ports(args: &PortsArgs, environment: &Environment) -> Result<(), Failure> {

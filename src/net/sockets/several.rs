@@ -12,7 +12,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use super::{Udp, canonical, tcp};
-use crate::net::Token;
+use crate::net::{Token, is_blocked};
 
 /// Sockets that are opened and closed together.
 pub struct Several<T> {
@@ -54,7 +54,7 @@ impl<T> Several<T> {
             let turn = self.turn.get();
             self.turn.set((turn + 1) % self.sockets.len());
             match attempt(&self.sockets[turn].1) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if is_blocked(&error) => {}
                 done => return done,
             }
         }

@@ -24,7 +24,7 @@ use crate::limits::{
     TLS_BARREN_MAX_BYTES, TLS_DISCARDS_MAX, TLS_INCOMPLETE_MAX_BYTES, TLS_READ_MAX_BYTES,
     TLS_READ_MIN_BYTES, TLS_RECORD_OVERHEAD_BYTES, TLS_WRITE_MAX_BYTES,
 };
-use crate::net::Stream;
+use crate::net::{Stream, is_blocked};
 
 /// How far a handshake got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl<S: Stream> TlsStream<S> {
                 Input::Failed(ref why) => return Err(why.to_error()),
             }
             match self.receive(&mut []) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(error) if is_blocked(&error) => {
                     return Ok(Handshake::Blocked);
                 }
                 received => received?,
@@ -256,7 +256,7 @@ impl<S: Stream> TlsStream<S> {
         self.outgoing.push(&sealed[sent..len]);
         match self.push() {
             // It is no failure that something still waits.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) if is_blocked(&error) => Ok(()),
             pushed => pushed,
         }
     }
@@ -390,7 +390,7 @@ impl<S: Stream> Stream for TlsStream<S> {
 /// How much the socket takes now, which may be nothing.
 fn write_or_blocked(socket: &mut impl Write, data: &[u8]) -> io::Result<usize> {
     match socket.write(data) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        Err(error) if is_blocked(&error) => Ok(0),
         written => written,
     }
 }

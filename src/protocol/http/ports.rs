@@ -19,38 +19,22 @@ pub struct PortName {
 impl PortName {
     /// As a query names it: `tcp:6001`.
     pub fn in_query(self) -> String {
-        format!("{}:{}", kind_name(self.kind), self.number)
+        format!("{}:{}", self.kind, self.number)
     }
 }
 
 /// As answers and log lines name it.
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} port {}", kind_name(self.kind), self.number)
+        write!(f, "{} port {}", self.kind, self.number)
     }
 }
 
-fn kind_name(kind: PortKind) -> &'static str {
-    match kind {
-        PortKind::Stream => "tcp",
-        PortKind::Datagram => "udp",
-    }
-}
-
-/// Which open ports are asked for, in their order.
+/// Which part of a list is asked for, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortsPage {
-    /// Those behind this one, or all.
-    pub after: Option<PortName>,
-    /// So many at most.
-    pub limit: usize,
-}
-
-/// Which devices of a port are asked for, in the order of their ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// Those behind this one, or all.
-    pub after: Option<u64>,
+pub struct Page<T> {
+    /// What is behind this one, or all.
+    pub after: Option<T>,
     /// So many at most.
     pub limit: usize,
 }
@@ -80,17 +64,29 @@ pub fn device_id(text: &str) -> Result<u64, Refusal> {
 ///
 /// # Errors
 /// 400 for what is no port, or out of its range.
-pub fn ports_page(query: Option<&str>) -> Result<PortsPage, Refusal> {
+pub fn ports_page(query: Option<&str>) -> Result<Page<PortName>, Refusal> {
+    page(query, PORTS_PER_ANSWER, port_in_query)
+}
+
+/// Reads which devices of a port a query asks for, by their ids.
+///
+/// # Errors
+/// 400 for what is no number, or out of its range.
+pub fn devices_page(query: Option<&str>) -> Result<Page<u64>, Refusal> {
+    page(query, DEVICES_PER_ANSWER, |text| {
+        number("after", text, "the id of a device, which is a number")
+    })
+}
+
+fn page<T>(
+    query: Option<&str>,
+    most: usize,
+    parse: impl FnOnce(&str) -> Result<T, Refusal>,
+) -> Result<Page<T>, Refusal> {
     let query = query.unwrap_or_default();
-    let after = match single(query, "after")? {
-        Some(text) => Some(port_in_query(&text)?),
-        None => None,
-    };
-    let limit = match single(query, "limit")? {
-        Some(text) => limit(&text, PORTS_PER_ANSWER)?,
-        None => PORTS_PER_ANSWER,
-    };
-    Ok(PortsPage { after, limit })
+    let after = single(query, "after")?.map(|text| parse(&text)).transpose()?;
+    let limit = single(query, "limit")?.map(|text| limit(&text, most)).transpose()?;
+    Ok(Page { after, limit: limit.unwrap_or(most) })
 }
 
 fn port_in_query(text: &str) -> Result<PortName, Refusal> {
@@ -100,23 +96,6 @@ fn port_in_query(text: &str) -> Result<PortName, Refusal> {
         let restriction = "the `next` of the answer before, such as tcp:6001";
         Refusal::invalid("after", "after is not a port such as tcp:6001", restriction)
     })
-}
-
-/// Reads which devices a query asks for.
-///
-/// # Errors
-/// 400 for what is no number, or out of its range.
-pub fn page(query: Option<&str>) -> Result<Page, Refusal> {
-    let query = query.unwrap_or_default();
-    let after = match single(query, "after")? {
-        Some(text) => Some(number("after", &text, "the id of a device, which is a number")?),
-        None => None,
-    };
-    let limit = match single(query, "limit")? {
-        Some(text) => limit(&text, DEVICES_PER_ANSWER)?,
-        None => DEVICES_PER_ANSWER,
-    };
-    Ok(Page { after, limit })
 }
 
 fn limit(text: &str, most: usize) -> Result<usize, Refusal> {
@@ -160,10 +139,10 @@ mod tests {
 
     #[test]
     fn ports_are_asked_for_by_the_last_one_of_the_page_before() {
-        let whole = PortsPage { after: None, limit: PORTS_PER_ANSWER };
+        let whole = Page { after: None, limit: PORTS_PER_ANSWER };
         assert_eq!(ports_page(None), Ok(whole));
         let after = PortName { kind: PortKind::Stream, number: 6001 };
-        let page = PortsPage { after: Some(after), limit: 2 };
+        let page = Page { after: Some(after), limit: 2 };
         assert_eq!(ports_page(Some(&format!("after={}&limit=2", after.in_query()))), Ok(page));
         for bad in ["after=6001", "after=tls:6001", "after=tcp:0", "after=tcp:", "after="] {
             assert_eq!(fault(ports_page(Some(bad))), Some("after"), "{bad}");
@@ -174,12 +153,12 @@ mod tests {
     #[test]
     fn a_page_is_as_large_as_asked_for_and_never_too_large() {
         let whole = Page { after: None, limit: DEVICES_PER_ANSWER };
-        assert_eq!(page(None), Ok(whole));
-        assert_eq!(page(Some("after=7&limit=1")), Ok(Page { after: Some(7), limit: 1 }));
+        assert_eq!(devices_page(None), Ok(whole));
+        assert_eq!(devices_page(Some("after=7&limit=1")), Ok(Page { after: Some(7), limit: 1 }));
         for bad in ["limit=0", "limit=1001", "limit=x", "limit=1&limit=2"] {
-            assert_eq!(fault(page(Some(bad))), Some("limit"), "{bad}");
+            assert_eq!(fault(devices_page(Some(bad))), Some("limit"), "{bad}");
         }
-        assert_eq!(fault(page(Some("after=-1"))), Some("after"));
+        assert_eq!(fault(devices_page(Some("after=-1"))), Some("after"));
         assert_eq!(fault(device_id("x")), Some("id"));
     }
 }

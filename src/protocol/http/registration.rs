@@ -48,6 +48,16 @@ impl Protocol {
     }
 }
 
+/// As paths and rules name it.
+impl fmt::Display for PortKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PortKind::Stream => "tcp",
+            PortKind::Datagram => "udp",
+        })
+    }
+}
+
 /// As the log's `server_protocol` shows it.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

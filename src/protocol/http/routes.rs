@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::protocol::decimal::parse_decimal;
 use crate::protocol::http::authorization::{Gate, authorise, token_of};
 use crate::protocol::http::handshake::websocket_key;
-use crate::protocol::http::ports::{self, Page, PortName, PortsPage};
+use crate::protocol::http::ports::{self, Page, PortName};
 use crate::protocol::http::refusal::{Methods, Refusal, Status};
 use crate::protocol::http::registration::{self, Protocol, Registration};
 use crate::protocol::http::request::{Method, Request};
@@ -171,13 +171,13 @@ pub enum Route {
     /// The metrics.
     Metrics,
     /// All open ports.
-    Ports(PortsPage),
+    Ports(Page<PortName>),
     /// One open port.
     Port {
         /// Which.
         port: PortName,
         /// Which of its devices.
-        page: Page,
+        page: Page<u64>,
     },
     /// The end of a device.
     CloseDevice {
@@ -293,7 +293,7 @@ fn understand(
         (Endpoint::Ports, _) => Ok(Route::Ports(ports::ports_page(request.query.as_deref())?)),
         (Endpoint::Port, [kind, port]) => {
             let port = ports::port_name(kind, port)?;
-            Ok(Route::Port { port, page: ports::page(request.query.as_deref())? })
+            Ok(Route::Port { port, page: ports::devices_page(request.query.as_deref())? })
         }
         (Endpoint::Device, [kind, port, id]) => {
             let port = ports::port_name(kind, port)?;

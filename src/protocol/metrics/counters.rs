@@ -196,30 +196,28 @@ impl Default for DriversClosed {
 mod tests {
     use super::*;
 
+    /// Each figure another one, so many times.
+    fn totals(times: u64) -> PortTotals {
+        PortTotals {
+            accepted: times,
+            received_messages: 2 * times,
+            received_bytes: 3 * times,
+            sent_messages: 4 * times,
+            sent_bytes: 5 * times,
+            refused: DevicesRefused {
+                not_accepted: 6 * times,
+                limit: 7 * times,
+                tls: 8 * times,
+                proxy_header: 9 * times,
+                timeout: 10 * times,
+            },
+        }
+    }
+
     #[test]
     fn each_figure_of_a_port_is_added_to_its_own_kind() {
-        let refused =
-            DevicesRefused { not_accepted: 6, limit: 7, tls: 8, proxy_header: 9, timeout: 10 };
-        let one = PortTotals {
-            accepted: 1,
-            received_messages: 2,
-            received_bytes: 3,
-            sent_messages: 4,
-            sent_bytes: 5,
-            refused,
-        };
-        let mut all = one;
-        all += one;
-        let refused =
-            DevicesRefused { not_accepted: 12, limit: 14, tls: 16, proxy_header: 18, timeout: 20 };
-        let twice = PortTotals {
-            accepted: 2,
-            received_messages: 4,
-            received_bytes: 6,
-            sent_messages: 8,
-            sent_bytes: 10,
-            refused,
-        };
-        assert_eq!(all, twice);
+        let mut all = totals(1);
+        all += totals(1);
+        assert_eq!(all, totals(2));
     }
 }

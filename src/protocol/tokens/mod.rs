@@ -107,13 +107,9 @@ impl Token {
     /// # Errors
     /// The rule that forbids it, in words.
     pub fn check_port(&self, kind: PortKind, port: u16) -> Result<(), String> {
-        let name = match kind {
-            PortKind::Stream => "tcp",
-            PortKind::Datagram => "udp",
-        };
         match &self.ports {
             Some(rules) if !rules.allow(kind, port) => Err(format!(
-                "{self} is for the ports {}, and not for {name} port {port}",
+                "{self} is for the ports {}, and not for {kind} port {port}",
                 brief(&rules.to_string())
             )),
             Some(_) | None => Ok(()),

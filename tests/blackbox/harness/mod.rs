@@ -19,6 +19,7 @@ mod skip;
 mod sockets;
 mod temp_folder;
 mod tls;
+mod token_entry;
 mod udp_peer;
 mod wait;
 mod websocket;
@@ -43,6 +44,7 @@ pub use skip::{has_ipv6, has_openssl, skipped, test_name};
 pub use sockets::reset;
 pub use temp_folder::TempFolder;
 pub use tls::{Authority, CertifiedKey, OpenSslClient, TlsBridge, TlsDevice, TlsVersion, openssl};
+pub use token_entry::token_entry;
 pub use udp_peer::UdpPeer;
 pub use wait::{eventually, expect_prompt, patience, wait_for, wait_until_still};
 pub use websocket::{

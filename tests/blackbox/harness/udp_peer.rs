@@ -19,8 +19,13 @@ impl UdpPeer {
 
     #[track_caller]
     pub fn send(&self, port: u16, datagram: &[u8]) {
-        let to = sockets::loopback_of(self.socket.local_addr().unwrap().ip());
-        let len = self.socket.send_to(datagram, (to, port)).expect("a datagram can be sent");
+        let ip = sockets::loopback_of(self.socket.local_addr().unwrap().ip());
+        self.send_to(SocketAddr::new(ip, port), datagram);
+    }
+
+    #[track_caller]
+    pub fn send_to(&self, to: SocketAddr, datagram: &[u8]) {
+        let len = self.socket.send_to(datagram, to).expect("a datagram can be sent");
         assert_eq!(len, datagram.len());
     }
 

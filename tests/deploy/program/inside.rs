@@ -8,10 +8,8 @@ use std::thread;
 
 use super::COMMIT;
 use super::image::Image;
-use dispatch::testing::protocol::tokens::Digest;
-
 use crate::harness::{
-    Authority, Device, Dispatch, Setup, Tcp, Tls, TlsDevice, TlsVersion, free_port,
+    Authority, Device, Dispatch, Setup, Tcp, Tls, TlsDevice, TlsVersion, free_port, token_entry,
 };
 use crate::parts::{output, printed};
 
@@ -110,10 +108,7 @@ pub fn serves_as_nobody_with_files_that_nobody_can_write(image: &Image) {
 
 pub fn takes_tokens_from_a_mounted_file_and_then_needs_no_secret(image: &Image) {
     fs::remove_file(image.root().join("run/secrets/PLACE_SERVER_SECRET")).unwrap();
-    let tokens = format!(
-        "[[token]]\nname = \"lifts\"\nsha256 = \"{}\"\nroles = [\"driver\", \"viewer\"]\n",
-        Digest::of(TOKEN)
-    );
+    let tokens = token_entry("lifts", TOKEN, "roles = [\"driver\", \"viewer\"]");
     mount_file(image, "run/secrets/tokens.toml", &tokens);
     let setup = setup_without_secret(image).env("SG_TOKENS", "/run/secrets/tokens.toml");
     let (dispatch, port) = (setup.token(TOKEN).start(), free_port());

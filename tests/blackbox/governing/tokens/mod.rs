@@ -8,19 +8,12 @@ mod rules;
 mod secrecy;
 mod start;
 
-use crate::harness::{Dispatch, Setup};
+use crate::harness::{Dispatch, Setup, token_entry as entry};
 
 /// The name of the file.
 const FILE: &str = "tokens.toml";
 
-/// An entry of the file for a token that is this text, with these lines besides.
-fn entry(name: &str, token: &str, rules: &str) -> String {
-    let sha256 = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    let sha256: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("[[token]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\n{rules}\n")
-}
-
-/// The same for drivers without limits.
+/// An entry for drivers without limits.
 fn driver_entry(name: &str, token: &str) -> String {
     entry(name, token, "roles = [\"driver\"]")
 }
