@@ -200,6 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn kinds_have_the_names_of_the_documentation() {
+        let names = (0..=9).filter_map(|byte| Kind::try_from(byte).ok()).map(Kind::name);
+        let expected = ["OPENED", "CLOSED", "RECEIVED", "WRITE", "CLOSE", "REFUSED", "LEFT_OUT"];
+        assert!(names.eq(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_message_is_said_in_words() {
+        for (error, words) in [
+            (DecodeError::TooShort, "message too short"),
+            (DecodeError::UnknownType(7), "unknown message type 7"),
+            (DecodeError::Unterminated, "no NUL ends the ip_address"),
+            (DecodeError::SizeMismatch { said: 2, had: 3 }, "data_size is 2 but 3 bytes follow"),
+            (DecodeError::UnexpectedData(Kind::Close), "CLOSE has no data"),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    #[test]
     fn every_cut_of_a_message_is_refused() {
         for cut in 0..WRITE_HI.len() {
             assert!(decode(&WRITE_HI[..cut]).is_err(), "cut at {cut}");

@@ -248,6 +248,31 @@ mod tests {
     }
 
     #[test]
+    fn each_response_has_the_code_that_it_is_sent_with() {
+        let refused = Refusal::new(Status::NotFound, "gone");
+        for (response, code) in [
+            (Response::Json("{}".to_owned()), 200),
+            (Response::Metrics(String::new()), 200),
+            (Response::Page, 200),
+            (Response::Empty, 200),
+            (Response::Done, 204),
+            (Response::switch_to_websocket("key", None), 101),
+            (Response::Refused(refused), 404),
+        ] {
+            assert_eq!(response.code(), code);
+            let text = text(response, KEPT);
+            assert!(text.starts_with(&format!("HTTP/1.1 {code} ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_put_together_for_it_counts_as_made() {
+        assert_eq!(Response::Json("{}".to_owned()).made_bytes(), 2);
+        assert_eq!(Response::Metrics("abc".to_owned()).made_bytes(), 3);
+        assert_eq!(Response::Page.made_bytes() + Response::Done.made_bytes(), 0);
+    }
+
+    #[test]
     fn a_head_request_gets_the_length_without_the_body() {
         let mode = ResponseMode { body: Body::Omit, ..KEPT };
         let text = text(Response::Json("{\"a\":1}".to_owned()), mode);

@@ -458,6 +458,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_wrong_token_is_a_guess() {
+        let refused = |line| asked(line, "").expect_err(line);
+        let guess = |line| is_guess(&request(line, ""), &refused(line));
+        assert!(guess("GET /api/server?bearer_token=wrong"));
+        assert!(!guess("GET /api/server"), "it has no token");
+        assert!(!guess("GET /api/server/nowhere?bearer_token=t"), "its token is right");
+    }
+
+    #[test]
     fn the_page_health_and_version_need_no_token() {
         assert_eq!(asked("GET /", ""), Ok(Route::Page));
         assert_eq!(asked("HEAD /api/server/healthz", ""), Ok(Route::Health));

@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn each_figure_of_a_port_is_added_to_its_own_kind() {
         let mut all = totals(1);
-        all += totals(1);
-        assert_eq!(all, totals(2));
+        all += totals(2);
+        assert_eq!(all, totals(3));
     }
 }

@@ -282,6 +282,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_its_line_first() {
+        let error = TokensError { line: 3, message: "what is wrong".to_owned() };
+        assert_eq!(error.to_string(), "line 3: what is wrong");
+    }
+
+    #[test]
     fn what_is_optional_may_be_left_out() {
         let token = one("");
         assert!(token.covers_port(PortKind::Stream, 1) && token.accept.is_none());

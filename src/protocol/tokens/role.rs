@@ -55,7 +55,7 @@ impl Roles {
     pub const NONE: Self = Self(0);
 
     /// All.
-    pub const ALL: Self = Self(Role::Driver.bit() | Role::Viewer.bit() | Role::Operator.bit());
+    pub const ALL: Self = Self::NONE.with(Role::Driver).with(Role::Operator);
 
     /// These and one more. An operator is a viewer too.
     pub const fn with(self, role: Role) -> Self {
@@ -105,5 +105,14 @@ mod tests {
         assert_eq!(roles.to_string(), "viewer, operator");
         assert!(!roles.include(Role::Driver));
         assert_eq!(roles.with(Role::Driver), Roles::ALL);
+    }
+
+    #[test]
+    fn a_role_that_is_there_already_changes_nothing() {
+        for role in Role::ALL {
+            assert_eq!(Roles::ALL.with(role), Roles::ALL);
+        }
+        let viewer = Roles::NONE.with(Role::Viewer);
+        assert_eq!(viewer.with(Role::Operator), Roles::NONE.with(Role::Operator));
     }
 }
