@@ -45,6 +45,8 @@ pub struct Options {
 pub enum Section {
     /// Devices send as much as they can
     DeviceToDriver,
+    /// Devices send as much as a driver takes that reads at a pace
+    DeviceToDriverPaced,
     /// Devices send at a rate that both sustain
     DeviceToDriverRate,
     /// A driver sends as much as it can

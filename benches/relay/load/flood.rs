@@ -1,7 +1,7 @@
 //! As many bytes as a relay takes, in one direction or the other.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::loader::Load;
 use crate::process::sample::Sample;
@@ -25,14 +25,47 @@ const FILLING_ROUNDS: usize = 1 << 16;
 /// What a driver that has much to say hands to the kernel at once.
 const SEND_BYTES: usize = 64 << 10;
 
+/// How fast drivers read.
+#[derive(Clone, Copy)]
+pub enum Reads {
+    /// As fast as they can.
+    AtOnce,
+    /// No more than so many bytes a second.
+    Paced(f64),
+}
+
+impl Reads {
+    /// How many bytes they may have read after so long.
+    fn allowed(self, elapsed: Duration) -> u64 {
+        match self {
+            Self::AtOnce => u64::MAX,
+            Self::Paced(rate) => (elapsed.as_secs_f64() * rate) as u64,
+        }
+    }
+
+    /// For how long a loader that can do nothing may wait.
+    fn look_again(self) -> Duration {
+        match self {
+            Self::AtOnce => Duration::from_millis(5),
+            Self::Paced(_) => Duration::ZERO,
+        }
+    }
+}
+
 /// Sends chunks from each device in turn, and counts those that every driver got.
-pub fn from_devices(load: &mut Load<'_>, devices: usize, chunk: usize) -> io::Result<Sample> {
+pub fn from_devices(
+    load: &mut Load<'_>,
+    devices: usize,
+    chunk: usize,
+    reads: Reads,
+) -> io::Result<Sample> {
     let copies = (chunk * load.drivers.len()) as u64;
     if chunk >= BEHIND_FROM_BYTES {
         fall_behind(load, devices, chunk)?;
     }
     let sends = SENDS_PER_LOOK.max(devices).min(SENDS_PER_LOOK_MAX);
     let (mut window, mut round, mut next) = (load.window(), 0, 0);
+    let (started, before) = (Instant::now(), load.bytes_to_drivers);
     loop {
         if let Some(sample) = load.step(&mut window, load.bytes_to_drivers / copies)? {
             return Ok(sample);
@@ -42,10 +75,12 @@ pub fn from_devices(load: &mut Load<'_>, devices: usize, chunk: usize) -> io::Re
             moved += load.send(next % devices, chunk)?;
             next += 1;
         }
-        moved += load.receive_checked()?;
+        if load.bytes_to_drivers - before < reads.allowed(started.elapsed()) {
+            moved += load.receive_checked()?;
+        }
         round += 1;
         if moved == 0 {
-            load.wait(Duration::from_millis(5))?;
+            load.wait(reads.look_again())?;
         } else if round % ROUNDS_PER_WAIT == 0 {
             load.wait(Duration::ZERO)?;
         }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::load::bench::Bench;
-use crate::load::flood::from_devices;
+use crate::load::flood::{Reads, from_devices};
 use crate::load::loader::Load;
 use crate::process::sample::Sample;
 use crate::process::subject::Subject;
@@ -32,7 +32,7 @@ fn measure(bench: &Bench, chunk: usize, size: &str) -> io::Result<()> {
         if *subject == dispatch {
             load.add_devices(IDLE_DEVICES)?;
         }
-        from_devices(&mut load, BUSY_DEVICES, chunk)
+        from_devices(&mut load, BUSY_DEVICES, chunk, Reads::AtOnce)
     })?;
     let shape = format!("{BUSY_DEVICES} x {size}");
     bench.row(&format!("{shape}: MB/s"), Bar::AtLeast(0.95), &samples, |sample| {

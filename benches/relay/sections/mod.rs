@@ -41,6 +41,7 @@ pub fn run(options: Options) -> io::Result<()> {
 fn measure(bench: &Bench, section: Section) -> io::Result<()> {
     match section {
         Section::DeviceToDriver => device_to_driver::flat_out(bench),
+        Section::DeviceToDriverPaced => device_to_driver::paced(bench),
         Section::DeviceToDriverRate => device_to_driver_rate::at_a_rate(bench),
         Section::DriverToDevice => driver_to_device::flat_out(bench),
         Section::Echo => echo::both_loops(bench),

@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::load::bench::Bench;
-use crate::load::flood::from_devices;
+use crate::load::flood::{Reads, from_devices};
 use crate::load::loader::Load;
 use crate::load::schedule::{Arrivals, Schedule};
 use crate::process::machine::open_files_max;
@@ -135,7 +135,7 @@ fn run(bench: &Bench, subject: &Subject, devices: usize) -> io::Result<[Sample; 
     let each = talk.keep_to(RATE_EACH * devices as f64)?;
     let together = talk.keep_to(RATE_TOGETHER)?;
     let bytes = Memory::of(&load.relay)?.resident.saturating_sub(before.resident);
-    let flat_out = from_devices(&mut load, devices, CHUNK)?;
+    let flat_out = from_devices(&mut load, devices, CHUNK, Reads::AtOnce)?;
     let memory =
         Sample { count: bytes as f64 / devices as f64, times: Vec::new(), ..together.clone() };
     Ok([each, together, memory, flat_out])

@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::load::bench::Bench;
-use crate::load::flood::{Sends, from_devices, to_devices};
+use crate::load::flood::{Reads, Sends, from_devices, to_devices};
 use crate::load::handshake::{begin, close, finish, trusting};
 use crate::load::loader::Load;
 use crate::options::Direction;
@@ -41,7 +41,7 @@ fn bulk(bench: &Bench, direction: Direction, name: &str) -> io::Result<()> {
     let samples = bench.compare(&subjects(bench, direction), |subject| {
         let mut load = Load::tls(bench, subject, 1)?;
         match direction {
-            Direction::DeviceToDriver => from_devices(&mut load, 1, CHUNK),
+            Direction::DeviceToDriver => from_devices(&mut load, 1, CHUNK, Reads::AtOnce),
             Direction::DriverToDevice => to_devices(&mut load, CHUNK, Sends::Together),
         }
     })?;
