@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use dispatch::testing::limits::DEVICE_READ_BYTES;
-use dispatch::testing::protocol::envelope::{Envelope, FRAME_MAX_BYTES};
+use dispatch::testing::limits::{DEVICE_LONG_READ_BYTES, DEVICE_READ_BYTES};
+use dispatch::testing::protocol::envelope::{Envelope, frame_max_bytes};
 use dispatch::testing::protocol::message::{Kind, Message, decode, encode};
 use dispatch::testing::protocol::websocket::put_header;
 
@@ -59,8 +59,10 @@ fn check_message(address: IpAddr, kind: Kind, id_or_port: u64, data: &[u8]) {
     let mut copied = vec![0; envelope.frame_len(data.len())];
     assert_eq!(envelope.frame(kind, data, &mut copied), copied.len());
     assert_eq!(copied, frame, "the envelope writes something else than the codec");
-    if kind == Kind::Received && !data.is_empty() && data.len() <= DEVICE_READ_BYTES {
-        assert_eq!(framed_in_place(&envelope, data), frame, "and so it does in place");
+    for most in [DEVICE_READ_BYTES, DEVICE_LONG_READ_BYTES] {
+        if kind == Kind::Received && !data.is_empty() && data.len() <= most {
+            assert_eq!(framed_in_place(&envelope, most, data), frame, "and so it does in place");
+        }
     }
 }
 
@@ -70,13 +72,13 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
     bytes
 }
 
-fn framed_in_place(envelope: &Envelope, data: &[u8]) -> Vec<u8> {
-    let mut room = vec![0; FRAME_MAX_BYTES];
+fn framed_in_place(envelope: &Envelope, most: usize, data: &[u8]) -> Vec<u8> {
+    let mut room = vec![0; frame_max_bytes(most)];
     let read = |into: &mut [u8]| {
         into[..data.len()].copy_from_slice(data);
         Ok::<_, std::convert::Infallible>(data.len())
     };
-    let Ok(len) = envelope.frame_around(&mut room, read);
+    let Ok(len) = envelope.frame_around(&mut room, most, read);
     room.truncate(len);
     room
 }

@@ -40,8 +40,12 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4;
 // ---- Reading and batching -------------------------------------------------------------------
 
 /// The most that one `read` takes from a device. With its header the message stays below 64 KiB,
-/// so its WebSocket header never needs the ten-byte form and fits in a fixed headroom.
+/// so its WebSocket header never needs the ten-byte form.
 pub const DEVICE_READ_BYTES: usize = 65_535 - MESSAGE_OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
+
+/// The most that one `read` takes from a device that said much before, for its only driver: what is
+/// long anyway costs less in few pieces. As much as brings an empty outbox to its mark.
+pub const DEVICE_LONG_READ_BYTES: usize = DRIVER_BACKLOG_BYTES;
 
 /// The most that one `read` takes from a driver, and so the size of the shared read buffer. Four
 /// times the usual largest message, so that most lie whole in it and need not be put together;
@@ -363,10 +367,12 @@ const _: () = {
         REFUSED_ADDRESSES_MAX as u64
             > REFUSALS_LOGGED_PER_SECOND as u64 * REFUSED_AGAIN_INTERVAL.as_secs()
     );
+    assert!(DEVICE_READ_BYTES < DEVICE_LONG_READ_BYTES);
     assert!(DRIVER_DRAINED_BYTES < DRIVER_BACKLOG_BYTES);
     assert!(DEVICE_DRAINED_BYTES < DEVICE_BACKLOG_BYTES);
     assert!(BUFFER_SIZES[2].bytes > DEVICE_READ_BYTES + 256, "a read and its headers must fit");
     assert!(BUFFER_SIZES[3].bytes >= DRIVER_BACKLOG_BYTES + DEVICE_READ_BYTES + 256);
+    assert!(BUFFER_SIZES[3].bytes >= DEVICE_LONG_READ_BYTES + 256);
     assert!(QUEUED_LEAST_BYTES > 2 * DRIVER_BACKLOG_BYTES);
     assert!(CLOSINGS_UNLISTED_MAX < CLOSINGS_MAX);
     assert!(Ceilings::DEFAULT.queued_bytes > 4 * MESSAGE_MAX_BYTES);

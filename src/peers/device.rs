@@ -11,7 +11,8 @@ use crate::collections::moment::Moment;
 use crate::collections::timers::Armed;
 use crate::collections::wait_queue::Place;
 use crate::limits::{
-    DEVICE_DRAIN_MAX, DEVICE_PROGRESS_BYTES, DEVICE_STALL_MAX, DIRECT_WRITE_BYTES,
+    DEVICE_DRAIN_MAX, DEVICE_PROGRESS_BYTES, DEVICE_READ_BYTES, DEVICE_STALL_MAX,
+    DIRECT_WRITE_BYTES,
 };
 use crate::net::Stream;
 use crate::net::connection::{Connection, ReadOutcome};
@@ -43,6 +44,16 @@ pub struct Device<S> {
     pub(crate) since: Moment,
     /// Of no meaning before it said something.
     last_heard: Moment,
+    pub(crate) last_read: LastRead,
+}
+
+/// How much the last read of a device brought. After a long one there is more, or will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastRead {
+    /// Less than an ordinary read has room for.
+    Short,
+    /// As much, or more.
+    Long,
 }
 
 /// How a device's connection stands.
@@ -153,6 +164,7 @@ impl<S: Stream> Device<S> {
             traffic: Traffic::default(),
             since: now,
             last_heard: now,
+            last_read: LastRead::Short,
         }
     }
 
@@ -166,9 +178,8 @@ impl<S: Stream> Device<S> {
     ) -> io::Result<ReadOutcome> {
         let Self { envelope, connection, .. } = self;
         let mut other = ReadOutcome::Blocked;
-        let len = envelope.frame_around(room, |into| {
-            let most = most.min(into.len());
-            connection.read(&mut into[..most]).map(|taken| match taken {
+        let len = envelope.frame_around(room, most, |into| {
+            connection.read(into).map(|taken| match taken {
                 ReadOutcome::Bytes(len) => len,
                 ReadOutcome::Blocked | ReadOutcome::End => {
                     other = taken;
@@ -179,8 +190,11 @@ impl<S: Stream> Device<S> {
         if len == 0 {
             return Ok(other);
         }
-        self.traffic.received.add(self.envelope.data_len(len));
+        let data_len = self.envelope.data_len(len);
+        self.traffic.received.add(data_len);
         self.last_heard = now;
+        self.last_read =
+            if data_len < DEVICE_READ_BYTES { LastRead::Short } else { LastRead::Long };
         Ok(ReadOutcome::Bytes(len))
     }
 
@@ -278,7 +292,10 @@ mod tests {
     use crate::collections::arena::Key;
     use crate::net::scripted::{Room, Scripted, Step};
     use crate::peers::figures::Count;
-    use crate::protocol::envelope::FRAME_MAX_BYTES;
+    use crate::protocol::envelope::frame_max_bytes;
+
+    /// What a read has room for.
+    const MOST: usize = 200;
 
     const RECEIVED_HI: &[u8] = b"\x82\x18\x0210.0.0.9\0\0\0\0\0\0\0\0\x07\0\0\0\x02hi";
 
@@ -289,7 +306,7 @@ mod tests {
     }
 
     fn read(device: &mut Device<Scripted>) -> io::Result<ReadOutcome> {
-        device.read_frame(&mut vec![0; FRAME_MAX_BYTES], FRAME_MAX_BYTES, Moment::default())
+        device.read_frame(&mut vec![0; frame_max_bytes(MOST)], MOST, Moment::default())
     }
 
     fn written(device: &mut Device<Scripted>) -> &[u8] {
@@ -298,14 +315,28 @@ mod tests {
 
     #[test]
     fn what_it_says_becomes_a_frame() {
-        let mut room = vec![0; FRAME_MAX_BYTES];
+        let mut room = vec![0; frame_max_bytes(MOST)];
         let mut device = device([Step::bytes(b"hi")]);
         assert_eq!(device.last_heard(), None);
-        let taken = device.read_frame(&mut room, FRAME_MAX_BYTES, Moment::default()).unwrap();
+        let taken = device.read_frame(&mut room, MOST, Moment::default()).unwrap();
         assert_eq!(device.traffic.received, Count { messages: 1, bytes: 2 });
         assert_eq!(device.last_heard(), Some(Moment::default()));
         assert_eq!(taken, ReadOutcome::Bytes(RECEIVED_HI.len()));
         assert_eq!(&room[..RECEIVED_HI.len()], RECEIVED_HI);
+    }
+
+    #[test]
+    fn it_is_remembered_whether_the_last_read_was_long() {
+        let much = Step::bytes(&[7; DEVICE_READ_BYTES]);
+        let mut device = device([much, Step::bytes(b"little")]);
+        let mut room = vec![0; frame_max_bytes(DEVICE_READ_BYTES)];
+        let mut read = |device: &mut Device<Scripted>| {
+            let _ = device.read_frame(&mut room, DEVICE_READ_BYTES, Moment::default()).unwrap();
+            device.last_read
+        };
+        assert_eq!(device.last_read, LastRead::Short);
+        assert_eq!(read(&mut device), LastRead::Long);
+        assert_eq!(read(&mut device), LastRead::Short);
     }
 
     #[test]

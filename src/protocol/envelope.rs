@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::limits::{ADDRESS_TEXT_MAX_BYTES, DEVICE_READ_BYTES, MESSAGE_OVERHEAD_BYTES};
+use crate::limits::{ADDRESS_TEXT_MAX_BYTES, MESSAGE_OVERHEAD_BYTES};
 use crate::protocol::message::Kind;
 use crate::protocol::websocket::{header_len, put_header};
 
@@ -20,6 +20,10 @@ const ENVELOPE_MAX_BYTES: usize = 1 + ADDRESS_TEXT_MAX_BYTES + 1 + 8;
 
 /// `data_size`.
 const SIZE_BYTES: usize = 4;
+
+/// The longest frames with a header of two and of four bytes (RFC 6455 section 5.2).
+const LONGEST_WITH_2: usize = 2 + 125;
+const LONGEST_WITH_4: usize = 4 + 65_535;
 
 /// The length of a [`left_out_frame`].
 pub const LEFT_OUT_FRAME_BYTES: usize = 2 + MESSAGE_OVERHEAD_BYTES;
@@ -33,8 +37,11 @@ pub fn left_out_frame(count: u64) -> [u8; LEFT_OUT_FRAME_BYTES] {
     frame
 }
 
-/// Bytes that a frame made by [`Envelope::frame_around`] may take.
-pub const FRAME_MAX_BYTES: usize = 4 + ENVELOPE_MAX_BYTES + SIZE_BYTES + DEVICE_READ_BYTES;
+/// Bytes that a frame about any device with so much data may take.
+pub const fn frame_max_bytes(data_len: usize) -> usize {
+    let payload = ENVELOPE_MAX_BYTES + SIZE_BYTES + data_len;
+    header_len(payload) + payload
+}
 
 /// The part that all messages about one device (or UDP peer) have in common.
 #[derive(Clone, Copy)]
@@ -59,29 +66,31 @@ impl Envelope {
         &self.bytes[1..usize::from(self.len) - 9]
     }
 
-    /// Makes a RECEIVED at the start of `room` of what `read` puts into the slice that it is
-    /// lent, at most [`DEVICE_READ_BYTES`]. Gives the frame's length, or 0 if nothing was read.
+    /// Makes a RECEIVED at the start of `room` of what `read` puts into the slice of `most` bytes
+    /// that it is lent. Gives the frame's length, or 0 if nothing was read. `room` must have
+    /// [`frame_max_bytes`] of `most`.
     ///
     /// # Errors
     /// What `read` said.
     pub fn frame_around<E>(
         &self,
         room: &mut [u8],
+        most: usize,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
-        let front = usize::from(self.len) + SIZE_BYTES;
-        let data_at = 4 + front;
-        let len = read(&mut room[data_at..data_at + DEVICE_READ_BYTES])?;
+        let data_at = self.frame_len(most) - most;
+        let len = read(&mut room[data_at..data_at + most])?;
         if len == 0 {
             return Ok(0);
         }
-        let header = header_len(front + len);
-        if header == 2 {
-            // The shorter header leaves a gap of two before at most 125 bytes.
-            room.copy_within(data_at..data_at + len, data_at - 2);
+        let frame_len = self.frame_len(len);
+        let front = frame_len - len;
+        if front != data_at {
+            // Less came than there was room for, and its header is the shorter one.
+            room.copy_within(data_at..data_at + len, front);
         }
         self.put_front(Kind::Received, len, room);
-        Ok(header + front + len)
+        Ok(frame_len)
     }
 
     /// A whole frame with a copy of `data`.
@@ -102,7 +111,13 @@ impl Envelope {
         let front = usize::from(self.len) + SIZE_BYTES;
         // The length of the header follows from that of the whole, since a longer payload has no
         // shorter header.
-        let header = if frame_len <= 2 + 125 { 2 } else { 4 };
+        let header = if frame_len <= LONGEST_WITH_2 {
+            2
+        } else if frame_len <= LONGEST_WITH_4 {
+            4
+        } else {
+            10
+        };
         frame_len - header - front
     }
 
@@ -121,7 +136,13 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{DEVICE_LONG_READ_BYTES, DEVICE_READ_BYTES};
     use crate::protocol::message::{Message, decode};
+
+    /// At the edges of what the headers can say for an envelope with a short address.
+    const LENGTHS: [usize; 10] =
+        [1, 100, 103, 104, 105, 1000, DEVICE_READ_BYTES, 65_513, 65_514, DEVICE_LONG_READ_BYTES];
+    const ROOMS: [usize; 2] = [DEVICE_READ_BYTES, DEVICE_LONG_READ_BYTES];
 
     fn payload(frame: &[u8]) -> &[u8] {
         let header = match frame[1] {
@@ -133,13 +154,14 @@ mod tests {
         &frame[header..]
     }
 
-    fn around(envelope: &Envelope, data: &[u8]) -> Vec<u8> {
-        let mut room = vec![0; FRAME_MAX_BYTES];
+    /// The frame around data for which there was room for `most`.
+    fn around(envelope: &Envelope, most: usize, data: &[u8]) -> Vec<u8> {
+        let mut room = vec![0; frame_max_bytes(most)];
         let read = |into: &mut [u8]| {
             into[..data.len()].copy_from_slice(data);
             Ok::<usize, ()>(data.len())
         };
-        let len = envelope.frame_around(&mut room, read).unwrap();
+        let len = envelope.frame_around(&mut room, most, read).unwrap();
         room.truncate(len);
         room
     }
@@ -147,16 +169,19 @@ mod tests {
     #[test]
     fn what_is_read_ends_up_in_a_received() {
         let envelope = Envelope::new("10.0.0.9".parse().unwrap(), 7);
-        for len in [1, 100, 103, 104, 105, 1000, DEVICE_READ_BYTES] {
+        for (len, most) in LENGTHS.into_iter().flat_map(|len| ROOMS.map(|most| (len, most))) {
+            if len > most {
+                continue;
+            }
             let data: Vec<u8> = (0..len).map(|i| i as u8 ^ 0x5a).collect();
-            let frame = around(&envelope, &data);
+            let frame = around(&envelope, most, &data);
             let expected = Message {
                 kind: Kind::Received,
                 ip_address: b"10.0.0.9",
                 id_or_port: 7,
                 data: &data,
             };
-            assert_eq!(decode(payload(&frame)), Ok(expected), "{len}");
+            assert_eq!(decode(payload(&frame)), Ok(expected), "{len} of {most}");
             assert_eq!(frame.len(), envelope.frame_len(len));
             assert_eq!(envelope.data_len(frame.len()), len);
         }
@@ -165,7 +190,7 @@ mod tests {
     #[test]
     fn nothing_read_is_no_frame() {
         let envelope = Envelope::new("::1".parse().unwrap(), 0);
-        assert!(around(&envelope, b"").is_empty());
+        assert!(around(&envelope, 1, b"").is_empty());
     }
 
     #[test]
@@ -180,8 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_frame_just_does_without_the_ten_byte_header() {
-        assert_eq!(FRAME_MAX_BYTES, 4 + usize::from(u16::MAX));
+    fn the_frame_of_an_ordinary_read_just_does_without_the_ten_byte_header() {
+        assert_eq!(frame_max_bytes(DEVICE_READ_BYTES), 4 + usize::from(u16::MAX));
+        assert_eq!(frame_max_bytes(DEVICE_READ_BYTES + 1), 11 + usize::from(u16::MAX));
         assert_eq!(ENVELOPE_MAX_BYTES, b"\x02".len() + ADDRESS_TEXT_MAX_BYTES + b"\0".len() + 8);
     }
 

@@ -6,7 +6,7 @@
 
 use crate::limits::WAKES_PER_FLUSH;
 use crate::net::Net;
-use crate::peers::device::{Hold, HoldReason, Parked, ParkedTurn};
+use crate::peers::device::{Hold, HoldReason, LastRead, Parked, ParkedTurn};
 use crate::peers::driver::{Driver, Intake};
 use crate::peers::keys::{DeviceKey, DriverKey};
 
@@ -27,7 +27,11 @@ impl<N: Net> Reactor<N> {
         let drivers = &self.drivers;
         let is_congested = |key: DriverKey| drivers.get(key).is_some_and(Driver::is_congested);
         let Some(on) = audience.iter().copied().find(|&driver| is_congested(driver)) else {
-            device.parked = None;
+            if device.parked.take().is_some() {
+                // The kernel keeps more of whoever is read much at once, and a slow driver would
+                // have ever more waiting for it.
+                device.last_read = LastRead::Short;
+            }
             return false;
         };
         let Some(driver) = self.drivers.get_mut(on) else { return false };

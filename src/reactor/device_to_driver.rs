@@ -3,16 +3,17 @@
 use crate::collections::arena::Arena;
 use crate::collections::moment::Moment;
 use crate::limits::{
-    COPIES_PER_OPERATION, DEVICE_READ_BYTES, FAN_OUT_BYTES_PER_READ, FAN_OUT_READ_LEAST_BYTES,
+    COPIES_PER_OPERATION, DEVICE_LONG_READ_BYTES, DEVICE_READ_BYTES, DRIVER_BACKLOG_BYTES,
+    FAN_OUT_BYTES_PER_READ, FAN_OUT_READ_LEAST_BYTES,
 };
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
 use crate::net::readiness::Readiness;
 use crate::net::{Net, Stream};
-use crate::peers::device::{Device, EndedBy, Life};
+use crate::peers::device::{Device, EndedBy, LastRead, Life};
 use crate::peers::driver::Driver;
 use crate::peers::keys::{DeviceKey, DriverKey, tag};
-use crate::protocol::envelope::FRAME_MAX_BYTES;
+use crate::protocol::envelope::frame_max_bytes;
 
 use super::Reactor;
 use super::close::DeviceEnd;
@@ -21,17 +22,16 @@ use super::close::DeviceEnd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// It is read into the outbox of its only driver, and nobody watches.
-    Straight(DriverKey),
-    /// It is read into the scratch buffer, of which so many get a copy.
-    Copied { copies: usize },
+    Straight { to: DriverKey, room: usize },
+    /// It is read into the scratch buffer, for copies.
+    Copied { room: usize },
 }
 
 impl Way {
     /// How much is read at once.
     fn room(self) -> usize {
         match self {
-            Self::Straight(_) => DEVICE_READ_BYTES,
-            Self::Copied { copies } => fan_out_room(copies),
+            Self::Straight { room, .. } | Self::Copied { room } => room,
         }
     }
 }
@@ -90,19 +90,13 @@ impl<N: Net> Reactor<N> {
         if self.park_behind_congestion(key, audience) {
             return Said::Nothing;
         }
-        let watchers = self.count_watchers(key);
-        let way = match *audience {
-            [only] if watchers == 0 => Way::Straight(only),
-            [..] => Way::Copied { copies: audience.len() + watchers },
-        };
+        let way = self.way(key, audience);
         let Some(device) = self.devices.get_mut(key) else { return Said::Nothing };
         let outcome = match way {
-            Way::Straight(only) => {
-                read_into(device, only, &mut self.drivers, &mut self.buffers, self.moment)
+            Way::Straight { to, room } => {
+                read_into(device, to, room, &mut self.drivers, &mut self.buffers, self.moment)
             }
-            Way::Copied { .. } => {
-                device.read_frame(&mut self.scratch.frame, way.room(), self.moment)
-            }
+            Way::Copied { room } => device.read_frame(&mut self.scratch.frame, room, self.moment),
         };
         match outcome {
             Ok(ReadOutcome::Bytes(len)) => {
@@ -113,6 +107,28 @@ impl<N: Net> Reactor<N> {
             Err(error) => self.end_device(key, DeviceEnd::ConnectionLost(error.to_string())),
         }
         Said::Nothing
+    }
+
+    fn way(&self, key: DeviceKey, audience: &[DriverKey]) -> Way {
+        let watchers = self.count_watchers(key);
+        match *audience {
+            [only] if watchers == 0 => Way::Straight { to: only, room: self.room(key, only) },
+            [..] => Way::Copied { room: fan_out_room(audience.len() + watchers) },
+        }
+    }
+
+    /// How much is read of a device straight into a driver's outbox: where it may be much, no more
+    /// than brings that to its mark.
+    fn room(&self, key: DeviceKey, to: DriverKey) -> usize {
+        match self.devices.get(key).map(|device| device.last_read) {
+            None | Some(LastRead::Short) => DEVICE_READ_BYTES,
+            Some(LastRead::Long) => {
+                let queued = self.drivers.get(to).map_or(0, |driver| driver.outbox.len());
+                DRIVER_BACKLOG_BYTES
+                    .saturating_sub(queued)
+                    .clamp(DEVICE_READ_BYTES, DEVICE_LONG_READ_BYTES)
+            }
+        }
     }
 
     /// A device that nobody hears is ended, unless a driver that covers it is about to be told of
@@ -141,11 +157,11 @@ impl<N: Net> Reactor<N> {
             port.traffic.received.add(data_len);
         }
         match way {
-            Way::Straight(only) => {
-                if let Some(driver) = self.drivers.get_mut(only) {
+            Way::Straight { to, .. } => {
+                if let Some(driver) = self.drivers.get_mut(to) {
                     driver.traffic.received.add(data_len);
                 }
-                self.relieve(only);
+                self.relieve(to);
             }
             Way::Copied { .. } => {
                 self.show_read_frame(key, frame_len);
@@ -199,18 +215,90 @@ fn fan_out_room(audience: usize) -> usize {
 /// Reads a device straight into the outbox of the one driver that covers it.
 fn read_into<S: Stream>(
     device: &mut Device<S>,
-    only: DriverKey,
+    to: DriverKey,
+    room: usize,
     drivers: &mut Arena<tag::Driver, Driver<S>>,
     buffers: &mut BufferPool,
     now: Moment,
 ) -> std::io::Result<ReadOutcome> {
-    let Some(driver) = drivers.get_mut(only) else { return Ok(ReadOutcome::Blocked) };
-    let room = driver.outbox.room(buffers, FRAME_MAX_BYTES);
-    let taken = device.read_frame(room, DEVICE_READ_BYTES, now);
+    let Some(driver) = drivers.get_mut(to) else { return Ok(ReadOutcome::Blocked) };
+    let lent = driver.outbox.room(buffers, frame_max_bytes(room));
+    let taken = device.read_frame(lent, room, now);
     let len = match taken {
         Ok(ReadOutcome::Bytes(len)) => len,
         Ok(ReadOutcome::Blocked | ReadOutcome::End) | Err(_) => 0,
     };
     driver.outbox.commit(buffers, len);
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::reactor;
+    use crate::limits::Ceilings;
+    use crate::net::connection::Connection;
+    use crate::net::scripted::{Room, Scripted, ScriptedNet, Step, make_room, say};
+
+    use super::*;
+
+    /// More than is read at once.
+    const MUCH: usize = 4 * DEVICE_LONG_READ_BYTES;
+
+    /// A device with much to say, and its only driver.
+    fn pair() -> (Reactor<ScriptedNet>, DeviceKey, DriverKey) {
+        let mut reactor = reactor(Ceilings::default());
+        let port = reactor.insert_tcp_port();
+        let driver = reactor.insert_driver(port, "10.0.0.9");
+        reactor.insert_devices(port, "10.0.0.9", 1);
+        let device = reactor.devices.keys()[0];
+        say(connection(&mut reactor, device), Step::bytes(&[7; MUCH]));
+        (reactor, device, driver)
+    }
+
+    fn connection(
+        reactor: &mut Reactor<ScriptedNet>,
+        device: DeviceKey,
+    ) -> &mut Connection<Scripted> {
+        &mut reactor.devices.get_mut(device).unwrap().connection
+    }
+
+    /// How much one more read of the device brings.
+    fn read(reactor: &mut Reactor<ScriptedNet>, device: DeviceKey) -> u64 {
+        let before = reactor.devices.get(device).unwrap().traffic.received.bytes;
+        reactor.read_device(device);
+        reactor.devices.get(device).unwrap().traffic.received.bytes - before
+    }
+
+    /// What the driver takes.
+    fn take(reactor: &mut Reactor<ScriptedNet>, driver: DriverKey, room: usize) {
+        make_room(&mut reactor.drivers.get_mut(driver).unwrap().connection, room);
+        reactor.flush_driver(driver);
+    }
+
+    #[test]
+    fn a_device_that_says_much_is_read_in_large_pieces_from_the_second_on() {
+        let (mut reactor, device, _) = pair();
+        assert_eq!(read(&mut reactor, device), DEVICE_READ_BYTES as u64);
+        reactor.flush();
+        assert_eq!(read(&mut reactor, device), DEVICE_LONG_READ_BYTES as u64);
+    }
+
+    #[test]
+    fn a_large_piece_brings_what_is_queued_for_the_driver_to_its_mark() {
+        let (mut reactor, device, driver) = pair();
+        reactor.drivers.get_mut(driver).unwrap().connection.socket().room = Room::Bytes(0);
+        read(&mut reactor, device);
+        let queued = reactor.drivers.get(driver).unwrap().outbox.len();
+        assert_eq!(read(&mut reactor, device), (DRIVER_BACKLOG_BYTES - queued) as u64);
+        assert_eq!(read(&mut reactor, device), 0, "it waits for its driver");
+    }
+
+    #[test]
+    fn a_device_that_had_to_wait_is_read_in_small_pieces_again() {
+        let (mut reactor, device, driver) = pair();
+        reactor.drivers.get_mut(driver).unwrap().connection.socket().room = Room::Bytes(0);
+        while read(&mut reactor, device) > 0 {}
+        take(&mut reactor, driver, usize::MAX);
+        assert_eq!(read(&mut reactor, device), DEVICE_READ_BYTES as u64);
+    }
 }

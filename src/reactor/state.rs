@@ -18,7 +18,9 @@ use crate::collections::ready_queue::ReadyQueue;
 use crate::collections::recent::Recent;
 use crate::collections::timers::Timers;
 use crate::collections::wait_queue::Places;
-use crate::limits::{Ceilings, DRIVER_READ_BYTES, METRICS_PORTS, REFUSED_REGISTRATIONS_MAX};
+use crate::limits::{
+    Ceilings, DEVICE_READ_BYTES, DRIVER_READ_BYTES, METRICS_PORTS, REFUSED_REGISTRATIONS_MAX,
+};
 use crate::net::Net;
 use crate::net::connection::Connection;
 use crate::net::datagrams::DatagramBatch;
@@ -36,7 +38,7 @@ use crate::peers::port::{Orphans, Port};
 use crate::peers::refusal_log::RefusalLog;
 use crate::protocol::accept_list::AcceptList;
 use crate::protocol::address::address_group;
-use crate::protocol::envelope::FRAME_MAX_BYTES;
+use crate::protocol::envelope::frame_max_bytes;
 use crate::protocol::http::registration::PortKind;
 use crate::protocol::http::routes::MetricsAccess;
 use crate::protocol::metrics::{Build, Process};
@@ -368,7 +370,7 @@ impl Scratch {
     fn with_room() -> Self {
         Self {
             read: vec![0; DRIVER_READ_BYTES].into_boxed_slice(),
-            frame: vec![0; FRAME_MAX_BYTES].into_boxed_slice(),
+            frame: vec![0; frame_max_bytes(DEVICE_READ_BYTES)].into_boxed_slice(),
             datagrams: DatagramBatch::with_room(),
             audience: Vec::new(),
         }
