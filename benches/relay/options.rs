@@ -67,6 +67,8 @@ pub enum Section {
     Linear,
     /// Bytes and handshakes over TLS
     Tls,
+    /// What rathole, wstunnel, bore and ssh -R do in dispatch's place, where they are installed
+    Peers,
     /// Messages of 100 to 50,000 devices
     Scale,
     /// What others notice of crowds that leave, flood and join

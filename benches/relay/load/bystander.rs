@@ -15,6 +15,7 @@ use super::driver::open_port;
 use crate::process::ports::{connect, free_port};
 use crate::process::relay::Relay;
 use crate::process::running::cpu_of;
+use crate::process::window::Measured;
 use crate::wire::nonblocking::waiting;
 use crate::wire::to_driver::{Event, Incoming};
 use crate::wire::to_relay::Mask;

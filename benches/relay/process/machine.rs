@@ -18,8 +18,8 @@ use crate::options::Role;
 
 /// Where the relay runs.
 pub const RELAY_CPU: usize = 0;
-/// Where the loader runs.
-const LOADER_CPU: usize = 1;
+/// Where the loader runs, and the client of a tunnel.
+pub const LOADER_CPU: usize = 1;
 
 /// A spinner ends by itself after this long, should nobody end it.
 const SPIN_MAX: Duration = Duration::from_secs(3_600);

@@ -3,7 +3,10 @@
 use std::fs::read_to_string;
 use std::io;
 
+use nix::unistd::Pid;
+
 use super::relay::Relay;
+use super::window::Measured;
 
 /// Bytes of memory.
 pub struct Memory {
@@ -26,6 +29,12 @@ impl Memory {
 pub fn wake_ups(relay: &Relay) -> io::Result<u64> {
     let status = read_to_string(format!("/proc/{}/status", relay.process()))?;
     number_after(&status, "voluntary_ctxt_switches:")
+}
+
+/// The most memory that a process had, in bytes.
+pub fn peak_of(process: Pid) -> io::Result<u64> {
+    let status = read_to_string(format!("/proc/{process}/status"))?;
+    Ok(number_after(&status, "VmHWM:")? << 10)
 }
 
 fn number_after(text: &str, name: &str) -> io::Result<u64> {

@@ -5,10 +5,12 @@
 
 pub mod machine;
 pub mod memory;
+pub mod peer;
 pub mod ports;
 pub mod relay;
 pub mod running;
 pub mod sample;
 pub mod subject;
 pub mod system_calls;
+pub mod tunnel;
 pub mod window;

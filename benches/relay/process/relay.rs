@@ -10,6 +10,7 @@ use super::machine::RELAY_CPU;
 use super::ports::{free_port, is_listening};
 use super::running::{Running, Stopped, start_on};
 use super::subject::Subject;
+use super::window::Measured;
 
 /// A relay that does not listen after this long never will.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -37,19 +38,9 @@ impl Relay {
         Ok(relay)
     }
 
-    /// CPU time so far.
-    pub fn cpu(&self) -> io::Result<Duration> {
-        self.process.cpu()
-    }
-
     /// Has it stand still while the result lives.
     pub fn stop(&self) -> io::Result<Stopped> {
         self.process.stop()
-    }
-
-    /// Its process.
-    pub fn process(&self) -> Pid {
-        self.process.pid()
     }
 
     /// What a driver must say first, if anything.
@@ -70,5 +61,15 @@ impl Relay {
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
+    }
+}
+
+impl Measured for Relay {
+    fn cpu(&self) -> io::Result<Duration> {
+        self.process.cpu()
+    }
+
+    fn process(&self) -> Pid {
+        self.process.pid()
     }
 }

@@ -17,6 +17,8 @@ pub struct Sample {
     pub others: Option<f64>,
     /// The part of what was sent that did not arrive.
     pub lost: f64,
+    /// The most memory that the relay had, where somebody asked for it.
+    pub peak_bytes: u64,
     /// Times in microseconds, sorted.
     pub times: Vec<f64>,
 }

@@ -6,13 +6,21 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use super::machine::Machine;
-use super::relay::Relay;
 use super::running::cpu_of;
 use super::sample::Sample;
 use super::system_calls::{Count, Counter};
 
 /// Each run warms up for so long before it counts.
 const WARM_UP: Duration = Duration::from_millis(150);
+
+/// What is measured: its processes, from outside.
+pub trait Measured {
+    /// CPU time so far.
+    fn cpu(&self) -> io::Result<Duration>;
+
+    /// The process whose system calls are counted.
+    fn process(&self) -> Pid;
+}
 
 /// The stretch of a run that counts: opened after the warm-up, closed after the asked time.
 pub struct Window<'a> {
@@ -45,7 +53,12 @@ impl<'a> Window<'a> {
     }
 
     /// To be called often with what was counted so far; the sample, when the time is over.
-    pub fn step(&mut self, now: Instant, relay: &Relay, count: u64) -> io::Result<Option<Sample>> {
+    pub fn step(
+        &mut self,
+        now: Instant,
+        relay: &impl Measured,
+        count: u64,
+    ) -> io::Result<Option<Sample>> {
         if now < self.next {
             return Ok(None);
         }
@@ -55,7 +68,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    fn open(&mut self, relay: &Relay, count: u64) -> io::Result<()> {
+    fn open(&mut self, relay: &impl Measured, count: u64) -> io::Result<()> {
         self.calls =
             self.counter.map(|counter| Count::begin(counter, relay.process())).transpose()?;
         let reading = self.read(relay, count)?;
@@ -64,13 +77,13 @@ impl<'a> Window<'a> {
         Ok(())
     }
 
-    fn close(&mut self, opened: &Reading, relay: &Relay, count: u64) -> io::Result<Sample> {
+    fn close(&mut self, opened: &Reading, relay: &impl Measured, count: u64) -> io::Result<Sample> {
         let sample = between(opened, &self.read(relay, count)?);
         let system_calls = self.calls.take().map(Count::finish).transpose()?;
         Ok(Sample { system_calls, ..sample })
     }
 
-    fn read(&self, relay: &Relay, count: u64) -> io::Result<Reading> {
+    fn read(&self, relay: &impl Measured, count: u64) -> io::Result<Reading> {
         let relay = relay.cpu()?;
         let loader = cpu_of(Pid::this())?;
         let spun = self.machine.spun()?;

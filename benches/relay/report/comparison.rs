@@ -34,20 +34,20 @@ impl Findings {
 
 impl Bench {
     /// Measures the subjects in turns, so that what changes meanwhile changes for all of them.
-    pub fn compare(
+    pub fn compare<S>(
         &self,
-        subjects: &[Subject],
-        mut run: impl FnMut(&Subject) -> io::Result<Sample>,
+        subjects: &[S],
+        mut run: impl FnMut(&S) -> io::Result<Sample>,
     ) -> io::Result<Samples> {
         let [samples] = self.compare_parts(subjects, |subject| Ok([run(subject)?]))?;
         Ok(samples)
     }
 
     /// The same where a run has several parts, each with a sample of its own.
-    pub fn compare_parts<const PARTS: usize>(
+    pub fn compare_parts<S, const PARTS: usize>(
         &self,
-        subjects: &[Subject],
-        mut run: impl FnMut(&Subject) -> io::Result<[Sample; PARTS]>,
+        subjects: &[S],
+        mut run: impl FnMut(&S) -> io::Result<[Sample; PARTS]>,
     ) -> io::Result<[Samples; PARTS]> {
         let mut found = [const { Samples::new() }; PARTS];
         found.iter_mut().for_each(|samples| samples.resize(subjects.len(), Vec::new()));

@@ -14,6 +14,7 @@ mod echo;
 mod fanout;
 mod idle;
 mod linear;
+mod peers;
 mod scale;
 mod tls;
 mod udp;
@@ -52,6 +53,7 @@ fn measure(bench: &Bench, section: Section) -> io::Result<()> {
         Section::Idle => idle::crowds(bench),
         Section::Linear => linear::among_idle(bench),
         Section::Tls => tls::bulk_and_handshakes(bench),
+        Section::Peers => peers::side_by_side(bench),
         Section::Scale => scale::numbers_of_devices(bench),
         Section::Crowds => crowds::beside_a_bystander(bench),
     }

@@ -12,6 +12,7 @@ use crate::process::relay::Relay;
 use crate::process::running::cpu_of;
 use crate::process::sample::Sample;
 use crate::process::subject::Subject;
+use crate::process::window::Measured;
 use crate::report::table::Bar;
 
 /// A crowd is watched for so long at least, and at most.

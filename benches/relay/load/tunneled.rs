@@ -1,0 +1,296 @@
+//! Devices on one side of a tunnel and what they talk to on the other, in one thread.
+//!
+//! Each connection begins with the number of its device, by which the other side knows whose bytes
+//! follow.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::bench::Bench;
+use super::device::{Device, Line, READ_BYTES};
+use super::lives::{LINE, SILENCE_MAX};
+use crate::process::peer::Peer;
+use crate::process::ports::{address_of, connect};
+use crate::process::sample::Sample;
+use crate::process::tunnel::Tunnel;
+use crate::process::window::Window;
+use crate::wire::nonblocking::waiting;
+
+/// All devices are through the tunnel within this time.
+const SETUP_MAX: Duration = Duration::from_secs(30);
+
+/// Sends between two looks at the other end.
+const SENDS_PER_LOOK: usize = 16;
+
+/// What a connection begins with.
+const HEAD_BYTES: usize = 8;
+
+const LISTENER: Token = Token(usize::MAX - 1);
+const FIRST_END: usize = 1 << 20;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// A tunnel with what is connected through it.
+pub struct Tunneled<'a> {
+    bench: &'a Bench,
+    /// The tunnel.
+    pub tunnel: Tunnel,
+    listener: TcpListener,
+    devices: Vec<Device>,
+    ends: Slab<End>,
+    scratch: Vec<u8>,
+    poll: Poll,
+    events: Events,
+}
+
+/// The far end of a device's connection.
+struct End {
+    stream: TcpStream,
+    head: Vec<u8>,
+    received: u64,
+    readable: bool,
+}
+
+/// What is to be expected of a far end.
+enum Heard {
+    More,
+    End,
+}
+
+impl End {
+    /// Whether it is known whose it is.
+    fn is_known(&self) -> bool {
+        self.head.len() == HEAD_BYTES
+    }
+
+    /// Adds what has come to its head.
+    fn hear(&mut self, scratch: &mut [u8]) -> io::Result<Heard> {
+        while self.readable {
+            match waiting(self.stream.read(scratch))? {
+                None => self.readable = false,
+                Some(0) => return Ok(Heard::End),
+                Some(length) => self.head.extend_from_slice(&scratch[..length]),
+            }
+        }
+        Ok(Heard::More)
+    }
+}
+
+impl<'a> Tunneled<'a> {
+    /// Puts up a tunnel, without devices.
+    pub fn start(bench: &'a Bench, peer: Peer) -> io::Result<Self> {
+        let (poll, nobody) = (Poll::new()?, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let mut listener = TcpListener::bind(nobody)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let tunnel = Tunnel::start(peer, listener.local_addr()?.port())?;
+        Ok(Self {
+            bench,
+            tunnel,
+            listener,
+            devices: Vec::new(),
+            ends: Slab::new(),
+            scratch: vec![0; READ_BYTES],
+            poll,
+            events: Events::with_capacity(1024),
+        })
+    }
+
+    /// Connects devices, until each is known on the other side.
+    pub fn with_devices(mut self, count: usize) -> io::Result<Self> {
+        for id in 0..count {
+            let mut stream = connect(self.tunnel.device_port, Ipv4Addr::LOCALHOST)?;
+            stream.write_all(&(id as u64).to_be_bytes())?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            self.poll.registry().register(&mut stream, Token(id), BOTH)?;
+            self.devices.push(Device::new(Line::Plain(stream)));
+        }
+        let deadline = Instant::now() + SETUP_MAX;
+        while self.ends.iter().filter(|(_, end)| end.is_known()).count() < count {
+            self.wait(Duration::from_millis(20))?;
+            for end in 0..self.ends.len() {
+                self.look(end)?;
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("not all devices got through the tunnel"));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Devices send as much as they can.
+    pub fn flood(mut self, chunk: usize) -> io::Result<Sample> {
+        let (mut window, mut next, mut bytes) = (self.window(), 0, 0);
+        loop {
+            if let Some(sample) = window.step(Instant::now(), &self.tunnel, bytes / chunk as u64)? {
+                return self.with_peak(sample);
+            }
+            let mut moved = 0;
+            for _ in 0..SENDS_PER_LOOK.max(self.devices.len()) {
+                let id = next % self.devices.len();
+                moved += self.devices[id].send(&self.bench.pattern, id, chunk)?;
+                next += 1;
+            }
+            for end in 0..self.ends.len() {
+                let length = self.look(end)?;
+                bytes += length as u64;
+                moved += length;
+            }
+            self.wait(if moved == 0 { Duration::from_millis(5) } else { Duration::ZERO })?;
+        }
+    }
+
+    /// What devices say is sent back, and each sends again when its answer is there.
+    pub fn echo(mut self, chunk: usize) -> io::Result<Sample> {
+        let (mut window, mut trips, mut times) = (self.window(), 0, Vec::new());
+        let mut since = vec![Instant::now(); self.devices.len()];
+        for id in 0..self.devices.len() {
+            self.devices[id].send(&self.bench.pattern, id, chunk)?;
+        }
+        loop {
+            if let Some(sample) = window.step(Instant::now(), &self.tunnel, trips)? {
+                return self.with_peak(sample.with_times(times));
+            }
+            self.wait(Duration::from_millis(5))?;
+            for end in 0..self.ends.len() {
+                let length = self.look(end)?;
+                self.ends[end].stream.write_all(&self.scratch[..length])?;
+            }
+            let Self { devices, bench, scratch, .. } = &mut self;
+            for (id, (device, since)) in devices.iter_mut().zip(&mut since).enumerate() {
+                let length = device.read(&bench.pattern, id, scratch)?;
+                if length == 0 || device.received < device.sent {
+                    continue;
+                }
+                if window.is_open() {
+                    times.push(since.elapsed().as_secs_f64() * 1e6);
+                }
+                trips += 1;
+                *since = Instant::now();
+                device.send(&bench.pattern, id, chunk)?;
+            }
+        }
+    }
+
+    /// Connect, one line, close: as many lives as it can, so many at once.
+    pub fn lives(mut self, at_once: u64) -> io::Result<Sample> {
+        let (mut window, mut born, mut closed) = (self.window(), 0, 0);
+        let mut progress = Instant::now();
+        loop {
+            if let Some(sample) = window.step(Instant::now(), &self.tunnel, closed)? {
+                return self.with_peak(sample);
+            }
+            while born < closed + at_once {
+                let mut device = connect(self.tunnel.device_port, address_of(born))?;
+                device.write_all(LINE)?;
+                born += 1;
+            }
+            self.wait(Duration::from_millis(5))?;
+            let ended = self.ended()?;
+            if ended > 0 {
+                (closed, progress) = (closed + ended, Instant::now());
+            } else if progress.elapsed() > SILENCE_MAX {
+                return Err(io::Error::other("the tunnel does not tell that a device has closed"));
+            }
+        }
+    }
+
+    /// How many have said their line and ended since it was last asked.
+    fn ended(&mut self) -> io::Result<u64> {
+        let Self { ends, scratch, .. } = self;
+        let (before, mut wrong) = (ends.len(), false);
+        let mut failed = Ok(());
+        ends.retain(|_, end| match end.hear(scratch) {
+            Ok(Heard::More) => true,
+            Ok(Heard::End) => {
+                wrong |= end.head != LINE;
+                false
+            }
+            Err(error) => {
+                failed = Err(error);
+                true
+            }
+        });
+        failed?;
+        match wrong {
+            true => Err(io::Error::other("a device said something else on the other side")),
+            false => Ok((before - ends.len()) as u64),
+        }
+    }
+
+    fn window(&self) -> Window<'a> {
+        Window::new(&self.bench.machine, self.bench.options.duration(), None)
+    }
+
+    fn with_peak(&self, sample: Sample) -> io::Result<Sample> {
+        Ok(Sample { peak_bytes: self.tunnel.server_peak()?, ..sample })
+    }
+
+    /// Reads a far end once, if it may have something, and checks it; says how many bytes of its
+    /// device are in the scratch buffer.
+    fn look(&mut self, at: usize) -> io::Result<usize> {
+        let end = &mut self.ends[at];
+        if !end.readable {
+            return Ok(0);
+        }
+        let room = match end.is_known() {
+            true => self.scratch.len(),
+            false => HEAD_BYTES - end.head.len(),
+        };
+        let length = match waiting(end.stream.read(&mut self.scratch[..room]))? {
+            Some(0) => return Err(io::Error::other("the tunnel closed a device's connection")),
+            Some(length) => length,
+            None => {
+                end.readable = false;
+                return Ok(0);
+            }
+        };
+        let bytes = &self.scratch[..length];
+        if !end.is_known() {
+            end.head.extend_from_slice(bytes);
+            return Ok(0);
+        }
+        let id = end.head.iter().fold(0, |id, &byte| id << 8 | u64::from(byte));
+        self.bench.pattern.check(id, end.received, bytes)?;
+        end.received += length as u64;
+        Ok(length)
+    }
+
+    fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(at_most)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let mut come = false;
+        for event in &self.events {
+            match event.token() {
+                LISTENER => come = true,
+                Token(end @ FIRST_END..) => {
+                    if let Some(end) = self.ends.get_mut(end - FIRST_END) {
+                        end.readable |= event.is_readable();
+                    }
+                }
+                Token(device) => {
+                    self.devices[device].readable |= event.is_readable();
+                    self.devices[device].writable |= event.is_writable();
+                }
+            }
+        }
+        if come { self.accept() } else { Ok(()) }
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        while let Some((mut stream, _)) = waiting(self.listener.accept())? {
+            stream.set_nodelay(true)?;
+            let place = self.ends.vacant_entry();
+            let token = Token(FIRST_END + place.key());
+            self.poll.registry().register(&mut stream, token, BOTH)?;
+            place.insert(End { stream, head: Vec::new(), received: 0, readable: true });
+        }
+        Ok(())
+    }
+}
