@@ -71,12 +71,18 @@ def label(figure):
     return f"{figure:,.0f}" if figure >= 10 or figure == int(figure) else f"{figure:g}"
 
 
+def decades(least, most):
+    """Powers of ten around the figures."""
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    return [10**power for power in range(first, max(last, first + 1) + 1)]
+
+
 class Scale:
     """Where a figure of a number of devices is drawn."""
 
-    def __init__(self, numbers, most):
+    def __init__(self, numbers, rows):
         self.numbers = sorted(numbers)
-        self.rows = steps(most)
+        self.rows = rows
         first, last = math.log10(self.numbers[0]), math.log10(self.numbers[-1])
         self.first, self.span = first, (last - first) or 1
 
@@ -85,7 +91,12 @@ class Scale:
         return LEFT + part * (WIDTH - LEFT - RIGHT)
 
     def y(self, figure):
-        return HEIGHT - BOTTOM - figure / self.rows[-1] * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - BOTTOM - self.part(figure) * (HEIGHT - TOP - BOTTOM)
+
+    def part(self, figure):
+        """How far up it is: from zero in proportion, from elsewhere by its logarithm."""
+        low, high = self.rows[0], self.rows[-1]
+        return math.log(figure / low) / math.log(high / low) if low > 0 else figure / high
 
 
 def axes(scale):
@@ -117,8 +128,11 @@ def legend(nth, name, kind, dashed):
 
 def draw(title, other, lines):
     """An SVG of the lines: what the legend adds, and devices -> pair of figures."""
-    most = max(figure for _, points in lines for pair in points.values() for figure in pair)
-    scale = Scale({devices for _, points in lines for devices in points}, most)
+    all_figures = [figure for _, points in lines for pair in points.values() for figure in pair]
+    least, most = min(all_figures), max(all_figures)
+    # Where figures are of several sizes, the small ones would lie on the axis.
+    rows = decades(least, most) if 0 < least < most / 30 else steps(most)
+    scale = Scale({devices for _, points in lines for devices in points}, rows)
     parts = list(axes(scale))
     for dashed, (added, points) in enumerate(lines):
         for nth, (kind, name) in enumerate([("ours", "dispatch"), ("theirs", other)]):

@@ -54,7 +54,7 @@ impl Bench {
         let (ours, theirs) = (figures(dispatch, &figure), figures(other, &figure));
         let ratio = median(&ours) / median(&theirs);
         println!(
-            "{what:<44}{:>12}{:>7.1}{:>12}{:>7.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
+            "{what:<44}{:>12} {:>6.1}{:>12} {:>6.1}{ratio:>7.2}  {:<9} {:>9} {:>9} {:>6}",
             digits(median(&ours)),
             spread(&ours),
             digits(median(&theirs)),
@@ -86,7 +86,7 @@ impl Bench {
         let (middle, around) = (median(&ours), spread(&ours));
         let (verdict, busy) = (bar.verdict(middle), busy(samples));
         let middle = digits(middle);
-        println!("{what:<44}{middle:>12}{around:>7.1}{:>26}  {verdict:<9} {busy:>9}", "");
+        println!("{what:<44}{middle:>12} {around:>6.1}{:>26}  {verdict:<9} {busy:>9}", "");
     }
 
     /// A figure that was made of others, for dispatch and for what it is compared with. The bar
