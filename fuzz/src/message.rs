@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn data_around_every_length_form_satisfies_the_fuzzed_properties() {
-        for len in [1, 90, 91, 92, 93, 109, 110, 111, 65_476, 65_477, DEVICE_READ_BYTES, 70_000] {
+        let around_two_and_four = [1, 90, 91, 92, 93, 103, 104, 105, 109, 110, 111];
+        let around_four_and_ten = [DEVICE_READ_BYTES, 65_477, 65_513, 65_514, 65_515, 70_000];
+        let longest = [DEVICE_LONG_READ_BYTES, DEVICE_LONG_READ_BYTES + 1];
+        for len in around_two_and_four.into_iter().chain(around_four_and_ten).chain(longest) {
             fuzz_message(&[&[2, 0][..], &[9; 24], &vec![7; len]].concat());
         }
     }

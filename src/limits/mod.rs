@@ -39,12 +39,13 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4;
 
 // ---- Reading and batching -------------------------------------------------------------------
 
-/// The most that one `read` takes from a device. With its header the message stays below 64 KiB,
+/// The most that an ordinary `read` takes from a device. With its header the message stays below 64 KiB,
 /// so its WebSocket header never needs the ten-byte form.
 pub const DEVICE_READ_BYTES: usize = 65_535 - MESSAGE_OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
 
 /// The most that one `read` takes from a device that said much before, for its only driver: what is
-/// long anyway costs less in few pieces. As much as brings an empty outbox to its mark.
+/// long anyway costs less in few pieces. As much as brings an empty outbox to its mark. Over TLS no
+/// read is long, since one takes no more than [`TLS_READ_MAX_BYTES`].
 pub const DEVICE_LONG_READ_BYTES: usize = DRIVER_BACKLOG_BYTES;
 
 /// The most that one `read` takes from a driver, and so the size of the shared read buffer. Four

@@ -168,8 +168,8 @@ impl<S: Stream> Device<S> {
         }
     }
 
-    /// Reads `most` bytes at most, once, and makes a RECEIVED of them at the start of `room`. `ReadOutcome::Bytes` is the
-    /// length of the frame.
+    /// Reads `most` bytes at most, once, and makes a RECEIVED of them at the start of `room`.
+    /// `ReadOutcome::Bytes` is the length of the frame.
     pub(crate) fn read_frame(
         &mut self,
         room: &mut [u8],

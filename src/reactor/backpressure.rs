@@ -28,8 +28,8 @@ impl<N: Net> Reactor<N> {
         let is_congested = |key: DriverKey| drivers.get(key).is_some_and(Driver::is_congested);
         let Some(on) = audience.iter().copied().find(|&driver| is_congested(driver)) else {
             if device.parked.take().is_some() {
-                // The kernel keeps more of whoever is read much at once, and a slow driver would
-                // have ever more waiting for it.
+                // The kernel grows the receive buffer of whoever is read much at once. Behind a
+                // slow driver ever more would wait there.
                 device.last_read = LastRead::Short;
             }
             return false;

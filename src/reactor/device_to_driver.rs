@@ -117,8 +117,8 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// How much is read of a device straight into a driver's outbox: where it may be much, no more
-    /// than brings that to its mark.
+    /// How much is read of a device straight into a driver's outbox: where it may be much, as much
+    /// as brings that to its mark, and no less than an ordinary read.
     fn room(&self, key: DeviceKey, to: DriverKey) -> usize {
         match self.devices.get(key).map(|device| device.last_read) {
             None | Some(LastRead::Short) => DEVICE_READ_BYTES,

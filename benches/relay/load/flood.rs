@@ -14,13 +14,13 @@ const SENDS_PER_LOOK: usize = 16;
 const SENDS_PER_LOOK_MAX: usize = 1_024;
 
 /// Rounds between two questions to the kernel which devices can send again.
-const ROUNDS_PER_WAIT: usize = 16;
+pub const ROUNDS_PER_WAIT: usize = 16;
 
 /// Chunks from this size on begin with a relay that is behind.
 const BEHIND_FROM_BYTES: usize = 4 << 10;
 
 /// Rounds of sends that fill a standing relay's sockets at the most.
-const FILLING_ROUNDS: usize = 1 << 16;
+pub const FILLING_ROUNDS: usize = 1 << 16;
 
 /// What a driver that has much to say hands to the kernel at once.
 const SEND_BYTES: usize = 64 << 10;

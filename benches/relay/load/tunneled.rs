@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::bench::Bench;
 use super::device::{Device, Line, READ_BYTES};
+use super::flood::{FILLING_ROUNDS, ROUNDS_PER_WAIT};
 use super::lives::{LINE, SILENCE_MAX};
 use crate::process::peer::Peer;
 use crate::process::ports::{address_of, connect};
@@ -124,7 +125,8 @@ impl<'a> Tunneled<'a> {
 
     /// Devices send as much as they can.
     pub fn flood(mut self, chunk: usize) -> io::Result<Sample> {
-        let (mut window, mut next, mut bytes) = (self.window(), 0, 0);
+        self.fall_behind(chunk)?;
+        let (mut window, mut next, mut bytes, mut round) = (self.window(), 0, 0, 0);
         loop {
             if let Some(sample) = window.step(Instant::now(), &self.tunnel, bytes / chunk as u64)? {
                 return self.with_peak(sample);
@@ -140,8 +142,27 @@ impl<'a> Tunneled<'a> {
                 bytes += length as u64;
                 moved += length;
             }
-            self.wait(if moved == 0 { Duration::from_millis(5) } else { Duration::ZERO })?;
+            round += 1;
+            if moved == 0 {
+                self.wait(Duration::from_millis(5))?;
+            } else if round % ROUNDS_PER_WAIT == 0 {
+                self.wait(Duration::ZERO)?;
+            }
         }
+    }
+
+    /// Fills what takes bytes in front of a server that stands still, as is done with dispatch.
+    fn fall_behind(&mut self, chunk: usize) -> io::Result<()> {
+        let _stopped = self.tunnel.stop()?;
+        for _ in 0..FILLING_ROUNDS {
+            let Self { devices, bench, .. } = self;
+            let sent = devices.iter_mut().enumerate();
+            let sent = sent.map(|(id, device)| device.send(&bench.pattern, id, chunk));
+            if sent.sum::<io::Result<usize>>()? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What devices say is sent back, and each sends again when its answer is there.
@@ -242,8 +263,12 @@ impl<'a> Tunneled<'a> {
             false => HEAD_BYTES - end.head.len(),
         };
         let length = match waiting(end.stream.read(&mut self.scratch[..room]))? {
+            // A short read proves the socket empty.
+            Some(length @ 1..) => {
+                end.readable = length == room;
+                length
+            }
             Some(0) => return Err(io::Error::other("the tunnel closed a device's connection")),
-            Some(length) => length,
             None => {
                 end.readable = false;
                 return Ok(0);

@@ -5,7 +5,6 @@
 
 use std::fs::write;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,6 +32,9 @@ pub struct Places {
     pub target: u16,
 }
 
+/// The server of ssh, which wants to be started by its whole path.
+const SSHD: &str = "/usr/sbin/sshd";
+
 /// Where bore's client finds its server: nothing else can be chosen.
 const BORE_CONTROL: u16 = 7835;
 
@@ -52,6 +54,9 @@ impl Peer {
 
     /// What it says of its version, or nothing where it is not installed.
     pub fn version(self) -> Option<String> {
+        if self == Self::Ssh && !Path::new(SSHD).exists() {
+            return None;
+        }
         let flag = if self == Self::Ssh { "-V" } else { "--version" };
         let said = Command::new(self.name()).arg(flag).output().ok()?;
         let all = [said.stdout, said.stderr].concat();
@@ -69,84 +74,76 @@ impl Peer {
 
     /// What starts the server.
     pub fn server(self, at: Places, folder: &Path) -> io::Result<Command> {
-        let mut command;
+        let Places { control, device, .. } = at;
         match self {
             Self::Rathole => {
-                let file = folder.join("server.toml");
-                let (control, device) = (at.control, at.device);
-                write(
-                    &file,
-                    format!(
-                        "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
-                         [server.services.a]\nbind_addr = \"127.0.0.1:{device}\"\n"
-                    ),
-                )?;
-                command = Command::new("rathole");
-                command.arg("--server").arg(file).env("RUST_LOG", "error");
+                let text = format!(
+                    "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
+                     [server.services.a]\nbind_addr = \"127.0.0.1:{device}\"\n"
+                );
+                rathole("--server", &folder.join("server.toml"), &text)
             }
             Self::Wstunnel => {
-                command = Command::new("wstunnel");
-                command.args(["--log-lvl", "OFF", "server"]);
-                command.arg(format!("ws://127.0.0.1:{}", at.control));
+                let url = format!("ws://127.0.0.1:{control}");
+                Ok(program("wstunnel", &["--log-lvl", "OFF", "server", &url]))
             }
-            Self::Bore => {
-                command = Command::new("bore");
-                command.args(["server", "--bind-addr", "127.0.0.1"]).env("RUST_LOG", "error");
-            }
-            Self::Ssh => {
-                let file = sshd_config(at, folder)?;
-                command = Command::new("/usr/sbin/sshd");
-                command.arg("-D").arg("-f").arg(file);
-            }
+            Self::Bore => Ok(program("bore", &["server", "--bind-addr", "127.0.0.1"])),
+            Self::Ssh => sshd(control, folder),
         }
-        Ok(command)
     }
 
     /// What starts the client.
     pub fn client(self, at: Places, folder: &Path) -> io::Result<Command> {
-        let mut command = Command::new(self.name());
-        let (control, device, target) = (at.control, at.device, at.target);
+        let Places { control, device, target } = at;
         match self {
             Self::Rathole => {
-                let file = folder.join("client.toml");
-                write(
-                    &file,
-                    format!(
-                        "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
-                         [client.services.a]\nlocal_addr = \"127.0.0.1:{target}\"\n"
-                    ),
-                )?;
-                command.arg("--client").arg(file).env("RUST_LOG", "error");
+                let text = format!(
+                    "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
+                     [client.services.a]\nlocal_addr = \"127.0.0.1:{target}\"\n"
+                );
+                rathole("--client", &folder.join("client.toml"), &text)
             }
             Self::Wstunnel => {
-                command.args(["--log-lvl", "OFF", "client", "-R"]);
-                command.arg(format!("tcp://127.0.0.1:{device}:127.0.0.1:{target}"));
-                command.arg(format!("ws://127.0.0.1:{control}"));
+                let way = format!("tcp://127.0.0.1:{device}:127.0.0.1:{target}");
+                let url = format!("ws://127.0.0.1:{control}");
+                Ok(program("wstunnel", &["--log-lvl", "OFF", "client", "-R", &way, &url]))
             }
             Self::Bore => {
-                command.args(["local", &target.to_string(), "--local-host", "127.0.0.1"]);
-                command.args(["--to", "127.0.0.1", "--port", &device.to_string()]);
-                command.env("RUST_LOG", "error");
+                let (device, target) = (device.to_string(), target.to_string());
+                let local = ["local", &target, "--local-host", "127.0.0.1"];
+                let remote = ["--to", "127.0.0.1", "--port", &device];
+                Ok(program("bore", &[local, remote].concat()))
             }
-            Self::Ssh => {
-                command.args(["-N", "-q", "-F", "none", "-p", &control.to_string()]);
-                command.args([
-                    "-o",
-                    "StrictHostKeyChecking=no",
-                    "-o",
-                    "UserKnownHostsFile=/dev/null",
-                ]);
-                command.args(["-o", "ExitOnForwardFailure=yes", "-i"]).arg(folder.join("key"));
-                command.arg("-R").arg(format!("127.0.0.1:{device}:127.0.0.1:{target}"));
-                command.arg("127.0.0.1");
-            }
+            Self::Ssh => Ok(ssh(at, folder)),
         }
-        Ok(command)
     }
 }
 
+fn program(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command.args(arguments).env("RUST_LOG", "error");
+    command
+}
+
+fn rathole(side: &str, file: &Path, text: &str) -> io::Result<Command> {
+    write(file, text)?;
+    let mut command = program("rathole", &[side]);
+    command.arg(file);
+    Ok(command)
+}
+
+fn ssh(at: Places, folder: &Path) -> Command {
+    let Places { control, device, target } = at;
+    let mut command = program("ssh", &["-N", "-q", "-F", "none", "-p", &control.to_string()]);
+    command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+    command.args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]);
+    command.args(["-o", "ExitOnForwardFailure=yes", "-i"]).arg(folder.join("key"));
+    command.arg("-R").arg(format!("127.0.0.1:{device}:127.0.0.1:{target}")).arg("127.0.0.1");
+    command
+}
+
 /// A server for the user who runs this, with keys of its own.
-fn sshd_config(at: Places, folder: &Path) -> io::Result<std::path::PathBuf> {
+fn sshd(control: u16, folder: &Path) -> io::Result<Command> {
     for key in ["host", "key"] {
         let mut keygen = Command::new("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key));
@@ -154,19 +151,17 @@ fn sshd_config(at: Places, folder: &Path) -> io::Result<std::path::PathBuf> {
             return Err(io::Error::other("ssh-keygen failed"));
         }
     }
-    // OpenSSH looks for its folder before it reads what it should do.
+    // It looks for this folder before it reads what it should do, and says so where it is missing.
     let _ = std::fs::create_dir("/run/sshd");
     let file = folder.join("sshd_config");
     let shown = folder.display();
-    write(
-        &file,
-        format!(
-            "ListenAddress 127.0.0.1:{}\nHostKey {shown}/host\nPidFile none\nUsePAM no\n\
-             AuthorizedKeysFile {shown}/key.pub\nStrictModes no\nPermitRootLogin yes\n\
-             MaxSessions 100\nLogLevel QUIET\n",
-            at.control
-        ),
-    )?;
-    std::fs::set_permissions(folder.join("key"), std::fs::Permissions::from_mode(0o600))?;
-    Ok(file)
+    let text = format!(
+        "ListenAddress 127.0.0.1:{control}\nHostKey {shown}/host\nPidFile none\nUsePAM no\n\
+         AuthorizedKeysFile {shown}/key.pub\nStrictModes no\nPermitRootLogin prohibit-password\n\
+         PasswordAuthentication no\nMaxSessions 100\nLogLevel QUIET\n"
+    );
+    write(&file, text)?;
+    let mut command = program(SSHD, &["-D", "-f"]);
+    command.arg(file);
+    Ok(command)
 }

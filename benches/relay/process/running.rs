@@ -23,6 +23,14 @@ impl Drop for Running {
 /// A process that stands still while this lives.
 pub struct Stopped(Pid);
 
+impl Stopped {
+    /// Has a process stand still.
+    pub fn new(process: Pid) -> io::Result<Self> {
+        kill(process, Signal::SIGSTOP)?;
+        Ok(Self(process))
+    }
+}
+
 impl Drop for Stopped {
     fn drop(&mut self) {
         // One that has ended needs no waking.
@@ -33,8 +41,7 @@ impl Drop for Stopped {
 impl Running {
     /// Has it stand still while the result lives.
     pub fn stop(&self) -> io::Result<Stopped> {
-        kill(self.pid(), Signal::SIGSTOP)?;
-        Ok(Stopped(self.pid()))
+        Stopped::new(self.pid())
     }
 
     /// CPU time that it has taken so far.

@@ -12,7 +12,7 @@ use super::machine::{LOADER_CPU, RELAY_CPU};
 use super::memory::peak_of;
 use super::peer::{Peer, Places};
 use super::ports::{free_port, is_listening};
-use super::running::{Running, cpu_of, start_on};
+use super::running::{Running, Stopped, cpu_of, start_on};
 use super::window::Measured;
 
 /// A tunnel that does not stand after this long never will.
@@ -36,17 +36,22 @@ impl Tunnel {
         let folder = Folder::new()?;
         let control = peer.fixed_control().map_or_else(free_port, Ok)?;
         let at = Places { control, device: free_port()?, target };
-        let quiet = |command: &mut std::process::Command, cpu| {
-            start_on(cpu, command.stdout(Stdio::null()).stderr(Stdio::null()))
-        };
-        let server = quiet(&mut peer.server(at, &folder.0)?, RELAY_CPU)?;
+        if is_listening(control)? {
+            return Err(io::Error::other(format!("somebody listens at port {control} already")));
+        }
+        let server = start_on(RELAY_CPU, peer.server(at, &folder.0)?.stdout(Stdio::null()))?;
         wait_for(at.control)?;
-        let client = quiet(&mut peer.client(at, &folder.0)?, LOADER_CPU)?;
+        let client = start_on(LOADER_CPU, peer.client(at, &folder.0)?.stdout(Stdio::null()))?;
         wait_for(at.device)?;
         Ok(Self { server, _client: client, _folder: folder, device_port: at.device })
     }
 
-    /// The most memory that the server had, in bytes.
+    /// Has the server stand still while the result lives.
+    pub fn stop(&self) -> io::Result<Vec<Stopped>> {
+        family(self.server.pid()).into_iter().map(Stopped::new).collect()
+    }
+
+    /// The most memory that the server had, in bytes. What its processes share counts for each.
     pub fn server_peak(&self) -> io::Result<u64> {
         family(self.server.pid()).into_iter().map(peak_of).sum()
     }

@@ -93,7 +93,7 @@ impl<'a> Window<'a> {
 
 fn between(opened: &Reading, closed: &Reading) -> Sample {
     let seconds = (closed.at - opened.at).as_secs_f64();
-    let relay_cpu = (closed.relay - opened.relay).as_secs_f64();
+    let relay_cpu = closed.relay.saturating_sub(opened.relay).as_secs_f64();
     let loader_cpu = (closed.loader - opened.loader).as_secs_f64();
     let spun = closed.spun.zip(opened.spun).map(|(closed, opened)| (closed - opened).as_secs_f64());
     let others = spun.map(|spun| 1.0 - (spun + relay_cpu + loader_cpu) / (2.0 * seconds));

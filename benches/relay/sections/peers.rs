@@ -68,13 +68,20 @@ fn measure(bench: &Bench, peer: Peer, task: Task, shape: &str) -> io::Result<()>
         return Ok(());
     }
     let contenders = [Contender::Dispatch, Contender::Peer(peer)];
-    let samples = bench.compare(&contenders, |contender| match *contender {
-        Contender::Dispatch => through_dispatch(bench, task),
-        Contender::Peer(peer) => through_tunnel(bench, peer, task),
+    let mut failed = Contender::Dispatch;
+    let samples = bench.compare(&contenders, |contender| {
+        failed = *contender;
+        match *contender {
+            Contender::Dispatch => through_dispatch(bench, task),
+            Contender::Peer(peer) => through_tunnel(bench, peer, task),
+        }
     });
-    match samples {
-        Ok(samples) => print(bench, &shape, task, &samples),
-        Err(error) => println!("{shape}: FAILED, {error}"),
+    match (samples, failed) {
+        (Ok(samples), Contender::Dispatch | Contender::Peer(_)) => {
+            print(bench, &shape, task, &samples);
+        }
+        (Err(error), Contender::Peer(_)) => println!("{shape}: FAILED, {error}"),
+        (Err(error), Contender::Dispatch) => return Err(error),
     }
     Ok(())
 }

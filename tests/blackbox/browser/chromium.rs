@@ -43,6 +43,8 @@ impl Chromium {
         let profile = TempFolder::new();
         let mut command = Command::new(program);
         command.args(FLAGS).arg(format!("--user-data-dir={}", profile.as_str())).arg(page);
+        // What it leaves behind when it is killed goes with the folder.
+        command.env("TMPDIR", profile.as_str());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = spawn(command.process_group(0)).expect("the browser starts");
         Some(Self { child, profile })

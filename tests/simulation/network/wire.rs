@@ -21,8 +21,9 @@ use super::reading_order::ReadingOrder;
 /// sometimes more than TLS takes in one write.
 pub(super) const SEND_BUFFER_BYTES: [usize; 4] = [48 << 10, 48 << 10, 48 << 10, 200 << 10];
 
-/// What a socket's buffer holds of what we have yet to read: more than one read of ours takes.
-pub const RECEIVE_BUFFER_BYTES: usize = 160 << 10;
+/// What a socket's buffer holds of what we have yet to read: more than the longest read of
+/// ours takes.
+pub const RECEIVE_BUFFER_BYTES: usize = 400 << 10;
 
 /// Connections that wait to be accepted, more than are taken in a turn; others are refused.
 pub(super) const BACKLOG: usize = 150;
