@@ -188,6 +188,21 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_its_room_is_read_to_where_it_stays() {
+        let envelope = Envelope::new("10.0.0.9".parse().unwrap(), 7);
+        for most in ROOMS {
+            let mut room = vec![0; frame_max_bytes(most)];
+            let mut lent_at = std::ptr::null();
+            let read = |into: &mut [u8]| {
+                lent_at = into.as_ptr();
+                Ok::<usize, ()>(into.len())
+            };
+            let len = envelope.frame_around(&mut room, most, read).unwrap();
+            assert_eq!(lent_at, room[len - most..].as_ptr());
+        }
+    }
+
+    #[test]
     fn nothing_read_is_no_frame() {
         let envelope = Envelope::new("::1".parse().unwrap(), 0);
         assert!(around(&envelope, 1, b"").is_empty());

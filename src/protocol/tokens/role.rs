@@ -59,11 +59,11 @@ impl Roles {
 
     /// These and one more. An operator is a viewer too.
     pub const fn with(self, role: Role) -> Self {
-        let implied = match role {
-            Role::Operator => Role::Viewer.bit(),
-            Role::Driver | Role::Viewer => 0,
-        };
-        Self(self.0 | role.bit() | implied)
+        let all = Self(self.0 | role.bit());
+        match role {
+            Role::Operator => Self(all.0 | Role::Viewer.bit()),
+            Role::Driver | Role::Viewer => all,
+        }
     }
 
     /// Whether this is one of them.
