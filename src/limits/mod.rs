@@ -39,8 +39,8 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4;
 
 // ---- Reading and batching -------------------------------------------------------------------
 
-/// The most that an ordinary `read` takes from a device. With its header the message stays below 64 KiB,
-/// so its WebSocket header never needs the ten-byte form.
+/// The most that an ordinary `read` takes from a device. With its header the message stays below
+/// 64 KiB, so its WebSocket header never needs the ten-byte form.
 pub const DEVICE_READ_BYTES: usize = 65_535 - MESSAGE_OVERHEAD_BYTES - ADDRESS_TEXT_MAX_BYTES;
 
 /// The most that one `read` takes from a device that said much before, for its only driver: what is

@@ -3,8 +3,8 @@
 use crate::collections::arena::Arena;
 use crate::collections::moment::Moment;
 use crate::limits::{
-    COPIES_PER_OPERATION, DEVICE_LONG_READ_BYTES, DEVICE_READ_BYTES, DRIVER_BACKLOG_BYTES,
-    FAN_OUT_BYTES_PER_READ, FAN_OUT_READ_LEAST_BYTES,
+    COPIES_PER_OPERATION, DEVICE_LONG_READ_BYTES, DEVICE_READ_BYTES, FAN_OUT_BYTES_PER_READ,
+    FAN_OUT_READ_LEAST_BYTES,
 };
 use crate::net::connection::ReadOutcome;
 use crate::net::outbox::BufferPool;
@@ -124,9 +124,7 @@ impl<N: Net> Reactor<N> {
             None | Some(LastRead::Short) => DEVICE_READ_BYTES,
             Some(LastRead::Long) => {
                 let queued = self.drivers.get(to).map_or(0, |driver| driver.outbox.len());
-                DRIVER_BACKLOG_BYTES
-                    .saturating_sub(queued)
-                    .clamp(DEVICE_READ_BYTES, DEVICE_LONG_READ_BYTES)
+                DEVICE_LONG_READ_BYTES.saturating_sub(queued).max(DEVICE_READ_BYTES)
             }
         }
     }
@@ -235,7 +233,7 @@ fn read_into<S: Stream>(
 #[cfg(test)]
 mod tests {
     use super::super::testing::reactor;
-    use crate::limits::Ceilings;
+    use crate::limits::{Ceilings, DRIVER_BACKLOG_BYTES};
     use crate::net::connection::Connection;
     use crate::net::scripted::{Room, Scripted, ScriptedNet, Step, make_room, say};
 

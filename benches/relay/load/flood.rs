@@ -20,7 +20,7 @@ pub const ROUNDS_PER_WAIT: usize = 16;
 const BEHIND_FROM_BYTES: usize = 4 << 10;
 
 /// Rounds of sends that fill a standing relay's sockets at the most.
-pub const FILLING_ROUNDS: usize = 1 << 16;
+const FILLING_ROUNDS: usize = 1 << 16;
 
 /// What a driver that has much to say hands to the kernel at once.
 const SEND_BYTES: usize = 64 << 10;
@@ -63,7 +63,7 @@ pub fn from_devices(
     if chunk >= BEHIND_FROM_BYTES {
         fall_behind(load, devices, chunk)?;
     }
-    let sends = SENDS_PER_LOOK.max(devices).min(SENDS_PER_LOOK_MAX);
+    let sends = sends_per_look(devices);
     let (mut window, mut round, mut next) = (load.window(), 0, 0);
     let (started, before) = (Instant::now(), load.bytes_to_drivers);
     loop {
@@ -93,13 +93,22 @@ pub fn from_devices(
 /// Small chunks are not for that: so many of them pile up that the kernel is busy merging them.
 fn fall_behind(load: &mut Load<'_>, devices: usize, chunk: usize) -> io::Result<()> {
     let _stopped = load.relay.stop()?;
+    fill(|| (0..devices).map(|id| load.send(id, chunk)).sum())
+}
+
+/// Rounds of sends until one finds no room.
+pub fn fill(mut round: impl FnMut() -> io::Result<usize>) -> io::Result<()> {
     for _ in 0..FILLING_ROUNDS {
-        let sent = (0..devices).map(|id| load.send(id, chunk));
-        if sent.sum::<io::Result<usize>>()? == 0 {
+        if round()? == 0 {
             break;
         }
     }
     Ok(())
+}
+
+/// How often devices send between two looks at the other end: each has its turn.
+pub fn sends_per_look(devices: usize) -> usize {
+    SENDS_PER_LOOK.max(devices).min(SENDS_PER_LOOK_MAX)
 }
 
 /// How a driver sends.

@@ -20,10 +20,12 @@ use crate::process::window::Window;
 use crate::wire::to_driver::Event;
 
 /// What is connected must be announced within this time.
-const SETUP_MAX: Duration = Duration::from_secs(30);
+pub(super) const SETUP_MAX: Duration = Duration::from_secs(30);
 
 const FIRST_DRIVER: usize = 1 << 20;
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// What is to be known of a stream.
+pub(super) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// A relay with its drivers and devices.
 pub struct Load<'a> {
@@ -119,7 +121,7 @@ impl<'a> Load<'a> {
     /// Connects a driver and waits until its port is open.
     pub fn join(&mut self, protocol: &str, port: u16) -> io::Result<()> {
         let (stream, incoming) = open_port(&self.relay, protocol, port)?;
-        let stream = self.register(stream, FIRST_DRIVER + self.drivers.len())?;
+        let stream = register(&self.poll, stream, FIRST_DRIVER + self.drivers.len())?;
         self.drivers.push(Driver::new(stream, incoming));
         Ok(())
     }
@@ -175,29 +177,19 @@ impl<'a> Load<'a> {
         };
         let stream = connect(self.relay.device_port, from)?;
         let line = match self.protocol {
-            Protocol::Tcp => Line::Plain(self.register(stream, self.devices.len())?),
+            Protocol::Tcp => Line::Plain(register(&self.poll, stream, self.devices.len())?),
             Protocol::Tls => {
                 let (stream, session) = shake(stream)?;
-                Line::tls(self.register(stream, self.devices.len())?, session)
+                Line::tls(register(&self.poll, stream, self.devices.len())?, session)
             }
         };
         self.devices.push(Device::new(line));
         Ok(())
     }
 
-    fn register(&self, stream: StdStream, token: usize) -> io::Result<TcpStream> {
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        self.poll.registry().register(&mut stream, Token(token), BOTH)?;
-        Ok(stream)
-    }
-
     /// Learns which drivers and devices are readable, and which are writable.
     pub fn wait(&mut self, at_most: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
+        poll_events(&mut self.poll, &mut self.events, at_most)?;
         for event in &self.events {
             let (readable, writable) = match event.token().0 {
                 driver @ FIRST_DRIVER.. => {
@@ -267,5 +259,25 @@ impl<'a> Load<'a> {
         let length = self.devices[id].read(&self.bench.pattern, id, &mut self.scratch)?;
         self.bytes_to_devices += length as u64;
         Ok(length)
+    }
+}
+
+/// Makes a stream one that never waits, and has it watched.
+pub(super) fn register(poll: &Poll, stream: StdStream, token: usize) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    let mut stream = TcpStream::from_std(stream);
+    poll.registry().register(&mut stream, Token(token), BOTH)?;
+    Ok(stream)
+}
+
+/// Waits for events. A signal is none, and no failure.
+pub(super) fn poll_events(
+    poll: &mut Poll,
+    events: &mut Events,
+    at_most: Duration,
+) -> io::Result<()> {
+    match poll.poll(events, Some(at_most)) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        Err(_) | Ok(()) => Ok(()),
     }
 }

@@ -13,8 +13,9 @@ use slab::Slab;
 
 use super::bench::Bench;
 use super::device::{Device, Line, READ_BYTES};
-use super::flood::{FILLING_ROUNDS, ROUNDS_PER_WAIT};
+use super::flood::{ROUNDS_PER_WAIT, fill, sends_per_look};
 use super::lives::{LINE, SILENCE_MAX};
+use super::loader::{BOTH, SETUP_MAX, poll_events, register};
 use crate::process::peer::Peer;
 use crate::process::ports::{address_of, connect};
 use crate::process::sample::Sample;
@@ -22,24 +23,16 @@ use crate::process::tunnel::Tunnel;
 use crate::process::window::Window;
 use crate::wire::nonblocking::waiting;
 
-/// All devices are through the tunnel within this time.
-const SETUP_MAX: Duration = Duration::from_secs(30);
-
-/// Sends between two looks at the other end.
-const SENDS_PER_LOOK: usize = 16;
-
 /// What a connection begins with.
 const HEAD_BYTES: usize = 8;
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const FIRST_END: usize = 1 << 20;
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// A tunnel with what is connected through it.
 pub struct Tunneled<'a> {
     bench: &'a Bench,
-    /// The tunnel.
-    pub tunnel: Tunnel,
+    tunnel: Tunnel,
     listener: TcpListener,
     devices: Vec<Device>,
     ends: Slab<End>,
@@ -105,9 +98,7 @@ impl<'a> Tunneled<'a> {
         for id in 0..count {
             let mut stream = connect(self.tunnel.device_port, Ipv4Addr::LOCALHOST)?;
             stream.write_all(&(id as u64).to_be_bytes())?;
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            self.poll.registry().register(&mut stream, Token(id), BOTH)?;
+            let stream = register(&self.poll, stream, id)?;
             self.devices.push(Device::new(Line::Plain(stream)));
         }
         let deadline = Instant::now() + SETUP_MAX;
@@ -124,15 +115,15 @@ impl<'a> Tunneled<'a> {
     }
 
     /// Devices send as much as they can.
-    pub fn flood(mut self, chunk: usize) -> io::Result<Sample> {
+    pub fn flood(&mut self, chunk: usize) -> io::Result<Sample> {
         self.fall_behind(chunk)?;
         let (mut window, mut next, mut bytes, mut round) = (self.window(), 0, 0, 0);
         loop {
             if let Some(sample) = window.step(Instant::now(), &self.tunnel, bytes / chunk as u64)? {
-                return self.with_peak(sample);
+                return Ok(sample);
             }
             let mut moved = 0;
-            for _ in 0..SENDS_PER_LOOK.max(self.devices.len()) {
+            for _ in 0..sends_per_look(self.devices.len()) {
                 let id = next % self.devices.len();
                 moved += self.devices[id].send(&self.bench.pattern, id, chunk)?;
                 next += 1;
@@ -154,19 +145,13 @@ impl<'a> Tunneled<'a> {
     /// Fills what takes bytes in front of a server that stands still, as is done with dispatch.
     fn fall_behind(&mut self, chunk: usize) -> io::Result<()> {
         let _stopped = self.tunnel.stop()?;
-        for _ in 0..FILLING_ROUNDS {
-            let Self { devices, bench, .. } = self;
-            let sent = devices.iter_mut().enumerate();
-            let sent = sent.map(|(id, device)| device.send(&bench.pattern, id, chunk));
-            if sent.sum::<io::Result<usize>>()? == 0 {
-                break;
-            }
-        }
-        Ok(())
+        let Self { devices, bench, .. } = self;
+        let send = |(id, device): (usize, &mut Device)| device.send(&bench.pattern, id, chunk);
+        fill(|| devices.iter_mut().enumerate().map(send).sum())
     }
 
     /// What devices say is sent back, and each sends again when its answer is there.
-    pub fn echo(mut self, chunk: usize) -> io::Result<Sample> {
+    pub fn echo(&mut self, chunk: usize) -> io::Result<Sample> {
         let (mut window, mut trips, mut times) = (self.window(), 0, Vec::new());
         let mut since = vec![Instant::now(); self.devices.len()];
         for id in 0..self.devices.len() {
@@ -174,14 +159,14 @@ impl<'a> Tunneled<'a> {
         }
         loop {
             if let Some(sample) = window.step(Instant::now(), &self.tunnel, trips)? {
-                return self.with_peak(sample.with_times(times));
+                return Ok(sample.with_times(times));
             }
             self.wait(Duration::from_millis(5))?;
             for end in 0..self.ends.len() {
                 let length = self.look(end)?;
                 self.ends[end].stream.write_all(&self.scratch[..length])?;
             }
-            let Self { devices, bench, scratch, .. } = &mut self;
+            let Self { devices, bench, scratch, .. } = self;
             for (id, (device, since)) in devices.iter_mut().zip(&mut since).enumerate() {
                 let length = device.read(&bench.pattern, id, scratch)?;
                 if length == 0 || device.received < device.sent {
@@ -198,12 +183,12 @@ impl<'a> Tunneled<'a> {
     }
 
     /// Connect, one line, close: as many lives as it can, so many at once.
-    pub fn lives(mut self, at_once: u64) -> io::Result<Sample> {
+    pub fn lives(&mut self, at_once: u64) -> io::Result<Sample> {
         let (mut window, mut born, mut closed) = (self.window(), 0, 0);
         let mut progress = Instant::now();
         loop {
             if let Some(sample) = window.step(Instant::now(), &self.tunnel, closed)? {
-                return self.with_peak(sample);
+                return Ok(sample);
             }
             while born < closed + at_once {
                 let mut device = connect(self.tunnel.device_port, address_of(born))?;
@@ -223,32 +208,30 @@ impl<'a> Tunneled<'a> {
     /// How many have said their line and ended since it was last asked.
     fn ended(&mut self) -> io::Result<u64> {
         let Self { ends, scratch, .. } = self;
-        let (before, mut wrong) = (ends.len(), false);
-        let mut failed = Ok(());
+        let (before, mut heard) = (ends.len(), Ok(()));
         ends.retain(|_, end| match end.hear(scratch) {
             Ok(Heard::More) => true,
             Ok(Heard::End) => {
-                wrong |= end.head != LINE;
+                if end.head != LINE {
+                    heard = Err(io::Error::other("a device said something else on the other side"));
+                }
                 false
             }
             Err(error) => {
-                failed = Err(error);
+                heard = Err(error);
                 true
             }
         });
-        failed?;
-        match wrong {
-            true => Err(io::Error::other("a device said something else on the other side")),
-            false => Ok((before - ends.len()) as u64),
-        }
+        heard.map(|()| (before - ends.len()) as u64)
     }
 
     fn window(&self) -> Window<'a> {
         Window::new(&self.bench.machine, self.bench.options.duration(), None)
     }
 
-    fn with_peak(&self, sample: Sample) -> io::Result<Sample> {
-        Ok(Sample { peak_bytes: self.tunnel.server_peak()?, ..sample })
+    /// The most memory that the tunnel's server had, in bytes.
+    pub fn server_peak(&self) -> io::Result<u64> {
+        self.tunnel.server_peak()
     }
 
     /// Reads a far end once, if it may have something, and checks it; says how many bytes of its
@@ -286,10 +269,7 @@ impl<'a> Tunneled<'a> {
     }
 
     fn wait(&mut self, at_most: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
+        poll_events(&mut self.poll, &mut self.events, at_most)?;
         let mut come = false;
         for event in &self.events {
             match event.token() {

@@ -77,11 +77,7 @@ impl Peer {
         let Places { control, device, .. } = at;
         match self {
             Self::Rathole => {
-                let text = format!(
-                    "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
-                     [server.services.a]\nbind_addr = \"127.0.0.1:{device}\"\n"
-                );
-                rathole("--server", &folder.join("server.toml"), &text)
+                rathole("server", folder, ("bind_addr", control), ("bind_addr", device))
             }
             Self::Wstunnel => {
                 let url = format!("ws://127.0.0.1:{control}");
@@ -97,11 +93,7 @@ impl Peer {
         let Places { control, device, target } = at;
         match self {
             Self::Rathole => {
-                let text = format!(
-                    "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
-                     [client.services.a]\nlocal_addr = \"127.0.0.1:{target}\"\n"
-                );
-                rathole("--client", &folder.join("client.toml"), &text)
+                rathole("client", folder, ("remote_addr", control), ("local_addr", target))
             }
             Self::Wstunnel => {
                 let way = format!("tcp://127.0.0.1:{device}:127.0.0.1:{target}");
@@ -125,9 +117,20 @@ fn program(name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn rathole(side: &str, file: &Path, text: &str) -> io::Result<Command> {
-    write(file, text)?;
-    let mut command = program("rathole", &[side]);
+/// A side of rathole, with the names that it has for the control port and for that of its service.
+fn rathole(
+    side: &str,
+    folder: &Path,
+    (control_name, control): (&str, u16),
+    (service_name, service): (&str, u16),
+) -> io::Result<Command> {
+    let file = folder.join(side);
+    let text = format!(
+        "[{side}]\n{control_name} = \"127.0.0.1:{control}\"\ndefault_token = \"t\"\n\
+         [{side}.services.a]\n{service_name} = \"127.0.0.1:{service}\"\n"
+    );
+    write(&file, text)?;
+    let mut command = program("rathole", &[&format!("--{side}")]);
     command.arg(file);
     Ok(command)
 }

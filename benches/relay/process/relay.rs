@@ -2,18 +2,15 @@
 
 use std::io;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::Pid;
 
 use super::machine::RELAY_CPU;
-use super::ports::{free_port, is_listening};
+use super::ports::free_port;
 use super::running::{Running, Stopped, start_on};
 use super::subject::Subject;
 use super::window::Measured;
-
-/// A relay that does not listen after this long never will.
-const START_MAX: Duration = Duration::from_secs(10);
 
 /// A relay that runs.
 pub struct Relay {
@@ -32,10 +29,10 @@ impl Relay {
         let mut command = subject.command(driver_port, device_port)?;
         // It logs as it would in production, to somewhere that takes everything.
         command.stdout(Stdio::null());
-        let process = start_on(RELAY_CPU, &mut command)?;
-        let mut relay = Self { process, subject: subject.clone(), driver_port, device_port };
-        relay.wait_until_it_listens()?;
-        Ok(relay)
+        let mut process = start_on(RELAY_CPU, &mut command)?;
+        // Trying with the device port would make the baseline count a device.
+        process.wait_until_listening(driver_port)?;
+        Ok(Self { process, subject: subject.clone(), driver_port, device_port })
     }
 
     /// Has it stand still while the result lives.
@@ -46,21 +43,6 @@ impl Relay {
     /// What a driver must say first, if anything.
     pub fn request(&self, protocol: &str, port: u16) -> Option<String> {
         self.subject.request(protocol, port)
-    }
-
-    fn wait_until_it_listens(&mut self) -> io::Result<()> {
-        let deadline = Instant::now() + START_MAX;
-        // Trying with the device port would make the baseline count a device.
-        while !is_listening(self.driver_port)? {
-            if let Some(status) = self.process.0.try_wait()? {
-                return Err(io::Error::other(format!("the relay ended at once: {status}")));
-            }
-            if Instant::now() > deadline {
-                return Err(io::Error::other("the relay does not listen"));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::io;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+
+use super::ports::is_listening;
+
+/// A process that does not listen after this long never will.
+const START_MAX: Duration = Duration::from_secs(10);
 
 /// A process that ends when this is dropped, however that comes about.
 pub struct Running(pub Child);
@@ -42,6 +47,22 @@ impl Running {
     /// Has it stand still while the result lives.
     pub fn stop(&self) -> io::Result<Stopped> {
         Stopped::new(self.pid())
+    }
+
+    /// Waits until somebody listens at a port, as this process is to. A connection would tell, too,
+    /// but some take each for a device.
+    pub fn wait_until_listening(&mut self, port: u16) -> io::Result<()> {
+        let deadline = Instant::now() + START_MAX;
+        while !is_listening(port)? {
+            if let Some(status) = self.0.try_wait()? {
+                return Err(io::Error::other(format!("a process ended at once: {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("a process does not listen at port {port}")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// CPU time that it has taken so far.

@@ -4,7 +4,7 @@ use std::fs::read_to_string;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::Pid;
 
@@ -14,9 +14,6 @@ use super::peer::{Peer, Places};
 use super::ports::{free_port, is_listening};
 use super::running::{Running, Stopped, cpu_of, start_on};
 use super::window::Measured;
-
-/// A tunnel that does not stand after this long never will.
-const START_MAX: Duration = Duration::from_secs(10);
 
 /// Processes that a server has at the most: sshd has one for each client.
 const FAMILY_MAX: usize = 16;
@@ -39,10 +36,11 @@ impl Tunnel {
         if is_listening(control)? {
             return Err(io::Error::other(format!("somebody listens at port {control} already")));
         }
-        let server = start_on(RELAY_CPU, peer.server(at, &folder.0)?.stdout(Stdio::null()))?;
-        wait_for(at.control)?;
-        let client = start_on(LOADER_CPU, peer.client(at, &folder.0)?.stdout(Stdio::null()))?;
-        wait_for(at.device)?;
+        let mut server = start_on(RELAY_CPU, peer.server(at, &folder.0)?.stdout(Stdio::null()))?;
+        server.wait_until_listening(at.control)?;
+        let mut client = start_on(LOADER_CPU, peer.client(at, &folder.0)?.stdout(Stdio::null()))?;
+        // The server listens there once the client asks for it.
+        client.wait_until_listening(at.device)?;
         Ok(Self { server, _client: client, _folder: folder, device_port: at.device })
     }
 
@@ -80,17 +78,6 @@ fn family(first: Pid) -> Vec<Pid> {
         at += 1;
     }
     all
-}
-
-fn wait_for(port: u16) -> io::Result<()> {
-    let deadline = Instant::now() + START_MAX;
-    while !is_listening(port)? {
-        if Instant::now() > deadline {
-            return Err(io::Error::other("the tunnel does not stand"));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
 }
 
 /// A folder that is removed at the end.

@@ -36,6 +36,16 @@ enum Task {
     Lives { at_once: u64 },
 }
 
+impl Task {
+    /// Devices that are there from the beginning.
+    fn devices(self) -> usize {
+        match self {
+            Self::Flood { devices, .. } | Self::Echo { devices } => devices,
+            Self::Lives { .. } => 0,
+        }
+    }
+}
+
 /// All tasks, as they are described.
 const TASKS: [(Task, &str); 7] = [
     (Task::Flood { devices: 1, chunk: 64 << 10 }, "1 x 64 KiB"),
@@ -68,15 +78,15 @@ fn measure(bench: &Bench, peer: Peer, task: Task, shape: &str) -> io::Result<()>
         return Ok(());
     }
     let contenders = [Contender::Dispatch, Contender::Peer(peer)];
-    let mut failed = Contender::Dispatch;
+    let mut turn = Contender::Dispatch;
     let samples = bench.compare(&contenders, |contender| {
-        failed = *contender;
-        match *contender {
+        turn = *contender;
+        match turn {
             Contender::Dispatch => through_dispatch(bench, task),
             Contender::Peer(peer) => through_tunnel(bench, peer, task),
         }
     });
-    match (samples, failed) {
+    match (samples, turn) {
         (Ok(samples), Contender::Dispatch | Contender::Peer(_)) => {
             print(bench, &shape, task, &samples);
         }
@@ -87,19 +97,17 @@ fn measure(bench: &Bench, peer: Peer, task: Task, shape: &str) -> io::Result<()>
 }
 
 fn through_tunnel(bench: &Bench, peer: Peer, task: Task) -> io::Result<Sample> {
-    let tunneled = Tunneled::start(bench, peer)?;
-    match task {
-        Task::Flood { devices, chunk } => tunneled.with_devices(devices)?.flood(chunk),
-        Task::Echo { devices } => tunneled.with_devices(devices)?.echo(CHUNK),
-        Task::Lives { at_once } => tunneled.lives(at_once),
-    }
+    let mut tunneled = Tunneled::start(bench, peer)?.with_devices(task.devices())?;
+    let sample = match task {
+        Task::Flood { chunk, .. } => tunneled.flood(chunk)?,
+        Task::Echo { .. } => tunneled.echo(CHUNK)?,
+        Task::Lives { at_once } => tunneled.lives(at_once)?,
+    };
+    Ok(Sample { peak_bytes: tunneled.server_peak()?, ..sample })
 }
 
 fn through_dispatch(bench: &Bench, task: Task) -> io::Result<Sample> {
-    let devices = match task {
-        Task::Flood { devices, .. } | Task::Echo { devices } => devices,
-        Task::Lives { .. } => 0,
-    };
+    let devices = task.devices();
     let mut load = Load::tcp(bench, &Subject::dispatch(&bench.options), 1, devices)?;
     let sample = match task {
         Task::Flood { chunk, .. } => from_devices(&mut load, devices, chunk, Reads::AtOnce)?,

@@ -10,6 +10,14 @@ fn opened_at(dispatch: &Dispatch, place: &str) -> Option<Tab> {
     opened_with(dispatch, dispatch.token(), place)
 }
 
+/// The live view of a port, once it shows what passes.
+#[track_caller]
+fn live_at(dispatch: &Dispatch, port: &str) -> Option<Tab> {
+    let mut tab = opened_at(dispatch, &format!("{port}/live"))?;
+    expect_shown(&mut tab, &["Watching."]);
+    Some(tab)
+}
+
 fn opened_with(dispatch: &Dispatch, token: &str, place: &str) -> Option<Tab> {
     let mut tab = Tab::open(&format!("http://{}/#/{place}", dispatch.address()))?;
     tab.expect("document.activeElement.id === 'token'");
@@ -50,8 +58,7 @@ fn a_token_with_any_letters_lists_the_ports_and_opens_the_live_view() {
     let dispatch = Dispatch::setup().token("a token with ü").start();
     let port = free_port();
     let _driver = dispatch.driver(Udp, port).connect();
-    let Some(mut tab) = opened_at(&dispatch, &format!("udp/{port}/live")) else { return };
-    expect_shown(&mut tab, &["Watching."]);
+    let Some(mut tab) = live_at(&dispatch, &format!("udp/{port}")) else { return };
     tab.expect_no_fault();
 }
 
@@ -82,8 +89,7 @@ fn a_port_is_listed_and_opens_on_its_driver_and_its_device() {
 fn the_live_view_shows_what_passes_in_both_directions_and_who_is_turned_away() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Tcp, port).connect();
-    let Some(mut tab) = opened_at(&dispatch, &format!("tcp/{port}/live")) else { return };
-    expect_shown(&mut tab, &["Watching."]);
+    let Some(mut tab) = live_at(&dispatch, &format!("tcp/{port}")) else { return };
     let mut device = Device::connect(port);
     let (ip, id) = driver.expect_opened();
     device.send(b"level 42\r\n");
@@ -108,8 +114,7 @@ fn the_live_view_shows_what_passes_in_both_directions_and_who_is_turned_away() {
 fn datagrams_are_live_with_the_port_of_whom_they_come_from() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let Some(mut tab) = opened_at(&dispatch, &format!("udp/{port}/live")) else { return };
-    expect_shown(&mut tab, &["Watching."]);
+    let Some(mut tab) = live_at(&dispatch, &format!("udp/{port}")) else { return };
     let peer = UdpPeer::bind("127.0.0.1");
     peer.send(port, b"trap");
     driver.expect_datagram("127.0.0.1", peer.port(), b"trap");
@@ -121,8 +126,7 @@ fn datagrams_are_live_with_the_port_of_whom_they_come_from() {
 fn a_text_is_shown_as_dispatch_watch_shows_it() {
     let (dispatch, port) = (Dispatch::start(), free_port());
     let mut driver = dispatch.driver(Udp, port).connect();
-    let Some(mut tab) = opened_at(&dispatch, &format!("udp/{port}/live")) else { return };
-    expect_shown(&mut tab, &["Watching."]);
+    let Some(mut tab) = live_at(&dispatch, &format!("udp/{port}")) else { return };
     let url = format!("http://{}", dispatch.address());
     let args = ["watch", &port.to_string(), "--udp", "--url", &url];
     let watching = Running::start(&args, &[("PLACE_SERVER_SECRET", dispatch.token())]);
